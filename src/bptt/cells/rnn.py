@@ -1,0 +1,47 @@
+"""The simple recurrent network (Elman 1990), with tanh or relu.
+
+    a = x W + h' U + b                  one block; ' = previous step       (made by the unroll)
+
+forward                                 backward                           (dh: error of h)
+    h = tanh(a)                             da  = dh (1 - h^2)
+    h = max(a, 0)                           da  = dh [h > 0]
+                                            dh' = da U^T                    (made by the unroll)
+
+h' enters only through the product, so nothing of its error is pointwise: dh is left at 0 for the unroll
+to add to. At a = 0 the derivative of relu is taken as 0, as PyTorch does; a NaN in h stays one in da.
+"""
+
+from bptt.numerics.activations import relu, tanh
+from bptt.numerics.jit import kernel
+
+
+@kernel
+def forward_tanh(a, s_prev, s):
+    h = s
+    for j in range(h.size):
+        h[j] = tanh(a[j])
+
+
+@kernel
+def backward_tanh(ds, s_prev, s, a):
+    dh, h, da = ds, s, a
+    zero, one = h.dtype.type(0), h.dtype.type(1)
+    for j in range(h.size):
+        da[j] = dh[j] * (one - h[j] * h[j])
+        dh[j] = zero
+
+
+@kernel
+def forward_relu(a, s_prev, s):
+    h = s
+    for j in range(h.size):
+        h[j] = relu(a[j])
+
+
+@kernel
+def backward_relu(ds, s_prev, s, a):
+    dh, h, da = ds, s, a
+    zero = h.dtype.type(0)
+    for j in range(h.size):
+        da[j] = zero if h[j] <= zero else dh[j] + zero * h[j]
+        dh[j] = zero

@@ -1,0 +1,354 @@
+"""The command line: `bptt text train`, `bptt text sample`, `bptt text eval`.
+
+Exit codes: 0 success; 1 training that went wrong; 2 bad usage or input; 130 ended by Ctrl-C. Whatever is wrong is
+said in one line on standard error. What a command needs is imported inside it, so that `bptt --help` is quick.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["main"]
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+text = typer.Typer(rich_markup_mode=None)
+app.add_typer(text, name="text", help="Character-level language models.")
+
+DEMO_EPOCHS, EPOCHS = 6, 15
+STANDARD_OUTPUT = "-"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from bptt import __version__
+
+        print(f"bptt {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version.")
+    ] = False,
+) -> None:
+    """Recurrent networks trained by backpropagation through time."""
+
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A file that `bptt text train` wrote.")]
+Threads = Annotated[int | None, typer.Option(help="Threads to use; default: all cores.")]
+
+
+@text.command()
+def train(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILE...", help="Text files, folders of them, or - for stdin."),
+    ] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Learn this Python's own standard library.")] = False,
+    cell: Annotated[str, typer.Option(help="lstm, gru or rnn.")] = "lstm",
+    nonlinearity: Annotated[str, typer.Option(help="Of the cell rnn: tanh or relu.")] = "tanh",
+    hidden_size: Annotated[int, typer.Option(help="Units per layer.")] = 256,
+    num_layers: Annotated[int, typer.Option(help="Recurrent layers.")] = 1,
+    embedding_size: Annotated[int, typer.Option(help="Width of the embedding.")] = 64,
+    dropout: Annotated[float, typer.Option(help="Of every layer's output, 0 to 1.")] = 0.2,
+    input_dropout: Annotated[float, typer.Option(help="Of the embedding, one mask per window.")] = 0.0,
+    bytes_: Annotated[bool, typer.Option("--bytes", help="Model bytes instead of characters.")] = False,
+    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    streams: Annotated[int, typer.Option(help="Parts of the text read side by side.")] = 32,
+    window: Annotated[str, typer.Option(help="Steps per update, or k1,k2.")] = "64",
+    epochs: Annotated[
+        int | None,
+        typer.Option(help=f"Passes; default {EPOCHS}, with --demo {DEMO_EPOCHS}.", show_default=False),
+    ] = None,
+    optimizer: Annotated[str, typer.Option(help="adam, adamw, rmsprop or sgd.")] = "adam",
+    learning_rate: Annotated[float, typer.Option(help="The highest one.")] = 2e-3,
+    schedule: Annotated[str, typer.Option(help="cosine, constant or plateau.")] = "cosine",
+    warmup: Annotated[int, typer.Option(help="Steps in which the learning rate rises.")] = 0,
+    clip_norm: Annotated[float, typer.Option(help="Limit of the gradient's norm; 0: none.")] = 1.0,
+    clip_value: Annotated[float, typer.Option(help="Limit of each gradient entry; 0: none.")] = 0.0,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="Default: the optimizer's own.", show_default=False)
+    ] = None,
+    average: Annotated[
+        float | None, typer.Option(help="Decay of averaged weights, such as 0.998.", show_default=False)
+    ] = None,
+    validation_split: Annotated[float, typer.Option(help="Share of the text's tail kept apart.")] = 0.1,
+    patience: Annotated[
+        int | None, typer.Option(help="End after so many epochs without progress.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal models.")] = 0,
+    output: Annotated[str, typer.Option(help="Where the best model so far is kept.")] = "model.safetensors",
+    json_: Annotated[
+        str | None, typer.Option("--json", help="Where settings, history and figures go; - is stdout.")
+    ] = None,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Report n-grams on the same split; on with --demo.")
+    ] = False,
+    threads: Threads = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No bar, no report.")] = False,
+) -> int:
+    """Train a model on text and keep the one that validates best."""
+    if bool(files) == demo:
+        raise ValueError(
+            "give FILE... (a text file, a folder, or - for standard input) or --demo, one of the two"
+        )
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_MININTERVAL", "10")  # a log wants no bar redrawn ten times a second
+    from tqdm.auto import tqdm
+
+    from bptt.text import CharLM, corpus
+    from bptt.training.saving import check_writable
+
+    _set_threads(threads)
+    check_writable(output)
+    _check_json(json_)
+
+    def say(line: str = "") -> None:
+        if not quiet:
+            tqdm.write(line, file=sys.stderr if json_ == STANDARD_OUTPUT else sys.stdout)
+
+    lm = CharLM(
+        cell=cell,
+        hidden_size=hidden_size,
+        num_layers=num_layers,
+        embedding_size=embedding_size,
+        dropout=dropout,
+        input_dropout=input_dropout,
+        nonlinearity=nonlinearity,
+        vocabulary="bytes" if bytes_ else "characters",
+        dtype=dtype,
+        seed=seed,
+    )
+    content = corpus.standard_library() if demo else corpus.read(files or [], any_bytes=bytes_)
+    name = "the standard library's source" if demo else " ".join(files or [])
+    say(f"text        {name}: {len(content):,} characters, sha256 {corpus.sha256(content)[:12]}")
+    grams = _baselines(content, validation_split, bytes_) if content and (demo or baselines) else {}
+    lm.fit(
+        content,
+        streams=streams,
+        window=_window(window),
+        epochs=(DEMO_EPOCHS if demo else EPOCHS) if epochs is None else epochs,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        schedule=schedule,
+        warmup=warmup,
+        clip_norm=clip_norm or None,
+        clip_value=clip_value or None,
+        weight_decay=weight_decay,
+        average=average,
+        validation_split=validation_split,
+        patience=patience,
+        output=output,
+        progress=not quiet,
+        callback=lambda row: say(_epoch_line(row)),
+    )
+    if lm.model is not None:
+        report = _training_report(lm, grams, output)
+        for line in _summary(report):
+            say(line)
+        if demo and not lm.interrupted:
+            say("\na sample, after the prompt 'def ':\n")
+            say("def " + lm.sample("def ", length=400, temperature=0.8, seed=seed))
+        _write_json(json_, report)
+    return 130 if lm.interrupted else 0
+
+
+@text.command()
+def sample(
+    model: Model,
+    prompt: Annotated[str, typer.Option(help="What to go on from.")] = "",
+    length: Annotated[int, typer.Option(help="Characters to write.")] = 200,
+    temperature: Annotated[
+        float, typer.Option(help="Below 1 more sure, above more daring; 0 likeliest.")
+    ] = 1.0,
+    top_k: Annotated[int | None, typer.Option(help="Draw among the k likeliest.", show_default=False)] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option(help="Draw among the likeliest up to this probability.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal texts.")] = 0,
+) -> None:
+    """Print a prompt and what the model writes after it."""
+    from bptt.text import CharLM
+
+    lm = CharLM.load(model)
+    print(prompt + lm.sample(prompt, length, temperature, top_k, top_p, seed))
+
+
+@text.command(name="eval")
+def evaluate(
+    model: Model,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A text file, a folder, or - for stdin.")],
+    streams: Annotated[int, typer.Option(help="Parts of the text read side by side.")] = 8,
+    tail: Annotated[float, typer.Option(help="Only this share of the text's end, above 0 to 1.")] = 1.0,
+    dynamic: Annotated[
+        bool,
+        typer.Option("--dynamic", help="Learn from each segment after scoring it; MODEL stays as it is."),
+    ] = False,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of --dynamic; default 0.001.", show_default=False)
+    ] = None,
+    json_: Annotated[str | None, typer.Option("--json", help="Where the figures go; - is stdout.")] = None,
+    threads: Threads = None,
+) -> None:
+    """Measure how well a model predicts a text."""
+    from bptt import arguments
+    from bptt.text import CharLM, corpus
+
+    _set_threads(threads)
+    arguments.real("tail", tail, 0.0, 1.0, open_ends="min")
+    _check_json(json_)
+    lm = CharLM.load(model)
+    content = corpus.read(file, any_bytes=lm.symbols == "bytes")
+    if tail < 1:
+        content = corpus.split(content, tail)[1]
+    figures = lm.evaluate(content, streams=streams, dynamic=dynamic, learning_rate=learning_rate)
+    if json_ != STANDARD_OUTPUT:
+        how = ", learning while reading (dynamic evaluation)" if dynamic else ""
+        print(
+            f"{figures['characters']:,} characters: {figures['nats_per_char']:.4f} nats/char, "
+            f"{figures['bits_per_char']:.4f} bits/char, perplexity {figures['perplexity']:.3f}{how}"
+        )
+    _write_json(json_, {"model": model, "file": file, "tail": tail, "dynamic": dynamic, **figures})
+
+
+def _set_threads(threads: int | None) -> None:
+    if threads is not None:
+        import bptt
+
+        bptt.set_num_threads(threads)
+
+
+def _window(window: str) -> int | tuple[int, int]:
+    try:
+        numbers = [int(part) for part in window.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2):
+        raise ValueError(f"window must be a number, or k1,k2; got {window!r}")
+    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
+
+
+def _baselines(content: str, validation_split: float, any_bytes: bool) -> dict[str, float]:
+    """Nats per character of counting n-grams up to 5, on the split that the model trains on."""
+    from bptt.text import corpus
+    from bptt.text.baselines import witten_bell
+    from bptt.text.vocabulary import ByteVocabulary, Vocabulary
+
+    vocabulary = (
+        ByteVocabulary() if any_bytes else Vocabulary(corpus.split(content, validation_split)[0] or content)
+    )
+    rows = corpus.split(vocabulary.encode(content, errors="unknown"), validation_split)
+    if not all(map(len, rows)):
+        return {}
+    nats = witten_bell(*rows, symbols=len(vocabulary), order=5)
+    return {"unigram": float(nats[0]), "trigram": float(nats[2]), "5-gram": float(nats[4])}
+
+
+def _epoch_line(row: dict[str, Any]) -> str:
+    return (
+        f"epoch {row['epoch']:3}   train {row['train_nats']:.4f}   "
+        f"validation {row['validation_nats']:.4f} nats/char, {row['validation_bits']:.4f} bits/char   "
+        f"norm {row['gradient_norm']:.2f}   {row['chars_per_second']:,.0f} chars/s   {row['seconds']:.0f} s"
+    )
+
+
+def _training_report(lm: Any, baselines: dict[str, float], output: str) -> dict[str, Any]:
+    """What `--json` writes."""
+    import bptt
+
+    history = lm.history.to_dict("records")
+    return {
+        "bptt": bptt.__version__,
+        "model": {**lm.model.settings, "parameters": int(lm.model.flat.size), "vocabulary": lm.symbols},
+        "training": lm.training,
+        "history": history,
+        "baselines_nats": baselines,
+        "final": {
+            "epoch": lm.training["best"]["epoch"],
+            "epochs_run": len(history),
+            "validation_nats": lm.training["best"]["nats"],
+            "validation_bits": lm.training["best"]["nats"] / math.log(2),
+            "seconds": history[-1]["seconds"] if history else None,
+            "interrupted": lm.interrupted,
+            "output": output,
+        },
+    }
+
+
+def _summary(report: dict[str, Any]) -> list[str]:
+    """The report on a finished training, for people."""
+    split, final = report["training"]["split"], report["final"]
+    lines = [
+        f"split       first {split['train_characters']:,} characters train, "
+        f"last {split['validation_characters']:,} validate",
+    ]
+    model = report["model"]
+    rows = {**report["baselines_nats"], f"{model['cell']} {model['hidden_size']}": final["validation_nats"]}
+    for name, nats in rows.items():
+        lines.append(f"{name:<10}  {nats:.4f} nats/char  {nats / math.log(2):.4f} bits/char")
+    lines.append(
+        f"model       {final['output']} ({model['parameters']:,} parameters, epoch {final['epoch']})"
+    )
+    return lines
+
+
+def _check_json(path: str | None) -> None:
+    if path not in (None, STANDARD_OUTPUT):
+        from bptt.training.saving import check_writable
+
+        check_writable(path)
+
+
+def _write_json(path: str | None, value: dict[str, Any]) -> None:
+    from bptt.training.saving import plain, write_json
+
+    if path == STANDARD_OUTPUT:
+        print(json.dumps(plain(value), indent=2))
+    elif path is not None:
+        write_json(path, value)
+
+
+def _fail(code: int, message: str) -> int:
+    print("bptt: " + " ".join(message.split()), file=sys.stderr)
+    return code
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The command line without the program's name; None takes the process's own.
+    """
+    try:
+        code = app(args=arguments, prog_name="bptt", standalone_mode=False) or 0
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except ArithmeticError as error:
+        return _fail(1, ". ".join([str(error), *getattr(error, "__notes__", [])]))
+    except OSError as error:
+        return _fail(2, f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except MemoryError:
+        return _fail(2, "out of memory: choose a smaller hidden_size, streams or window")
+    except ValueError as error:
+        return _fail(2, str(error))
+    except Exception as error:
+        # Typer's own complaints; where their classes live depends on its version.
+        if not hasattr(error, "format_message"):
+            raise
+        return _fail(2, f"{error.format_message()} (see --help)")

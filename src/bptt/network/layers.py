@@ -1,0 +1,393 @@
+"""The layers that users compose: stacked RNN, GRU, LSTM, Embedding and Linear."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bptt import arguments
+from bptt.cells.table import CELLS, Cell
+from bptt.network import parameters as named
+from bptt.network.initialisers import INITIALISERS, glorot_uniform, initialise
+from bptt.numerics.matmul import panel_shape
+from bptt.numerics.threads import run
+from bptt.unroll import sequence
+from bptt.unroll.tape import LayerTape, Tape
+
+__all__ = ["GRU", "LSTM", "RNN", "Embedding", "Gradients", "Linear", "Recurrent"]
+
+# Multiply-adds under which a layer runs in one thread; to wake another takes some 100 us.
+SMALL = 5_000_000
+
+State = np.ndarray | tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """What `backward` returns: derivatives of the loss.
+
+    Attributes
+    ----------
+    x : array like the layer's input
+    state : array (L, B, H), for the LSTM a tuple (h, c) of them
+        For the initial state.
+    parameters : dict of arrays
+        Under the names of `layer.parameters`.
+    errors : array (L, T, B, H) or None
+        With `errors=True`: the whole derivative dL/dh_t for the output of every layer at every step t, what
+        arrives from above and from the step after together.
+    """
+
+    x: np.ndarray
+    state: State
+    parameters: dict[str, np.ndarray]
+    errors: np.ndarray | None = None
+
+
+class Recurrent:
+    """Stacked recurrent layers of any cell: the machinery behind `RNN`, `GRU` and `LSTM`.
+
+    Parameters
+    ----------
+    cell : Cell
+        A row of `bptt.cells.table.CELLS`.
+    input_size, hidden_size, num_layers : int
+        Features of x, units of each layer, layers; at least 1.
+    dropout : float
+        Probability in [0, 1) with which an output of any layer but the last is dropped while training; the rest is
+        scaled by 1 / (1 - dropout) (Srivastava et al. 2014).
+    batch_first : bool
+        Whether x, y and their gradients are (B, T, ...) instead of (T, B, ...). States are (L, B, H) either way.
+    dtype : {"float32", "float64"}
+        Of the parameters, of all arrays in and out, and of the arithmetic.
+    seed : int
+        Of the initial parameters and of the dropout masks.
+    init : {"pytorch", "orthogonal"}
+        See `bptt.network.initialisers.initialise`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of another type or outside its range; the message names it.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        dropout: float = 0.0,
+        batch_first: bool = False,
+        dtype: Any = "float32",
+        seed: int = 0,
+        init: str = "pytorch",
+    ) -> None:
+        self.cell = cell
+        self.input_size = arguments.integer("input_size", input_size)
+        self.hidden_size = arguments.integer("hidden_size", hidden_size)
+        self.num_layers = arguments.integer("num_layers", num_layers)
+        self.dropout = arguments.fraction("dropout", dropout)
+        self.batch_first = bool(batch_first)
+        self.dtype = arguments.dtype("dtype", dtype)
+        self.seed = arguments.integer("seed", seed, 0)
+        self.training = True
+        shapes = named.layer_shapes(cell, self.input_size, self.hidden_size, self.num_layers)
+        self.flat, self.parameters = named.allocate(shapes, self.dtype)
+        init = arguments.choice("init", init, tuple(INITIALISERS))
+        initialise(cell, self.parameters, self.hidden_size, init, np.random.default_rng(self.seed))
+        self._orders = np.array(cell.x_rows), np.array(cell.h_rows)
+        self._masks_drawn = 0
+        self._packed: dict[tuple[str, int], np.ndarray] = {}
+
+    def __repr__(self) -> str:
+        more = f", num_layers={self.num_layers}, dropout={self.dropout:g}, dtype={self.dtype.name!r}"
+        return f"{type(self).__name__}({self.input_size}, {self.hidden_size}{more})"
+
+    def train(self, mode: bool = True) -> Recurrent:
+        """Turn dropout between layers on (`mode=True`) or off."""
+        self.training = bool(mode)
+        return self
+
+    def eval(self) -> Recurrent:
+        """Turn dropout between layers off."""
+        return self.train(False)
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """A copy of the parameters under PyTorch's names."""
+        return {name: view.copy() for name, view in self.parameters.items()}
+
+    def load_state_dict(self, mapping: Mapping[str, Any]) -> None:
+        """Take over parameters, for example `torch_module.state_dict()`.
+
+        Parameters
+        ----------
+        mapping : mapping of str to array-like
+            Exactly the names of `parameters`; values of the same shapes, anything `np.asarray` takes.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A key is missing or unknown, or a value has another shape, is not real or not finite. Nothing was loaded.
+        """
+        named.load(self.parameters, mapping)
+
+    def __call__(self, x: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State]:
+        """Outputs and final state; see `forward`, whose tape is dropped here."""
+        y, state, _ = self.forward(x, state)
+        return y, state
+
+    def forward(self, x: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State, Tape]:
+        """Run over a batch of sequences and remember what `backward` needs.
+
+        Parameters
+        ----------
+        x : array (T, B, input_size), or (B, T, input_size) with `batch_first`
+            Finite, of the layer's dtype, T and B at least 1.
+        state : array (L, B, H), for the LSTM a tuple (h, c) of them, optional
+            Initial state; zeros where absent.
+
+        Returns
+        -------
+        y : array (T, B, H), or (B, T, H) with `batch_first`
+            Outputs of the last layer.
+        state : like the argument
+            State after the last step.
+        tape : Tape
+            Every h, c and gate.
+
+        Raises
+        ------
+        TypeError, ValueError
+            x or state has another rank, size or dtype, or holds NaN or infinity.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from bptt import LSTM
+        >>> y, (h, c), tape = LSTM(3, 5).forward(np.zeros((7, 2, 3), "float32"))
+        >>> y.shape, h.shape
+        ((7, 2, 5), (1, 2, 5))
+        """
+        letters, sizes = (
+            ("B, T, I", (None, None, self.input_size))
+            if self.batch_first
+            else ("T, B, I", (None, None, self.input_size))
+        )
+        x = arguments.real_array("x", x, self.dtype, sizes, letters)
+        if self.batch_first:
+            x = np.ascontiguousarray(x.swapaxes(0, 1))
+        T, B, _ = x.shape
+        H = self.hidden_size
+        initial = self._states("state", state, B)
+        masks = self._masks_drawn if self.training and self.dropout > 0 and self.num_layers > 1 else None
+        if masks is not None:
+            self._masks_drawn += T
+        rows, layers = x.reshape(T * B, self.input_size), []
+        wiring = self.cell.wiring
+        threads = self._threads(T * B)
+        for layer in range(self.num_layers):
+            s = np.empty((T + 1, B, wiring.S * H), self.dtype)
+            a = np.empty((T, B, wiring.A * H), self.dtype)
+            for j, part in enumerate(initial):
+                s[0, :, j * H : (j + 1) * H] = part[layer]
+            weights, packed = self._weights(layer), self._forward_buffers(layer)
+            run(sequence.layer_forward, wiring, *self._orders, *weights, rows, *packed, s, a, threads=threads)
+            layers.append(LayerTape(self.cell, rows, s, a))
+            if masks is None or layer == self.num_layers - 1:
+                rows = s[1:].reshape(T * B, wiring.S * H)
+            else:
+                dropped = np.empty((T, B, H), self.dtype)
+                run(sequence.sequence_dropout, layers[-1].h[1:], dropped, self.seed, layer, masks, self.dropout)
+                rows = dropped.reshape(T * B, H)
+        y = layers[-1].h[1:]
+        y = np.array(y.swapaxes(0, 1) if self.batch_first else y, order="C")
+        final = np.stack([layer.s[T] for layer in layers])
+        return y, self._as_state(final), Tape(tuple(layers), masks)
+
+    def backward(
+        self, dy: np.ndarray, tape: Tape, dstate: State | None = None, *, errors: bool = False
+    ) -> Gradients:
+        """Back-propagate through all T steps and all layers; the tape stays as it is.
+
+        Parameters
+        ----------
+        dy : array like y
+            Derivatives of the loss by the outputs.
+        tape : Tape
+            From this layer's `forward`. Parameters must not have changed since.
+        dstate : like the state, optional
+            Derivatives of the loss by the final state; zeros where absent.
+        errors : bool
+            Whether to keep dL/dh_t of every layer and step.
+
+        Returns
+        -------
+        Gradients
+
+        Raises
+        ------
+        TypeError, ValueError
+            An array has another rank, size or dtype, or holds NaN or infinity; the tape is another layer's.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from bptt import GRU
+        >>> layer = GRU(3, 5)
+        >>> y, state, tape = layer.forward(np.ones((7, 2, 3), "float32"))
+        >>> layer.backward(np.ones_like(y), tape).parameters["weight_hh_l0"].shape
+        (15, 5)
+        """
+        H, wiring = self.hidden_size, self.cell.wiring
+        self._check_tape(tape)
+        T, B = tape.layers[0].a.shape[:2]
+        sizes, letters = ((B, T, H), "B, T, H") if self.batch_first else ((T, B, H), "T, B, H")
+        dy = arguments.real_array("dy", dy, self.dtype, sizes, letters)
+        if self.batch_first:
+            dy = np.ascontiguousarray(dy.swapaxes(0, 1))
+        final = self._states("dstate", dstate, B)
+        flat = np.empty_like(self.flat)
+        gradients = named.views(flat, {name: view.shape for name, view in self.parameters.items()})
+        kept = np.empty((self.num_layers if errors else 0, T, B, H), self.dtype)
+        ds = np.concatenate(final, axis=2)
+        da = np.empty((T, B, wiring.A * H), self.dtype)
+        threads = self._threads(T * B)
+        for layer in range(self.num_layers - 1, -1, -1):
+            x, s, a = tape.layers[layer].x, tape.layers[layer].s, tape.layers[layer].a
+            weight_ih, weight_hh, _, _ = self._weights(layer)
+            dweights = list(gradients.values())[4 * layer : 4 * layer + 4]
+            errors_here = kept[layer] if errors else np.empty((0, 0, 0), self.dtype)
+            dx = np.empty((T * B, weight_ih.shape[1]), self.dtype)
+            run(sequence.layer_backward, wiring, *self._orders, weight_ih, weight_hh, x, s, a, da, ds[layer], dy,
+                errors_here, *self._backward_buffers(layer), dx, *dweights, threads=threads)  # fmt: skip
+            dy = dx.reshape(T, B, -1)
+            if layer > 0 and tape.masks is not None:
+                run(sequence.sequence_dropout, dy, dy, self.seed, layer - 1, tape.masks, self.dropout)
+        dx = np.ascontiguousarray(dy.swapaxes(0, 1)) if self.batch_first else dy
+        return Gradients(dx, self._as_state(ds), gradients, kept if errors else None)
+
+    def _weights(self, layer: int) -> list[np.ndarray]:
+        return list(self.parameters.values())[4 * layer : 4 * layer + 4]
+
+    def _buffer(self, name: str, layer: int, depth: int, columns: int) -> np.ndarray:
+        if (name, layer) not in self._packed:
+            self._packed[name, layer] = np.zeros(panel_shape(depth, columns, self.dtype), self.dtype)
+        return self._packed[name, layer]
+
+    def _forward_buffers(self, layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        weight_ih, weight_hh, _, _ = self._weights(layer)
+        W = self._buffer("W", layer, weight_ih.shape[1], weight_ih.shape[0])
+        U = self._buffer("U", layer, weight_hh.shape[1], weight_hh.shape[0])
+        return W, U, np.empty(len(self.cell.blocks) * self.hidden_size, self.dtype)
+
+    def _backward_buffers(self, layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        weight_ih, weight_hh, _, _ = self._weights(layer)
+        WT, UT = self._buffer("WT", layer, *weight_ih.shape), self._buffer("UT", layer, *weight_hh.shape)
+        return WT, UT, np.zeros((1, weight_ih.shape[1]), self.dtype)
+
+    def _threads(self, rows: int) -> int | None:
+        """One thread where waking a second one costs more than it saves, else all there are."""
+        work = rows * self.hidden_size * (self.input_size + self.hidden_size) * len(self.cell.blocks)
+        return 1 if work < SMALL else None
+
+    def _states(self, name: str, state: State | None, B: int) -> list[np.ndarray]:
+        """One array (L, B, H) for each of the cell's states."""
+        shape, states = (self.num_layers, B, self.hidden_size), self.cell.states
+        if state is None:
+            return [np.zeros(shape, self.dtype) for _ in states]
+        if len(states) == 1:
+            return [arguments.real_array(name, state, self.dtype, shape, "L, B, H")]
+        if not isinstance(state, tuple | list) or len(state) != len(states):
+            raise TypeError(
+                f"{name} must be a tuple ({', '.join(states)}) of arrays; got {type(state).__name__}"
+            )
+        return [
+            arguments.real_array(f"{name}[{j}]", part, self.dtype, shape, "L, B, H")
+            for j, part in enumerate(state)
+        ]
+
+    def _as_state(self, s: np.ndarray) -> State:
+        """(L, B, S*H) as users see it: an array, or one for each of the cell's states."""
+        H = self.hidden_size
+        parts = tuple(s[:, :, j * H : (j + 1) * H].copy() for j in range(len(self.cell.states)))
+        return parts if len(parts) > 1 else parts[0]
+
+    def _check_tape(self, tape: Tape) -> None:
+        if not isinstance(tape, Tape):
+            raise TypeError(
+                f"tape must be the Tape that this layer's forward returned; got {type(tape).__name__}"
+            )
+        here = [
+            layer.cell is self.cell
+            and layer.hidden_size == self.hidden_size
+            and layer.a.dtype == self.dtype
+            and (layer.x.shape[1] >= self.hidden_size if index else layer.x.shape[1] == self.input_size)
+            for index, layer in enumerate(tape.layers)
+        ]
+        if len(here) != self.num_layers or not all(here):
+            raise ValueError(f"tape must come from this layer's own forward, {self!r}; got another layer's")
+
+
+class RNN(Recurrent):
+    """Simple recurrent network, h_t = tanh(x_t W + h_{t-1} U + b) or with relu (Elman 1990).
+
+    Parameters
+    ----------
+    nonlinearity : {"tanh", "relu"}
+    input_size, hidden_size, num_layers, dropout, batch_first, dtype, seed, init
+        See `Recurrent`.
+
+    Examples
+    --------
+    >>> import numpy as np, bptt
+    >>> y, h = bptt.RNN(input_size=3, hidden_size=5, nonlinearity="relu")(np.ones((7, 2, 3), "float32"))
+    >>> h.shape
+    (1, 2, 5)
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        nonlinearity: str = "tanh",
+        **more: Any,
+    ) -> None:
+        self.nonlinearity = arguments.choice("nonlinearity", nonlinearity, ("tanh", "relu"))
+        super().__init__(CELLS[f"rnn_{self.nonlinearity}"], input_size, hidden_size, num_layers, **more)
+
+
+class GRU(Recurrent):
+    """Gated recurrent unit, reset after the product as in PyTorch (Cho et al. 2014). See `Recurrent`.
+
+    Examples
+    --------
+    >>> import numpy as np, bptt
+    >>> y, h = bptt.GRU(input_size=3, hidden_size=5, num_layers=2)(np.ones((7, 2, 3), "float32"))
+    >>> h.shape
+    (2, 2, 5)
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, **more: Any) -> None:
+        super().__init__(CELLS["gru"], input_size, hidden_size, num_layers, **more)
+
+
+class LSTM(Recurrent):
+    """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000). See `Recurrent`.
+
+    Examples
+    --------
+    >>> import numpy as np, bptt
+    >>> y, (h, c) = bptt.LSTM(input_size=3, hidden_size=5, dtype="float64")(np.ones((7, 2, 3)))
+    >>> c.shape
+    (1, 2, 5)
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, **more: Any) -> None:
+        super().__init__(CELLS["lstm"], input_size, hidden_size, num_layers, **more)

@@ -1,0 +1,136 @@
+"""The one decorator of every compiled function, and the guard of its on-disk cache.
+
+Numba's cache knows a function by its own bytecode and argument types; it does not see an edit in a function it
+calls, in a global, or in another file. Here the cache of the whole package lies in a folder named after a hash of
+every compiled source file, of the versions of numba and llvmlite, and of what the environment says about vectors:
+an edit anywhere in the compiled code opens a new folder, and stale machine code is never run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+import numpy as np
+from numba import config, njit, prange, types
+from numba.extending import overload
+from numba.misc.appdirs import user_cache_dir
+
+__all__ = ["kernel", "literal", "one_at_a_time", "prange"]
+
+# Never "nnan" or "ninf": training must see the NaN that they would let LLVM assume away.
+FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
+# For formulas whose order of operations carries the accuracy (range reduction, compensated sums).
+EXACT = {"nsz", "contract"}
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def fingerprint() -> str:
+    """Hash of all that the machine code depends on and that Numba's own cache key leaves out."""
+    digest = hashlib.sha256()
+    for part in (
+        numba.__version__,
+        llvmlite.__version__,
+        np.__version__,
+        os.environ.get("BPTT_VECTOR_BITS", ""),
+    ):
+        digest.update(part.encode() + b"\0")
+    for source in sorted(PACKAGE.rglob("*.py")):
+        text = source.read_bytes()
+        if source.name == "jit.py" or b"numerics.jit import" in text:
+            digest.update(source.relative_to(PACKAGE).as_posix().encode() + b"\0" + text + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def private_directory(path: Path) -> bool:
+    """Whether `path` exists or could be made, can be written to, and belongs to this user alone."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+        # Cached machine code is executed: a folder that somebody else made in a shared place is no cache.
+        return not hasattr(os, "getuid") or path.stat().st_uid == os.getuid()
+    except OSError:
+        return False
+
+
+def cache_directory() -> str | None:
+    """Where this version of the compiled code is kept, or None where nothing can be written."""
+    name = "kernels-" + fingerprint()
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    candidates = [Path(config.CACHE_DIR)] if config.CACHE_DIR else []
+    candidates += [
+        PACKAGE / "__pycache__",
+        Path(user_cache_dir("bptt")),
+        Path(tempfile.gettempdir()) / f"bptt-{user}",
+    ]
+    return next((str(path / name) for path in candidates if private_directory(path / name)), None)
+
+
+CACHE_DIRECTORY = cache_directory()
+
+
+@contextlib.contextmanager
+def cache_here() -> Iterator[None]:
+    """Point Numba's cache at this package's folder while one function is being decorated, and only then."""
+    before = config.CACHE_DIR
+    config.CACHE_DIR = CACHE_DIRECTORY or before
+    try:
+        yield
+    finally:
+        config.CACHE_DIR = before
+
+
+def kernel(function: Callable[..., Any] | None = None, *, parallel: bool = False, exact: bool = False) -> Any:
+    """Compile a function of arrays and scalars; it validates nothing.
+
+    Parameters
+    ----------
+    parallel : bool
+        Whether its `prange` loops share their turns among the threads.
+    exact : bool
+        Keep the written order of floating-point operations (used where that order is the method).
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        with cache_here():
+            return njit(
+                nogil=True,
+                error_model="numpy",
+                cache=CACHE_DIRECTORY is not None,
+                parallel=parallel,
+                fastmath=EXACT if exact else FASTMATH,
+            )(function)
+
+    return decorate if function is None else decorate(function)
+
+
+def literal(x: Any, value: float) -> Any:
+    """The constant `value` in the type of the scalar `x`: a bare number would turn float32 into float64."""
+    return x.dtype.type(value)
+
+
+@overload(literal, inline="always")
+def _compiled_literal(x: Any, value: float) -> Any:
+    if x == types.float32:
+        return lambda x, value: np.float32(value)
+    return lambda x, value: np.float64(value)
+
+
+_PARALLEL = threading.RLock()
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Let one Python thread at a time start parallel kernels: Numba's workqueue aborts the process otherwise."""
+    with _PARALLEL:
+        yield

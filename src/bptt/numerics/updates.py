@@ -1,0 +1,130 @@
+"""Clipping and optimizer steps on flat vectors, in PyTorch's definitions.
+
+    norm     |g| = sqrt(sum g^2);  g <- g min(1, limit / (|g| + 1e-6))          (Pascanu, Mikolov & Bengio 2013)
+    SGD      m <- mu m + g;   theta <- theta - eta m                            (momentum: Polyak 1964)
+    RMSprop  v <- alpha v + (1 - alpha) g^2;   u = g / (sqrt v + eps);   m <- mu m + u;   theta <- theta - eta m
+                                                                                (Tieleman & Hinton 2012)
+    Adam     m <- b1 m + (1 - b1) g;   v <- b2 v + (1 - b2) g^2                 (Kingma & Ba 2015)
+             theta <- theta - eta / (1 - b1^k) m / (sqrt(v / (1 - b2^k)) + eps)
+    AdamW    theta <- theta (1 - eta lambda), then Adam                         (Loshchilov & Hutter 2019)
+
+Elsewhere weight decay lambda adds lambda theta to g. Every function is run by all members of a team, each on its share
+of the vectors; the norm is summed in float64 over fixed blocks, block after block, so no number of threads changes a bit.
+"""
+
+import math
+
+import numpy as np
+
+from bptt.numerics.jit import kernel
+from bptt.numerics.threads import barrier, share
+
+__all__ = ["ADAM", "ADAMW", "RMSPROP", "SGD", "average", "blocks", "clip_norm", "clip_value", "norm", "update"]
+
+SGD, RMSPROP, ADAM, ADAMW = range(4)
+BLOCK = 4096
+
+
+def blocks(size: int) -> int:
+    """How many partial sums `norm` needs for a vector of this size."""
+    return -(-size // BLOCK)
+
+
+@kernel
+def norm(team, g, partial):
+    """Euclidean norm in float64; partial (blocks(g.size)) is scratch."""
+    first, last = share(partial.size, team)
+    for block in range(first, last):
+        part = g[block * BLOCK : min(g.size, (block + 1) * BLOCK)]
+        total = 0.0
+        for j in range(part.size):
+            total += np.float64(part[j]) * np.float64(part[j])
+        partial[block] = total
+    barrier(team)
+    total = 0.0
+    for block in range(partial.size):
+        total += partial[block]
+    return math.sqrt(total)
+
+
+@kernel
+def clip_norm(team, g, limit, partial):
+    """Scale g down to a norm of `limit` where it is above; limit <= 0 leaves it. Returns the norm before."""
+    length = norm(team, g, partial)
+    if limit > 0 and limit / (length + 1e-6) < 1:
+        factor = g.dtype.type(limit / (length + 1e-6))
+        first, last = share(g.size, team)
+        part = g[first:last]
+        for j in range(part.size):
+            part[j] *= factor
+    barrier(team)
+    return length
+
+
+@kernel
+def clip_value(team, g, limit):
+    """Cut every element to [-limit, limit]; limit <= 0 leaves them. NaN stays NaN."""
+    if limit > 0:
+        high = g.dtype.type(limit)
+        first, last = share(g.size, team)
+        part = g[first:last]
+        for j in range(part.size):
+            part[j] = high if part[j] > high else -high if part[j] < -high else part[j]
+        barrier(team)
+
+
+@kernel
+def update(team, kind, theta, g, m, v, step, learning_rate, hyper):
+    """One optimizer step; `step` counts from 1.
+
+    hyper (4): momentum or b1, alpha or b2, eps, weight decay. m and v may be empty where the rule has no use of them.
+    """
+    number = theta.dtype.type
+    first, last = share(theta.size, team)
+    eta, decay, eps = number(learning_rate), number(hyper[3]), number(hyper[2])
+    theta, g = theta[first:last], g[first:last]
+    if kind == ADAMW:
+        shrink = number(1.0 - learning_rate * hyper[3])
+        for j in range(theta.size):
+            theta[j] *= shrink
+    elif hyper[3] > 0:
+        for j in range(theta.size):
+            g[j] += decay * theta[j]
+    if kind == ADAM or kind == ADAMW:
+        m, v = m[first:last], v[first:last]
+        b1, b2 = number(hyper[0]), number(hyper[1])
+        new1, new2 = number(1.0 - hyper[0]), number(1.0 - hyper[1])
+        eta = number(learning_rate / (1.0 - hyper[0] ** step))
+        unbias = number(1.0 / math.sqrt(1.0 - hyper[1] ** step))
+        for j in range(theta.size):
+            m[j] = b1 * m[j] + new1 * g[j]
+            v[j] = b2 * v[j] + new2 * g[j] * g[j]
+            theta[j] -= eta * m[j] / (np.sqrt(v[j]) * unbias + eps)
+    else:
+        if kind == RMSPROP:
+            v = v[first:last]
+            alpha, new = number(hyper[1]), number(1.0 - hyper[1])
+            for j in range(theta.size):
+                v[j] = alpha * v[j] + new * g[j] * g[j]
+                g[j] = g[j] / (np.sqrt(v[j]) + eps)
+        if hyper[0] > 0:
+            m = m[first:last]
+            momentum = number(hyper[0])
+            for j in range(theta.size):
+                m[j] = momentum * m[j] + g[j]
+                theta[j] -= eta * m[j]
+        else:
+            for j in range(theta.size):
+                theta[j] -= eta * g[j]
+    barrier(team)
+
+
+@kernel
+def average(team, theta, mean, decay):
+    """mean <- decay mean + (1 - decay) theta (Polyak & Juditsky 1992, with exponential weights)."""
+    old, new = theta.dtype.type(decay), theta.dtype.type(1.0 - decay)
+    first, last = share(theta.size, team)
+    theta, mean = theta[first:last], mean[first:last]
+    for j in range(theta.size):
+        mean[j] = old * mean[j] + new * theta[j]
+    barrier(team)

@@ -1,0 +1,509 @@
+"""`CharLM`: a character-level language model, from a text to a file and back."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bptt import arguments
+from bptt.network.sequence_model import SequenceModel
+from bptt.text import corpus, evaluating
+from bptt.text.fitting import Best, Fitting
+from bptt.text.model_file import read_model, write_model
+from bptt.text.recipe import Recipe
+from bptt.text.sampling import generate
+from bptt.text.vocabulary import ByteVocabulary, Vocabulary
+from bptt.training.optimizers import Optimizer
+from bptt.training.saving import check_writable
+from bptt.training.schedules import Schedule
+from bptt.training.trainer import Trainer
+
+__all__ = ["CharLM"]
+
+Text = str | os.PathLike[str]
+
+
+class CharLM:
+    """A recurrent network that predicts the next character of a text.
+
+    An embedding, a stack of recurrent layers, and a softmax over the vocabulary (Graves, 2013), trained by
+    truncated back-propagation through time over contiguous streams of the text whose state is carried from
+    window to window.
+
+    Parameters
+    ----------
+    cell : {"lstm", "gru", "rnn"}
+    hidden_size, num_layers, embedding_size : int
+        Units per layer, layers, width of the embedding.
+    dropout : float
+        Of every layer's output, in [0, 1).
+    input_dropout : float
+        Of the embedding, one mask for all steps of a window (Gal & Ghahramani, 2016).
+    nonlinearity : {"tanh", "relu"}
+        Of the cell "rnn"; the others have their own.
+    vocabulary : {"characters", "bytes"}
+        Unicode characters (those of the training part, and one for all others), or the bytes of UTF-8. With
+        bytes, every "character" below (in counts, lengths and figures) is a byte.
+    dtype : {"float32", "float64"}
+    seed : int
+        Of the initial weights, the dropout and the order of training. Equal seeds give equal bits.
+
+    Attributes
+    ----------
+    model : SequenceModel or None
+        The network, None before `fit` or `load`.
+    vocabulary : Vocabulary, ByteVocabulary or None
+    history : pandas.DataFrame
+        One row per epoch of the last `fit`: epoch, windows, characters, seconds (since the start),
+        learning_rate (of the last window), train_nats (mean over the epoch, dropout on), validation_nats and
+        validation_bits (with averaged weights: of the better of the two, and plain_nats and averaged_nats
+        beside it), gradient_norm (mean), gradient_norm_max, clipped (share of windows), chars_per_second
+        (training alone).
+    training : dict
+        Where the weights come from: the split, the corpus's sha256, the settings of `fit`, a summary of its
+        history.
+    interrupted : bool
+        Whether the last `fit` was ended by Ctrl-C.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument that is not among those accepted.
+
+    Examples
+    --------
+    >>> lm = CharLM(cell="gru", hidden_size=16, embedding_size=8, dropout=0.0, seed=0)
+    >>> lm = lm.fit("abcd" * 500, streams=4, window=16, epochs=20, learning_rate=1e-2, progress=False)
+    >>> lm.sample(prompt="abc", length=6, temperature=0)
+    'dabcda'
+    """
+
+    def __init__(
+        self,
+        cell: str = "lstm",
+        hidden_size: int = 256,
+        num_layers: int = 1,
+        embedding_size: int = 64,
+        dropout: float = 0.2,
+        input_dropout: float = 0.0,
+        nonlinearity: str = "tanh",
+        vocabulary: str = "characters",
+        dtype: str = "float32",
+        seed: int = 0,
+    ) -> None:
+        self.settings: dict[str, Any] = {
+            "cell": arguments.choice("cell", cell, ("lstm", "gru", "rnn")),
+            "hidden_size": arguments.integer("hidden_size", hidden_size),
+            "num_layers": arguments.integer("num_layers", num_layers),
+            "embedding_size": arguments.integer("embedding_size", embedding_size),
+            "nonlinearity": arguments.choice("nonlinearity", nonlinearity, ("tanh", "relu")),
+            "dropout": arguments.fraction("dropout", dropout),
+            "input_dropout": arguments.fraction("input_dropout", input_dropout),
+            "dtype": arguments.dtype("dtype", dtype).name,
+            "seed": arguments.integer("seed", seed, 0),
+        }
+        self.symbols = arguments.choice("vocabulary", vocabulary, ("characters", "bytes"))
+        self.model: SequenceModel | None = None
+        self.vocabulary: Vocabulary | ByteVocabulary | None = None
+        self.history = pd.DataFrame()
+        self.training: dict[str, Any] = {}
+        self.interrupted = False
+
+    def __repr__(self) -> str:
+        shown = ("cell", "hidden_size", "num_layers", "embedding_size", "dropout", "seed")
+        return f"CharLM({', '.join(f'{name}={self.settings[name]!r}' for name in shown)})"
+
+    def fit(
+        self,
+        text: Text,
+        *,
+        streams: int = 32,
+        window: int | tuple[int, int] = 64,
+        epochs: int = 15,
+        optimizer: str | Optimizer = "adam",
+        learning_rate: float = 2e-3,
+        schedule: str | Schedule = "cosine",
+        warmup: int = 0,
+        clip_norm: float | None = 1.0,
+        clip_value: float | None = None,
+        weight_decay: float | None = None,
+        average: float | None = None,
+        validation_split: float = 0.1,
+        patience: int | None = None,
+        output: str | os.PathLike[str] | None = None,
+        progress: bool = True,
+        callback: Callable[[dict[str, Any]], None] | None = None,
+    ) -> CharLM:
+        """Train from new weights on a text; the model then holds the weights that validated best.
+
+        The text's tail is kept apart for validation: the first `int((1 - validation_split) * length)`
+        characters are laid out as `streams` contiguous streams, read side by side window by window. The state
+        is carried from window to window and starts at zero each epoch; the windows of each epoch begin at a
+        random offset. After each epoch the tail is scored in 8 streams with carried state.
+
+        Parameters
+        ----------
+        text : str or path
+            A str is the text itself; a `pathlib.Path` is a file, or a folder of text files.
+        streams : int
+            Streams read side by side (the batch).
+        window : int or (int, int)
+            k1 steps between two updates and k2 >= k1 steps that the error flows back (Williams & Peng, 1990);
+            one number stands for both.
+        epochs : int
+        optimizer : {"adam", "adamw", "rmsprop", "sgd"} or an object of `bptt.training.optimizers`
+        learning_rate : float
+            The highest one.
+        schedule : {"cosine", "constant", "plateau"} or a callable
+            See `bptt.training.schedules`.
+        warmup : int
+            First steps in which the learning rate rises to its full size.
+        clip_norm, clip_value : float or None
+            Limit of the gradient's global norm, and of each of its entries.
+        weight_decay : float or None
+            Replaces the named optimizer's own.
+        average : float or None
+            Decay (such as 0.998) of a running mean of the weights. Both are then validated, and the better is
+            kept.
+        validation_split : float
+            In [0, 1). With 0 nothing is validated, and the last weights are kept.
+        patience : int or None
+            End after this many epochs without a better validation.
+        output : path or None
+            A file in which the best model so far is kept while training goes on.
+        progress : bool
+            Show a bar: loss, bits per character, characters per second, gradient norm.
+        callback : callable or None
+            Called with each row of the history as it is made.
+
+        Returns
+        -------
+        CharLM
+            Itself. On Ctrl-C as well, with `interrupted` set: the best model so far is kept, and one line on
+            standard error says where.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Naming the argument that is not among those accepted; an empty text, or one that is too short for
+            a window in each stream.
+        OSError
+            If the text cannot be read or `output` cannot be written (checked before training).
+        bptt.NonFiniteError
+            If a loss or gradient is not finite; the best model so far is kept.
+        """
+        recipe = Recipe(
+            streams=streams,
+            window=window,
+            epochs=epochs,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            schedule=schedule,
+            warmup=warmup,
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+            weight_decay=weight_decay,
+            average=average,
+            validation_split=validation_split,
+            patience=patience,
+        )
+        if output is not None:
+            check_writable(output)
+        whole = self._read(text)
+        vocabulary, train, validation = self._split(whole, recipe)
+
+        seed = self.settings["seed"]
+        model = SequenceModel(vocabulary_size=len(vocabulary), init="orthogonal", **self.settings)
+        kept = SequenceModel(**model.settings)
+        trainer = Trainer(
+            model,
+            streams=streams,
+            window=recipe.window,
+            optimizer=recipe.optimizer,
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+            average=average,
+            seed=seed,
+        )
+        provenance = {
+            "split": {
+                "rule": "tail of the text for validation",
+                "train_characters": len(train),
+                "validation_characters": len(validation),
+                "unknown_in_validation": int((validation == vocabulary.unknown).sum())
+                if vocabulary.unknown is not None
+                else 0,
+            },
+            "corpus_sha256": corpus.sha256(whole),
+            "settings": recipe.describe(),
+        }
+
+        def keep(best: Best, flat: np.ndarray) -> None:
+            kept.flat[:] = flat
+            self.model, self.vocabulary = kept, vocabulary
+            self.training = {**provenance, "best": asdict(best)}
+            if output is not None:
+                self.save(output)
+
+        fitting = Fitting(
+            model,
+            trainer,
+            recipe,
+            corpus.streams(train, streams),
+            validation,
+            seed=seed,
+            keep=keep,
+            report=callback or (lambda row: None),
+            progress=progress,
+        )
+        self.model, self.interrupted = None, False
+        try:
+            fitting.run()
+        except KeyboardInterrupt:
+            self.interrupted = True
+            if fitting.best is None and trainer.steps:
+                fitting.keep_current()
+            print(_where(fitting.best, output), file=sys.stderr)
+        except ArithmeticError as error:
+            error.add_note(_where(fitting.best, output))
+            raise
+        finally:
+            self.history = pd.DataFrame(fitting.history)
+        return self
+
+    def evaluate(
+        self,
+        text: Text,
+        streams: int = 8,
+        dynamic: bool = False,
+        learning_rate: float | None = None,
+        segment: int = 20,
+    ) -> dict[str, float]:
+        """Measure how well the model predicts a text.
+
+        Every character but the first is predicted from those before it in its stream. A character that the
+        model never saw counts as its "unknown", which is dear.
+
+        Parameters
+        ----------
+        text : str or path
+            As for `fit`; at least 2 characters.
+        streams : int
+            Contiguous parts that are read side by side with carried state; at most this many, so that each
+            holds 256 predictions or more. What fills no stream at the end is predicted after the 512
+            characters before it.
+        dynamic : bool
+            Dynamic evaluation (Krause et al., 2018): each segment of each stream is scored first, and a copy
+            of the weights then learns from it (Adam with beta1 = 0, gradient norm clipped at 1). The figure
+            is not one of the trained weights alone: it counts what they learn from the text under test while
+            reading it, and is to be reported apart. The model itself stays as it is.
+        learning_rate : float or None
+            Of the dynamic evaluation; None is 1e-3. Choose it on the tail of the training part.
+        segment : int
+            Characters between two updates of the dynamic evaluation.
+
+        Returns
+        -------
+        dict
+            "nats_per_char", "bits_per_char", "perplexity" (per character) and "characters" (predictions
+            made).
+
+        Raises
+        ------
+        ValueError, TypeError
+            If there is no model yet, the text is too short, or an argument is not among those accepted.
+        OSError
+            If the text cannot be read.
+
+        Examples
+        --------
+        >>> lm = CharLM(hidden_size=8, seed=0).fit("ab" * 500, streams=4, window=16, epochs=1, progress=False)
+        >>> lm.evaluate("abab")["characters"]
+        3
+        """
+        model, vocabulary = self._fitted()
+        arguments.integer("streams", streams)
+        arguments.integer("segment", segment)
+        if learning_rate is not None and not dynamic:
+            raise ValueError(f"learning_rate is for dynamic=True only; got {learning_rate!r}")
+        tokens = vocabulary.encode(self._read(text), errors="unknown")
+        if len(tokens) < 2:
+            raise ValueError(f"text must have at least 2 characters to predict one; got {len(tokens)}")
+        if dynamic:
+            rate = 1e-3 if learning_rate is None else learning_rate
+            arguments.real("learning_rate", rate, 0.0, open_ends="min")
+            nats, count = evaluating.dynamic(model, tokens, streams, rate, segment)
+        else:
+            nats, count = evaluating.static(model, tokens, streams)
+        mean = nats / count
+        return {
+            "nats_per_char": mean,
+            "bits_per_char": mean / math.log(2),
+            "perplexity": float(np.exp(np.minimum(mean, 700.0))),
+            "characters": count,
+        }
+
+    def sample(
+        self,
+        prompt: str = "",
+        length: int = 200,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int = 0,
+    ) -> str:
+        """Write on: the continuation of `prompt`, without the prompt itself.
+
+        Parameters
+        ----------
+        prompt : str
+            Read first. An empty one begins as a new line does (or, where the text had no line feed, after its
+            first character in the order of the vocabulary).
+        length : int
+            Characters to write.
+        temperature : float
+            Divides the logits: below 1 more sure, above 1 more daring; 0 takes the likeliest each time.
+        top_k : int or None
+            Draw among the k likeliest only (Fan, Lewis & Dauphin, 2018).
+        top_p : float or None
+            Draw among the likeliest whose probabilities, after `top_k`, add up to p (Holtzman et al., 2020).
+        seed : int
+            Equal seeds give equal texts.
+
+        Returns
+        -------
+        str
+            `length` characters (with bytes: that many bytes, decoded; a character cut off at the end is
+            U+FFFD). The unknown character is never written.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If there is no model yet, the prompt has characters that the model never saw, or an argument is
+            not among those accepted.
+
+        Examples
+        --------
+        >>> lm = CharLM(hidden_size=8, seed=0).fit("ab" * 500, streams=4, window=16, epochs=1, progress=False)
+        >>> len(lm.sample(length=10))
+        10
+        """
+        model, vocabulary = self._fitted()
+        if not isinstance(prompt, str):
+            raise TypeError(f"prompt must be a str; got {type(prompt).__name__}")
+        arguments.integer("length", length, 0)
+        arguments.integer("seed", seed, 0)
+        arguments.real("temperature", temperature, 0.0)
+        if top_k is not None:
+            arguments.integer("top_k", top_k)
+        if top_p is not None:
+            arguments.real("top_p", top_p, 0.0, 1.0, open_ends="min")
+        unseen = vocabulary.unseen(prompt)
+        if unseen:
+            shown = ", ".join(map(repr, unseen[:10])) + (" ..." if len(unseen) > 10 else "")
+            raise ValueError(
+                f"prompt has character(s) the model never saw: {shown}; leave them out or replace them"
+            )
+        tokens = vocabulary.encode(prompt or self._start())
+        written, _ = generate(model, tokens, length, temperature, top_k, top_p, vocabulary.unknown, seed)
+        return vocabulary.decode(written)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to one file: safetensors, with vocabulary, settings and origin as JSON in its
+        header.
+
+        The file is replaced as a whole: whoever reads it, or is interrupted, finds the old one or the new
+        one.
+
+        Raises
+        ------
+        ValueError
+            If there is no model yet.
+        OSError
+            Naming the path, if it cannot be written.
+        """
+        model, vocabulary = self._fitted()
+        write_model(path, model, vocabulary, self.training)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> CharLM:
+        """Read a model that `save` or `fit(..., output=path)` wrote.
+
+        Raises
+        ------
+        FileNotFoundError, OSError
+            If the file is missing or cannot be read.
+        ValueError
+            Naming the path and the reason: a truncated file, one of another program or of a newer version,
+            tensors that are missing or have another shape than the settings say.
+        """
+        model, vocabulary, training = read_model(path)
+        settings = {
+            name: value for name, value in model.settings.items() if name not in ("vocabulary_size", "init")
+        }
+        lm = cls(vocabulary=vocabulary.kind, **settings)
+        lm.model, lm.vocabulary, lm.training = model, vocabulary, training
+        return lm
+
+    def _fitted(self) -> tuple[SequenceModel, Vocabulary | ByteVocabulary]:
+        if self.model is None or self.vocabulary is None:
+            raise ValueError("this CharLM has no weights yet: call fit(text), or CharLM.load(path)")
+        return self.model, self.vocabulary
+
+    def _read(self, text: Text) -> str:
+        if isinstance(text, str):
+            return text
+        if isinstance(text, os.PathLike):
+            return corpus.read(text, any_bytes=self.symbols == ByteVocabulary.kind)
+        raise TypeError(f"text must be a str (the text itself) or a pathlib.Path; got {type(text).__name__}")
+
+    def _split(
+        self, text: str, recipe: Recipe
+    ) -> tuple[Vocabulary | ByteVocabulary, NDArray[np.int32], NDArray[np.int32]]:
+        """The vocabulary, and the tokens of the training and the validation part, both long enough."""
+        if not text:
+            raise ValueError("text is empty: there is nothing to learn from")
+        vocabulary: Vocabulary | ByteVocabulary = ByteVocabulary()
+        if self.symbols == ByteVocabulary.kind:
+            train, validation = corpus.split(vocabulary.encode(text), recipe.validation_split)
+        else:
+            first, rest = corpus.split(text, recipe.validation_split)
+            # A character that only the validation part has, nobody could have learnt.
+            vocabulary = Vocabulary(first or text)
+            train, validation = vocabulary.encode(first), vocabulary.encode(rest, errors="unknown")
+        streams, k1 = recipe.streams, recipe.window[0]
+        if len(train) < streams * k1 + 1:
+            raise ValueError(
+                f"text is too short: it has {len(train)} characters for training, but {streams} streams of "
+                f"one window of {k1} take {streams * k1 + 1}; choose fewer streams or a smaller window "
+                "(a str is the text itself: for a file pass a pathlib.Path)"
+            )
+        if recipe.validation_split > 0 and len(validation) < 2:
+            raise ValueError(
+                f"validation_split must leave at least 2 characters to validate on, or be 0; "
+                f"got {recipe.validation_split}, which leaves {len(validation)}"
+            )
+        return vocabulary, train, validation
+
+    def _start(self) -> str:
+        _, vocabulary = self._fitted()
+        return vocabulary.decode([1]) if vocabulary.unseen("\n") else "\n"
+
+
+def _where(best: Best | None, output: str | os.PathLike[str] | None) -> str:
+    """What a run that was cut short leaves behind, in one line."""
+    if best is None:
+        return "stopped before there was a model to keep"
+    which = f"the best model so far (epoch {best.epoch}, {best.nats:.4f} nats/char)"
+    if best.epoch == 0:
+        which = "the model as it stands (not validated yet)"
+    place = "in memory: save(path) writes it" if output is None else f"in {os.fspath(output)}"
+    return f"stopped: {which} is kept {place}"

@@ -1,0 +1,123 @@
+"""How a character model is trained: the arguments of `CharLM.fit`, checked once and describable."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from bptt import arguments
+from bptt.training.optimizers import Optimizer, optimizer_from_name
+from bptt.training.schedules import Schedule, schedule_from_name
+
+__all__ = ["Recipe"]
+
+
+def _window(window: Any) -> tuple[int, int]:
+    if not isinstance(window, tuple | list):
+        window = (window, window)
+    if len(window) != 2:
+        raise ValueError(f"window must be one number or (k1, k2); got {window!r}")
+    k1, k2 = arguments.integer("window[0]", window[0]), arguments.integer("window[1]", window[1])
+    if k2 < k1:
+        raise ValueError(f"window must be (k1, k2) with k2 of at least k1; got {(k1, k2)}")
+    return k1, k2
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Arguments of `CharLM.fit`; names are replaced by what they stand for.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument that is not among those accepted.
+    """
+
+    streams: int
+    window: Any
+    epochs: int
+    optimizer: Any
+    learning_rate: float
+    schedule: Any
+    warmup: int
+    clip_norm: float | None
+    clip_value: float | None
+    weight_decay: float | None
+    average: float | None
+    validation_split: float
+    patience: int | None
+
+    def __post_init__(self) -> None:
+        arguments.integer("streams", self.streams)
+        arguments.integer("epochs", self.epochs)
+        arguments.real("learning_rate", self.learning_rate, 0.0, open_ends="min")
+        arguments.integer("warmup", self.warmup, 0)
+        arguments.fraction("validation_split", self.validation_split)
+        if self.clip_norm is not None:
+            arguments.real("clip_norm", self.clip_norm, 0.0, open_ends="min")
+        if self.clip_value is not None:
+            arguments.real("clip_value", self.clip_value, 0.0, open_ends="min")
+        if self.average is not None:
+            arguments.real("average", self.average, 0.0, 1.0, open_ends="minmax")
+        if self.patience is not None:
+            arguments.integer("patience", self.patience)
+        for name, value in (
+            ("window", _window(self.window)),
+            ("optimizer", self._optimizer()),
+            ("schedule", self._schedule()),
+        ):
+            object.__setattr__(self, name, value)
+        if self.validation_split == 0 and (self.patience is not None or self.observes):
+            raise ValueError(
+                "validation_split must be above 0 for patience and for the schedule 'plateau'; got 0"
+            )
+
+    def _optimizer(self) -> Optimizer:
+        if isinstance(self.optimizer, Optimizer):
+            if self.weight_decay is not None:
+                raise ValueError(
+                    "weight_decay must be None where optimizer is an object, which has its own; "
+                    f"got {self.weight_decay!r}"
+                )
+            return self.optimizer
+        if self.weight_decay is None:
+            return optimizer_from_name(self.optimizer)
+        return optimizer_from_name(self.optimizer, weight_decay=self.weight_decay)
+
+    def _schedule(self) -> Schedule:
+        return self.schedule if callable(self.schedule) else schedule_from_name(self.schedule)
+
+    @property
+    def observes(self) -> bool:
+        """Whether the schedule wants to hear of each validation loss."""
+        return hasattr(self.schedule, "observe")
+
+    def observe(self, nats: float) -> float:
+        """The factor for all learning rates still to come."""
+        return float(self.schedule.observe(nats)) if self.observes else 1.0
+
+    def rates(self, steps: int) -> np.ndarray:
+        """The learning rate of each step, float64 (steps,).
+
+        Raises
+        ------
+        ValueError
+            If the schedule returns something else, or `warmup` takes all the steps.
+        """
+        rates = np.array(self.schedule(self.learning_rate, steps, self.warmup), np.float64)
+        if rates.shape != (steps,) or not np.isfinite(rates).all() or (rates < 0).any():
+            raise ValueError(
+                f"schedule must return {steps} finite rates of at least 0, one for each window of the run; "
+                f"got shape {rates.shape}"
+            )
+        return rates
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-able: what a report or a file says of the training."""
+        description = {field.name: getattr(self, field.name) for field in fields(self)}
+        del description["weight_decay"]  # part of the optimizer by now
+        description["optimizer"] = {"name": type(self.optimizer).__name__, **asdict(self.optimizer)}
+        description["schedule"] = getattr(self.schedule, "__name__", None) or repr(self.schedule)
+        return description

@@ -1,0 +1,234 @@
+"""Files that a killed process cannot spoil and that cannot run code.
+
+Weights are kept in the safetensors format, everything else as JSON inside its header. A file is written next
+to its final place, flushed to the disk and then renamed over it, so that whoever reads sees the old file or
+the new one, whole. A process that is killed in between leaves the old file as it was and a hidden
+`.NAME.xxxxxxxx.tmp` beside it.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+__all__ = ["check_writable", "read_tensors", "write_bytes", "write_json", "write_tensors"]
+
+# One key only: the format keeps its metadata unordered, and equal models are to give equal files.
+KEY = "bptt"
+
+
+def check_writable(path: str | os.PathLike[str]) -> Path:
+    """Make sure that a file can be written at `path`, before hours are spent on what shall go there.
+
+    Parameters
+    ----------
+    path : str or path
+        The file need not exist; its folder has to. A file that exists stays as it is.
+
+    Returns
+    -------
+    Path
+        The place that will be written to: `path` with symbolic links followed.
+
+    Raises
+    ------
+    OSError
+        Naming the path: no such folder, a folder or device in its place, no permission, a read-only disk.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     check_writable(f"{folder}/model").name
+    'model'
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "cannot write a file where a folder is", os.fspath(path))
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EINVAL, "cannot write here: not a regular file", os.fspath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "cannot write here: no such folder", os.fspath(path))
+    try:
+        trial = _temporary(target)
+        trial.touch(exist_ok=False)
+        trial.unlink()
+    except OSError as error:
+        raise type(error)(error.errno, f"cannot write here: {error.strerror}", os.fspath(path)) from None
+    return target
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a whole file, or nothing: the file that was there is replaced in one step.
+
+    Parameters
+    ----------
+    path : str or path
+        Where to; symbolic links are followed.
+    content : bytes
+
+    Raises
+    ------
+    OSError
+        Naming the path, if it cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_bytes(f"{folder}/a", b"one")
+    ...     write_bytes(f"{folder}/a", b"two")
+    ...     Path(f"{folder}/a").read_bytes()
+    b'two'
+    """
+    target = check_writable(path)
+    temporary = _temporary(target)
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            temporary.chmod(target.stat().st_mode & 0o777)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise type(error)(error.errno, f"cannot write here: {error.strerror}", os.fspath(path)) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    if os.name == "posix":  # the new name itself has to reach the disk, too
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write `value` as indented JSON, whole or not at all; NaN and infinity become null.
+
+    Parameters
+    ----------
+    path : str or path
+    value
+        Anything made of dicts, lists, strings, numbers (also NumPy's), booleans and None.
+
+    Raises
+    ------
+    OSError
+        Naming the path, if it cannot be written.
+    """
+    write_bytes(path, (json.dumps(plain(value), indent=2) + "\n").encode())
+
+
+def plain(value: Any) -> Any:
+    """`value` with NumPy's numbers as Python's, and what JSON has no word for (NaN, infinity) as None.
+
+    Examples
+    --------
+    >>> plain({"loss": np.float32(1.5), "worst": float("nan"), "window": (64, 128)})
+    {'loss': 1.5, 'worst': None, 'window': [64, 128]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def write_tensors(
+    path: str | os.PathLike[str],
+    kind: str,
+    version: int,
+    tensors: Mapping[str, NDArray[Any]],
+    metadata: Mapping[str, Any],
+) -> None:
+    """Write arrays and what belongs to them as one safetensors file, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or path
+    kind, version : str, int
+        What the file holds, and the version of its layout; `read_tensors` checks both.
+    tensors : mapping of str to array
+    metadata : mapping
+        JSON-able; kept in the file's header beside `kind` and `version`.
+
+    Raises
+    ------
+    OSError
+        Naming the path, if it cannot be written.
+    """
+    header = json.dumps(plain({"format": kind, "version": version, **metadata}), sort_keys=True)
+    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    write_bytes(path, save(arrays, metadata={KEY: header}))
+
+
+def read_tensors(
+    path: str | os.PathLike[str], kind: str, version: int
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Read a file of `write_tensors`.
+
+    Parameters
+    ----------
+    path : str or path
+    kind, version : str, int
+        What is expected, and the newest version that is understood.
+
+    Returns
+    -------
+    dict of arrays, dict
+        The tensors and the metadata, as they were written.
+
+    Raises
+    ------
+    FileNotFoundError, OSError
+        If there is no such file, or it may not be read.
+    ValueError
+        Naming the path: a truncated file, one of another program or kind, one of a newer version.
+    """
+    name = os.fspath(path)
+    if os.path.isdir(name):
+        raise IsADirectoryError(errno.EISDIR, "expected a model file, got a folder", name)
+    with open(name, "rb"):  # missing or forbidden: Python's own error names the path
+        pass
+    try:
+        with safe_open(name, framework="np") as file:
+            header = (file.metadata() or {}).get(KEY)
+            if header is None:
+                raise ValueError(
+                    f"{name}: a safetensors file, but not one of {kind} (no {KEY!r} in its header)"
+                )
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+    except (SafetensorError, OSError, TypeError) as error:
+        raise ValueError(f"{name}: not a whole safetensors file ({error})") from None
+    try:
+        metadata = json.loads(header)
+    except ValueError:
+        raise ValueError(f"{name}: the {KEY!r} entry of its header is no JSON") from None
+    found = metadata.get("format") if isinstance(metadata, dict) else None
+    if found != kind:
+        raise ValueError(f"{name}: holds {found!r}, expected {kind!r}")
+    if not isinstance(metadata.get("version"), int) or not 1 <= metadata["version"] <= version:
+        raise ValueError(
+            f"{name}: has version {metadata.get('version')!r} of the {kind} layout; this bptt reads up to "
+            f"{version}: use a newer bptt"
+        )
+    return tensors, metadata

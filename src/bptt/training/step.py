@@ -1,0 +1,283 @@
+"""One compiled call for a chunk of windows: up through time, loss, down again, clip, update, carry the state.
+
+    tokens -> x = E[token] -> layer 0 -> ... -> layer L-1 -> z = y W_head + b -> loss
+                a = x W + b, [t up: a_t += h U, cell]                            dz
+    dE   <-    dx  <-  da  <- [t down: cell, += da U^T]   <- ... <- dy = dz W_head^T
+    theta <- update(clip(grad)),   the last state -> slot 0
+
+Every function is run by all members of a team (`numerics.threads`). L, H, E, V: layers, hidden units, embedding,
+vocabulary; a window has `old` steps from windows before (k2 > k1 only) and `new` ones; all arrays are described in
+`training.workspace`.
+"""
+
+import numpy as np
+
+from bptt.network.losses import cross_entropy_rows
+from bptt.numerics import updates
+from bptt.numerics.jit import kernel
+from bptt.numerics.matmul import pack, shared_product, transposed_product
+from bptt.numerics.random import dropout
+from bptt.numerics.threads import barrier, share
+from bptt.unroll import sequence
+
+__all__ = ["carry", "prepare", "score_chunk", "train_chunk", "up"]
+
+
+@kernel
+def matrix(flat, start, rows, columns):
+    return flat[start : start + rows * columns].reshape(rows, columns)
+
+
+@kernel
+def layer_of(network, flat, layer):
+    """weight_ih, weight_hh, bias_ih, bias_hh of a layer in `flat` (theta or its gradient)."""
+    H, start = network.H, network.layers[layer]
+    inputs = network.E if layer == 0 else H
+    x_size, h_size = network.x_rows.size * H, network.h_rows.size * H
+    return (
+        matrix(flat, start[0], x_size, inputs),
+        matrix(flat, start[1], h_size, H),
+        flat[start[2] : start[2] + x_size],
+        flat[start[3] : start[3] + h_size],
+    )
+
+
+@kernel
+def prepare(team, network, work, backward):
+    """Pack the weights of this step, and project the embedding where that is done once for all symbols."""
+    V, E, H, theta = network.V, network.E, network.H, network.theta
+    for layer in range(network.L):
+        weight_ih, weight_hh, bias_ih, bias_hh = layer_of(network, theta, layer)
+        W = work.W0 if layer == 0 else work.W[layer - 1]
+        sequence.pack_forward(team, network.cell, network.x_rows, network.h_rows, weight_ih, weight_hh, bias_ih,
+                              bias_hh, W, work.U[layer], work.b[layer])  # fmt: skip
+        if backward:
+            WT = work.WT0 if layer == 0 else work.WT[layer - 1]
+            sequence.pack_backward(team, network.x_rows, network.h_rows, weight_ih, weight_hh, WT, work.UT[layer])
+    head = matrix(theta, network.head[0], V, H)
+    pack(team, head.T, work.head, 0, 0)
+    if backward:
+        pack(team, head, work.headT, 0, 0)
+    barrier(team)
+    if work.table.shape[0] > 0:
+        x_columns = work.table.shape[1]
+        bias = work.b[0].reshape(1, work.b.shape[1])[:, network.cell.x0 * H : network.cell.x0 * H + x_columns]
+        E_rows = matrix(theta, network.embedding, V, E)
+        shared_product(team, E_rows[:, :E], work.W0, bias, work.table[:, :x_columns])
+        barrier(team)
+
+
+@kernel
+def below(network, work, layer, first, last):
+    """What layer `layer` reads in steps first to last - 1, as rows: (steps * B, at least its inputs)."""
+    B = work.s.shape[2]
+    steps = last - first
+    if layer == 0:
+        return work.x[first:last].reshape(steps * B, network.E)
+    if network.dropout > 0:
+        return work.y[layer - 1, first:last].reshape(steps * B, network.H)
+    return work.s[layer - 1, first + 1 : last + 1].reshape(steps * B, work.s.shape[3])
+
+
+@kernel
+def look_up(team, network, work, tokens, start, old, new, time):
+    """Layer 0's projected inputs: rows of the projected embedding, or embeddings and their product with W."""
+    E, H, cell = network.E, network.H, network.cell
+    first, last = share(new, team)
+    embedding = matrix(network.theta, network.embedding, network.V, E)
+    for t in range(first, last):
+        for row in range(tokens.shape[0]):
+            token = tokens[row, start + t]
+            work.tokens[old + t, row] = token
+            if work.table.shape[0] > 0:
+                sequence.copy(work.table[token], work.a[0, old + t, row, cell.x0 * H : cell.x1 * H])
+            else:
+                sequence.copy(embedding[token], work.x[old + t, row])
+        if network.input_dropout > 0:
+            # One mask for all steps of a window: its address is that of the window's first step.
+            x_t = work.x[old + t]
+            dropout(x_t, x_t, network.seed, network.L, time, 0, network.input_dropout)
+    barrier(team)
+    if work.table.shape[0] == 0:
+        rows = below(network, work, 0, old, old + new)
+        sequence.project(team, cell, rows, work.W0, work.b[0], work.a[0, old : old + new])
+        barrier(team)
+
+
+@kernel
+def up(team, network, work, tokens, start, old, new, time):
+    """`new` steps up through all layers, to the logits z of each; `time` counts steps since training began."""
+    V, H, L, B = network.V, network.H, network.L, work.s.shape[2]
+    look_up(team, network, work, tokens, start, old, new, time)
+    for layer in range(L):
+        s, a = work.s[layer, old : old + new + 1], work.a[layer, old : old + new]
+        if layer > 0:
+            x = below(network, work, layer, old, old + new)
+            sequence.project(team, network.cell, x, work.W[layer - 1], work.b[layer], a)
+            barrier(team)
+        sequence.forward(team, network.cell, work.U[layer], work.b[layer], s, a)
+        barrier(team)
+        if network.dropout > 0:
+            y = work.y[layer, old : old + new]
+            sequence.sequence_dropout(team, s[1:, :, :H], y, network.seed, layer, time, network.dropout)
+            barrier(team)
+    y = below(network, work, L, old, old + new)
+    bias = matrix(network.theta, network.head[1], 1, V)
+    shared_product(team, y[:, :H], work.head, bias[:, :V], work.z[: new * B, :V])
+    barrier(team)
+
+
+@kernel
+def down(team, network, work, grad, old, new, time, k1):
+    """From z's error down through all layers and all `old + new` steps: the gradient of every parameter."""
+    V, H, L, B = network.V, network.H, network.L, work.s.shape[2]
+    n, keep = old + new, work.da.shape[0] > 0
+    dz = work.z[: new * B, :V]
+    y = below(network, work, L, old, n)
+    dhead = matrix(grad, network.head[0], V, H)
+    transposed_product(team, dz, y[:, :H], dhead, network.one_block, grad[network.head[1] : network.head[1] + V])
+    dy = work.dy[:new]
+    shared_product(team, dz, work.headT, work.nothing[:, :H], dy.reshape(new * B, H)[:, :H])
+    barrier(team)
+    for layer in range(L - 1, -1, -1):
+        s, a = work.s[layer, : n + 1], work.a[layer, :n]
+        da = work.da[:n] if keep else a
+        dweight_ih, dweight_hh, dbias_ih, dbias_hh = layer_of(network, grad, layer)
+        if network.dropout > 0:
+            first_time = time + new - dy.shape[0]
+            sequence.sequence_dropout(team, dy[:, :, :H], dy, network.seed, layer, first_time, network.dropout)
+        first, last = share(work.ds.size, team)
+        ds = work.ds.reshape(work.ds.size)
+        for j in range(first, last):
+            ds[j] = 0
+        barrier(team)
+        sequence.backward(team, network.cell, work.UT[layer], s, a, da, keep, work.ds, dy, work.no_errors)
+        barrier(team)
+        sequence.recurrent_gradient(team, network.cell, network.h_rows, s, da, dweight_hh, dbias_hh)
+        if layer > 0:
+            x = below(network, work, layer, 0, n)
+            sequence.input_gradient(team, network.cell, network.x_rows, x, da, dweight_ih, dbias_ih)
+            dy = work.dy[:n]
+            sequence.input_error(team, network.cell, work.WT[layer - 1], da, work.nothing[:, :H], dy.reshape(n * B, H))
+            barrier(team)
+        else:
+            embedding_gradient(team, network, work, grad, da, n, time - old, k1)
+    barrier(team)
+
+
+@kernel
+def embedding_gradient(team, network, work, grad, da, n, time, k1):
+    """Layer 0's input weights and the embedding: `look_up` read backwards."""
+    V, E, cell, B = network.V, network.E, network.cell, work.s.shape[2]
+    dweight_ih, _, dbias_ih, _ = layer_of(network, grad, 0)
+    dembedding = matrix(grad, network.embedding, V, E)
+    if work.table.shape[0] > 0:
+        dtable = work.dtable
+        scatter(team, da.reshape(n * B, da.shape[2])[:, cell.x0 * network.H :], work.tokens, dtable)
+        barrier(team)
+        embedding = matrix(network.theta, network.embedding, V, E)
+        dtable_rows = dtable[:, : dtable.shape[1]]
+        transposed_product(team, dtable_rows, embedding[:, :E], dweight_ih, network.x_rows, dbias_ih)
+        shared_product(team, dtable_rows, work.WT0, work.nothing[:, :E], dembedding[:, :E])
+    else:
+        x = below(network, work, 0, 0, n)
+        sequence.input_gradient(team, cell, network.x_rows, x, da, dweight_ih, dbias_ih)
+        dx = work.dx[:n].reshape(n * B, E)
+        sequence.input_error(team, cell, work.WT0, da, work.nothing[:, :E], dx)
+        barrier(team)
+        if network.input_dropout > 0:
+            first, last = share(n, team)
+            for t in range(first, last):
+                dx_t = work.dx[t]
+                dropout(dx_t, dx_t, network.seed, network.L, (time + t) // k1 * k1, 0, network.input_dropout)
+            barrier(team)
+        scatter(team, dx[:, :E], work.tokens, dembedding)
+
+
+@kernel
+def scatter(team, rows, tokens, total):
+    """total (V, n) = for each symbol the sum of the rows (steps * B, n) where it stood, in order."""
+    first, last = share(total.shape[1], team)
+    for symbol in range(total.shape[0]):
+        target = total[symbol, first:last]
+        for j in range(target.size):
+            target[j] = 0
+    B = tokens.shape[1]
+    for r in range(rows.shape[0]):
+        source, target = rows[r, first:last], total[tokens[r // B, r % B], first:last]
+        for j in range(target.size):
+            target[j] += source[j]
+
+
+@kernel
+def carry(team, work, steps, old):
+    """Let the next window begin where this one of `steps` steps ended, its last `old` steps kept as older ones."""
+    B, shift = work.s.shape[2], steps - old
+    first, last = share(B, team)
+    for row in range(first, last):
+        for layer in range(work.s.shape[0]):
+            for slot in range(old + 1):
+                sequence.copy(work.s[layer, slot + shift, row], work.s[layer, slot, row])
+            for slot in range(old):
+                sequence.copy(work.a[layer, slot + shift, row], work.a[layer, slot, row])
+                if work.y.shape[1] > 0:
+                    sequence.copy(work.y[layer, slot + shift, row], work.y[layer, slot, row])
+        for slot in range(old):
+            work.tokens[slot, row] = work.tokens[slot + shift, row]
+            sequence.copy(work.x[slot + shift, row], work.x[slot, row])
+    barrier(team)
+
+
+@kernel
+def mean_loss(losses):
+    total = 0.0
+    for loss in losses:
+        total += loss
+    return total / losses.size
+
+
+@kernel
+def train_chunk(team, network, work, grad, m, v, mean, partial, tokens, first, k1, k2, old, windows_before,
+                kind, hyper, learning_rates, clip_norm, clip_value, decay, losses, norms):  # fmt: skip
+    """Train on learning_rates.size windows of k1 steps from step `first` on.
+
+    `old` is the number of older steps on the tape, `windows_before` that of the updates so far. Returns the number
+    of windows done: fewer than asked for where a loss or a norm was not finite; that window changed no weight.
+    """
+    B = work.s.shape[2]
+    for w in range(learning_rates.size):
+        time = (windows_before + w) * k1
+        prepare(team, network, work, True)
+        start = first + w * k1
+        up(team, network, work, tokens, start, old, k1, time)
+        z, row_losses = work.z[: k1 * B], work.losses[: k1 * B]
+        cross_entropy_rows(team, z, tokens[:, start + 1 : start + 1 + k1], row_losses, True)
+        barrier(team)
+        losses[w] = mean_loss(row_losses)
+        down(team, network, work, grad, old, k1, time, k1)
+        updates.clip_value(team, grad, clip_value)
+        norms[w] = updates.clip_norm(team, grad, clip_norm, partial)
+        if not (np.isfinite(losses[w]) and np.isfinite(norms[w])):
+            return w
+        updates.update(team, kind, network.theta, grad, m, v, windows_before + w + 1, learning_rates[w], hyper)
+        if mean.size > 0:
+            updates.average(team, network.theta, mean, decay)
+        steps = old + k1
+        old = min(steps, k2 - k1)
+        carry(team, work, steps, old)
+    return learning_rates.size
+
+
+@kernel
+def score_chunk(team, network, work, tokens, first, steps, losses):
+    """Losses of all streams in windows of `steps` steps from step `first` on, losses.size of them; no update."""
+    B = work.s.shape[2]
+    prepare(team, network, work, False)
+    for w in range(losses.size):
+        start = first + w * steps
+        up(team, network, work, tokens, start, 0, steps, 0)
+        row_losses = work.losses[: steps * B]
+        cross_entropy_rows(team, work.z[: steps * B], tokens[:, start + 1 : start + 1 + steps], row_losses, False)
+        barrier(team)
+        losses[w] = mean_loss(row_losses)
+        carry(team, work, steps, 0)

@@ -1,0 +1,188 @@
+"""Truncated back-propagation through time over contiguous streams of tokens, many windows a compiled call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bptt import arguments
+from bptt.network.parameters import views
+from bptt.network.sequence_model import SequenceModel
+from bptt.numerics import updates
+from bptt.numerics.threads import run
+from bptt.training import step
+from bptt.training.optimizers import Adam, Optimizer
+from bptt.training.workspace import network_of, workspace_for
+from bptt.unroll.windows import TBPTT
+
+__all__ = ["NonFiniteError", "Record", "Trainer"]
+
+
+class NonFiniteError(ArithmeticError):
+    """A loss or a gradient became infinite or NaN; the message says in which step, layer and time index."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a call of `Trainer.run` saw.
+
+    Attributes
+    ----------
+    loss : array (windows,)
+        Mean loss in nats of the window's new steps, before its update.
+    norm : array (windows,)
+        Norm of the gradient before `clip_norm`.
+    """
+
+    loss: np.ndarray
+    norm: np.ndarray
+
+
+def check_tokens(tokens: Any, streams: int | None, vocabulary_size: int) -> np.ndarray:
+    """Tokens (streams, N + 1) as compiled code takes them; every one is used as an index there."""
+    array = np.asarray(tokens)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"tokens must be integers; got dtype {array.dtype}")
+    if array.ndim != 2 or array.shape[1] < 2 or array.shape[0] < 1 or array.shape[0] != (streams or array.shape[0]):
+        wanted = "streams" if streams is None else str(streams)
+        raise ValueError(f"tokens must have shape ({wanted}, at least 2); got {array.shape}")
+    if array.min() < 0 or array.max() >= vocabulary_size:
+        raise ValueError(f"tokens must lie in 0 .. {vocabulary_size - 1}; got {array.min()} .. {array.max()}")
+    return np.ascontiguousarray(array, np.int32)
+
+
+class Trainer:
+    """Trains a model on streams of tokens, window after window, the state carried from each to the next.
+
+    With `window=(k1, k2)` and k2 > k1 this is BPTT(h; h') of Williams & Peng (1990) with h' = k1, h = k2: every k1
+    steps, the losses of those steps are sent back through the last k2. The older part of the tape is not recomputed:
+    its states, gates and embeddings stay as they were computed, with the weights of their time, while the error runs
+    down through today's weights. (With a learning rate of 0 the two agree and the gradient is exact up to truncation.)
+
+    Parameters
+    ----------
+    model : SequenceModel
+        Its parameters are updated in place.
+    streams : int
+        Rows of tokens trained side by side.
+    window : int or (int, int) or TBPTT
+        k1 = k2, or (k1, k2).
+    optimizer : SGD, RMSprop, Adam or AdamW
+    clip_norm, clip_value : float, optional
+        Limit of the gradient's global norm (after `clip_value`), and of each element; none where absent.
+    average : float, optional
+        Decay in [0, 1) of an exponential average of the weights, kept in `averaged`.
+    seed : int
+        Of the dropout masks.
+
+    Attributes
+    ----------
+    steps : int
+        Updates so far.
+    averaged : array or None
+        Flat averaged weights.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of another type or outside its range.
+    """
+
+    def __init__(
+        self,
+        model: SequenceModel,
+        *,
+        streams: int,
+        window: Any = 64,
+        optimizer: Optimizer | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        average: float | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.model = model
+        self.streams = arguments.integer("streams", streams)
+        self.window = TBPTT.from_argument(window)
+        self.optimizer = Adam() if optimizer is None else optimizer
+        self.clip_norm = 0.0 if clip_norm is None else arguments.real("clip_norm", clip_norm, 0, open_ends="min")
+        self.clip_value = 0.0 if clip_value is None else arguments.real("clip_value", clip_value, 0, open_ends="min")
+        self.decay = 0.0 if average is None else arguments.fraction("average", average)
+        self.averaged = None if average is None else model.flat.copy()
+        self.steps = 0
+        self._older = 0
+        self._network = network_of(model)._replace(seed=arguments.integer("seed", seed, 0))
+        k1, k2 = self.window.k1, self.window.depth
+        self._work = workspace_for(self._network, self.streams, k2, older=k2 - k1)
+        self._grad, self._m, self._v = (np.zeros_like(model.flat) for _ in range(3))
+        self._partial = np.empty(updates.blocks(model.flat.size))
+
+    def reset(self) -> None:
+        """Forget the carried state and the older steps, as at the start of an epoch."""
+        self._work.s[:, 0] = 0
+        self._older = 0
+
+    def run(self, tokens: np.ndarray, first: int, learning_rates: np.ndarray) -> Record:
+        """Train on consecutive windows in one compiled call.
+
+        Parameters
+        ----------
+        tokens : integer array (streams, N + 1)
+            The target of each token is the next one of its stream.
+        first : int
+            Step at which the first window begins.
+        learning_rates : array (windows,)
+            One for each window.
+
+        Returns
+        -------
+        Record
+
+        Raises
+        ------
+        NonFiniteError
+            Loss or gradient became infinite or NaN; the weights are those before that window.
+        TypeError, ValueError
+            tokens have another shape, are no integers or lie outside the vocabulary; the windows end after the tokens.
+        """
+        tokens = check_tokens(tokens, self.streams, self.model.vocabulary_size)
+        rates = np.ascontiguousarray(learning_rates, np.float64)
+        if rates.ndim != 1 or not np.isfinite(rates).all() or (rates < 0).any():
+            raise ValueError(f"learning_rates must be a vector of finite numbers of at least 0; got {learning_rates!r}")
+        k1, k2 = self.window.k1, self.window.depth
+        first = arguments.integer("first", first, 0)
+        if first + k1 * rates.size > tokens.shape[1] - 1:
+            raise ValueError(
+                f"tokens must hold first + windows * k1 + 1 = {first + k1 * rates.size + 1} steps; got {tokens.shape[1]}"
+            )
+        losses, norms = np.empty(rates.size), np.empty(rates.size)
+        mean = np.empty(0, self.model.dtype) if self.averaged is None else self.averaged
+        done = run(step.train_chunk, self._network, self._work, self._grad, self._m, self._v, mean, self._partial,
+                   tokens, first, k1, k2, self._older, self.steps, self.optimizer.kind, self.optimizer.hyper, rates,
+                   self.clip_norm, self.clip_value, self.decay, losses, norms)  # fmt: skip
+        for _ in range(done):
+            self._older = min(self._older + k1, k2 - k1)
+        self.steps += done
+        if done < rates.size:
+            raise NonFiniteError(self._explain(losses[done], norms[done]))
+        return Record(losses, norms)
+
+    def _explain(self, loss: float, norm: float) -> str:
+        """Where the first infinity or NaN of the window that failed stands."""
+        where = "nowhere in the states"
+        stop = self._older + self.window.k1
+        bad = ~np.isfinite(self._work.s[:, 1 : stop + 1]).all(axis=(2, 3))
+        if bad.any():
+            layer, t = min(np.argwhere(bad), key=lambda index: (index[1], index[0]))
+            where = f"first in the state of layer {layer} at time index {t} of the window"
+        elif not np.isfinite(loss):
+            t = int(np.argmin(np.isfinite(self._work.losses[: self.window.k1 * self.streams]))) // self.streams
+            where = f"first in the loss at time index {t} of the window (the layers' states are finite)"
+        else:
+            names = [name for name, view in views(self._grad, self.model.shapes).items() if not np.isfinite(view).all()]
+            where = f"on the way back, in the gradient of {', '.join(names)}"
+        return (
+            f"step {self.steps + 1}: loss {loss}, gradient norm {norm}: not finite, {where}. The weights are those before "
+            f"this step. Lower the learning rate, or set clip_norm"
+        )
