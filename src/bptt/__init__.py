@@ -1,0 +1,25 @@
+"""Recurrent networks with hand-derived backward passes, and back-propagation through time in compiled loops."""
+
+from bptt.network.dense import Embedding, Linear, cross_entropy
+from bptt.network.layers import GRU, LSTM, RNN, Gradients
+from bptt.numerics.threads import get_num_threads, set_num_threads
+from bptt.training.trainer import NonFiniteError
+from bptt.unroll.tape import Tape
+from bptt.unroll.windows import TBPTT
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "TBPTT",
+    "Embedding",
+    "Gradients",
+    "Linear",
+    "NonFiniteError",
+    "Tape",
+    "cross_entropy",
+    "get_num_threads",
+    "set_num_threads",
+]

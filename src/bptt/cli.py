@@ -1,7 +1,8 @@
 """The command line: `bptt text train`, `bptt text sample`, `bptt text eval`.
 
-Exit codes: 0 success; 1 training that went wrong; 2 bad usage or input; 130 ended by Ctrl-C. Whatever is wrong is
-said in one line on standard error. What a command needs is imported inside it, so that `bptt --help` is quick.
+Exit codes: 0 success; 1 training that went wrong; 2 bad usage or input; 130 ended by Ctrl-C. Whatever is
+wrong is said in one line on standard error. What a command needs is imported inside it, so that `bptt
+--help` is quick.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The layers that users compose: stacked RNN, GRU, LSTM, Embedding and Linear."""
+"""The recurrent layers that users compose: stacked RNN, GRU and LSTM."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 from bptt import arguments
 from bptt.cells.table import CELLS, Cell
 from bptt.network import parameters as named
-from bptt.network.initialisers import INITIALISERS, glorot_uniform, initialise
+from bptt.network.initialisers import INITIALISERS, initialise
 from bptt.numerics.matmul import panel_shape
 from bptt.numerics.threads import run
 from bptt.unroll import sequence
 from bptt.unroll.tape import LayerTape, Tape
 
-__all__ = ["GRU", "LSTM", "RNN", "Embedding", "Gradients", "Linear", "Recurrent"]
+__all__ = ["GRU", "LSTM", "RNN", "Gradients", "Recurrent"]
 
 # Multiply-adds under which a layer runs in one thread; to wake another takes some 100 us.
 SMALL = 5_000_000

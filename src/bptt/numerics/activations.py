@@ -195,3 +195,15 @@ def tanh(x: Any) -> Any:
 def relu(x: Any) -> Any:
     f = format_of(x)
     return f.zero if x < f.zero else x
+
+
+@kernel
+def log_sum_exp(row: Any) -> Any:
+    """log of the sum of e^x over a row, safe from overflow; NaN stays NaN."""
+    highest = row[0]
+    for v in range(row.size):
+        highest = row[v] if row[v] > highest else highest
+    total = row.dtype.type(0)
+    for v in range(row.size):
+        total += exp(row[v] - highest)
+    return highest + np.log(total)

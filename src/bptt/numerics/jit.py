@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import os
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,11 @@ from typing import Any
 import llvmlite
 import numba
 import numpy as np
-from numba import config, njit, prange, types
+from numba import config, njit, types
 from numba.extending import overload
 from numba.misc.appdirs import user_cache_dir
 
-__all__ = ["kernel", "literal", "one_at_a_time", "prange"]
+__all__ = ["kernel", "literal"]
 
 # Never "nnan" or "ninf": training must see the NaN that they would let LLVM assume away.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
@@ -90,13 +89,11 @@ def cache_here() -> Iterator[None]:
         config.CACHE_DIR = before
 
 
-def kernel(function: Callable[..., Any] | None = None, *, parallel: bool = False, exact: bool = False) -> Any:
+def kernel(function: Callable[..., Any] | None = None, *, exact: bool = False) -> Any:
     """Compile a function of arrays and scalars; it validates nothing.
 
     Parameters
     ----------
-    parallel : bool
-        Whether its `prange` loops share their turns among the threads.
     exact : bool
         Keep the written order of floating-point operations (used where that order is the method).
     """
@@ -107,7 +104,6 @@ def kernel(function: Callable[..., Any] | None = None, *, parallel: bool = False
                 nogil=True,
                 error_model="numpy",
                 cache=CACHE_DIRECTORY is not None,
-                parallel=parallel,
                 fastmath=EXACT if exact else FASTMATH,
             )(function)
 
@@ -126,11 +122,3 @@ def _compiled_literal(x: Any, value: float) -> Any:
     return lambda x, value: np.float64(value)
 
 
-_PARALLEL = threading.RLock()
-
-
-@contextlib.contextmanager
-def one_at_a_time() -> Iterator[None]:
-    """Let one Python thread at a time start parallel kernels: Numba's workqueue aborts the process otherwise."""
-    with _PARALLEL:
-        yield

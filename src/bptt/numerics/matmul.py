@@ -59,6 +59,7 @@ FUSED = ARM or "fma" in FEATURES
 VECTORS = 3
 # Accumulators, one panel row and one broadcast must fit the vector registers: 8*3+3+1 of 32, 4*3+3+1 of 16.
 TILE_ROWS = (8, 4, 2, 1) if ARM or BITS == 512 else (4, 2, 1)
+HEIGHT = TILE_ROWS[0]
 DEPTH = 192  # rows of a block in `transposed_product`: its panel and one strip of A fit the first-level cache
 
 
@@ -81,6 +82,20 @@ def address(typingctx: Any, array: Any) -> Any:
         return builder.ptrtoint(data, context.get_value_type(types.intp))
 
     return types.intp(array), codegen
+
+
+@intrinsic
+def move(typingctx: Any, like: Any, source: Any, target: Any) -> Any:
+    """Copy HEIGHT neighbours as one vector: a plain loop in a loop would be turned into scatters."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = ir.PointerType(ir.VectorType(context.get_value_type(signature.args[0]), HEIGHT))
+        size = signature.args[0].bitwidth // 8
+        value = builder.load(builder.inttoptr(args[1], vector), align=size)
+        builder.store(value, builder.inttoptr(args[2], vector), align=size)
+        return context.get_dummy_value()
+
+    return types.void(like, types.intp, types.intp), codegen
 
 
 class Tile:
@@ -317,63 +332,81 @@ def pack(team, B, panels, first_row, first_column):
 
 
 @kernel
+def _transposed(team, A, B, C, order, total):
+    """See `transposed_product`."""
+    zero, size = C.dtype.type(0), C.itemsize
+    R, N = B.shape
+    n = A.shape[1] // order.size
+    per_block = (n + HEIGHT - 1) // HEIGHT
+    first, last = share(order.size * per_block, team)
+    width = _panel_width(C)
+    strip_bytes = DEPTH * HEIGHT * size
+    a_strips = np.empty((last - first + 1) * DEPTH * HEIGHT, C.dtype)
+    b_panel = np.empty(DEPTH * width, C.dtype)
+    nothing = np.zeros(width, C.dtype)
+    column, row, rows = np.empty(last - first, np.int64), np.empty(last - first, np.int64), np.empty(last - first, np.int64)
+    for q in range(last - first):
+        block, i = divmod(first + q, per_block)
+        column[q], row[q], rows[q] = block * n + i * HEIGHT, order[block] * n + i * HEIGHT, min(HEIGHT, n - i * HEIGHT)
+        total[row[q] : row[q] + rows[q]] = 0
+    for k0 in range(0, R, DEPTH):
+        depth = min(DEPTH, R - k0)
+        for k in range(depth):
+            source, target = address(A) + (k0 + k) * A.strides[0], address(a_strips) + k * HEIGHT * size
+            for q in range(last - first):
+                if rows[q] == HEIGHT:
+                    move(zero, source + column[q] * size, target + q * strip_bytes)
+                else:
+                    for m in range(rows[q]):
+                        a_strips[(q * DEPTH + k) * HEIGHT + m] = A[k0 + k, column[q] + m]
+        for q in range(last - first):
+            strip_ = a_strips[q * DEPTH * HEIGHT : (q * DEPTH + depth) * HEIGHT]
+            add_rows(strip_.reshape(depth, HEIGHT), total[row[q] : row[q] + rows[q]])
+        for j0 in range(0, N, width):
+            columns = min(width, N - j0)
+            for k in range(depth):
+                source_row, target_row = B[k0 + k, j0 : j0 + columns], b_panel[k * width : k * width + columns]
+                for u in range(columns):
+                    target_row[u] = source_row[u]
+            for q in range(last - first):
+                c = address(C) + row[q] * C.strides[0] + j0 * size
+                init, init_row = (address(nothing), 0) if k0 == 0 else (c, C.strides[0])
+                strip(zero, rows[q], columns, depth, address(a_strips) + q * strip_bytes, size, HEIGHT * size,
+                      address(b_panel), init, init_row, c, C.strides[0])  # fmt: skip
+
+
+@kernel
 def add_rows(A, total):
-    """total (n) += sum of the rows of A (R, n), one after the other."""
+    """total (n) += sum of the rows of A (R, >= n), one after the other."""
     for k in range(A.shape[0]):
         row = A[k]
         for j in range(total.size):
             total[j] += row[j]
 
 
-def _panel_width(C):
-    return panel_shape(1, 1, C.dtype)[2]
+@intrinsic
+def _panel_width(typingctx: Any, array: Any) -> Any:
+    """Columns of a panel of this array's dtype."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.get_constant(types.intp, VECTORS * lanes(signature.args[0].dtype.bitwidth // 8))
+
+    return types.intp(array), codegen
 
 
-@overload(_panel_width)
-def _compiled_panel_width(C):
-    width = VECTORS * lanes(C.dtype.bitwidth // 8)
-    return lambda C: width
-
-
-@kernel
 def transposed_product(team, A, B, C, order, total):
     """C = A^T B for A (R, M) and B (R, N), and total (M) = sum of the rows of A.
 
     A's columns are `order.size` equal blocks; block j of the result goes to block order[j] of C (M, N) and total.
     Each member makes its share of the columns of A. Sums over R run in blocks of fixed size, in order.
+    A, B and C have unit column stride.
     """
     n = A.shape[1] // order.size
-    height = TILE_ROWS[0]
-    per_block = (n + height - 1) // height
-    first, last = share(order.size * per_block, team)
-    R, N = B.shape
-    width = _panel_width(C)
-    a_strips = np.empty((last - first, DEPTH, height), C.dtype)
-    b_panel = np.empty((1, DEPTH, width), C.dtype)
-    nothing = np.zeros((1, width), C.dtype)
-    for k0 in range(0, R, DEPTH):
-        depth = min(DEPTH, R - k0)
-        for q in range(first, last):
-            block, i = divmod(q, per_block)
-            column, row = block * n + i * height, order[block] * n + i * height
-            rows = min(height, n - i * height)
-            a_strip = a_strips[q - first]
-            if k0 == 0:
-                total[row : row + rows] = 0
-            for k in range(depth):
-                source, target = A[k0 + k, column : column + rows], a_strip[k]
-                for m in range(rows):
-                    target[m] = source[m]
-            add_rows(a_strip[:depth, :rows], total[row : row + rows])
-        for j0 in range(0, N, width):
-            j1 = min(N, j0 + width)
-            for k in range(depth):
-                source, target = B[k0 + k, j0:j1], b_panel[0, k]
-                for u in range(j1 - j0):
-                    target[u] = source[u]
-            for q in range(first, last):
-                block, i = divmod(q, per_block)
-                row, rows = order[block] * n + i * height, min(height, n - i * height)
-                c = C[row : row + rows, j0:j1]
-                start = nothing[:, : j1 - j0] if k0 == 0 else c
-                product(a_strips[q - first, :depth, :rows].T, b_panel[:, :depth], start, c)
+    for j, block in enumerate(order):
+        part, rows = A[:, j * n : (j + 1) * n], slice(block * n, (block + 1) * n)
+        C[rows], total[rows] = part.T @ B, part.sum(0)
+
+
+@overload(transposed_product)
+def _compiled_transposed_product(team, A, B, C, order, total):
+    return lambda team, A, B, C, order, total: _transposed(team, A, B, C, order, total)

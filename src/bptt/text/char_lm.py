@@ -108,7 +108,7 @@ class CharLM:
             "dropout": arguments.fraction("dropout", dropout),
             "input_dropout": arguments.fraction("input_dropout", input_dropout),
             "dtype": arguments.dtype("dtype", dtype).name,
-            "seed": arguments.integer("seed", seed, 0),
+            "seed": _seed(seed),
         }
         self.symbols = arguments.choice("vocabulary", vocabulary, ("characters", "bytes"))
         self.model: SequenceModel | None = None
@@ -400,7 +400,7 @@ class CharLM:
         if not isinstance(prompt, str):
             raise TypeError(f"prompt must be a str; got {type(prompt).__name__}")
         arguments.integer("length", length, 0)
-        arguments.integer("seed", seed, 0)
+        _seed(seed)
         arguments.real("temperature", temperature, 0.0)
         if top_k is not None:
             arguments.integer("top_k", top_k)
@@ -496,6 +496,12 @@ class CharLM:
     def _start(self) -> str:
         _, vocabulary = self._fitted()
         return vocabulary.decode([1]) if vocabulary.unseen("\n") else "\n"
+
+
+def _seed(seed: int) -> int:
+    if arguments.integer("seed", seed, 0) >= 2**63:
+        raise ValueError(f"seed must be an integer below 2**63; got {seed}")
+    return int(seed)
 
 
 def _where(best: Best | None, output: str | os.PathLike[str] | None) -> str:

@@ -1,0 +1,58 @@
+# Needs Python >= 3.11 and make; everything else is installed into environments inside this folder.
+#   make demo        train a character model on the standard library's source, about two minutes
+#   make test        every check: linter, formatter, types, import contract, tests
+#   make lint        the first four of them
+#   make test-peers  the live comparisons with PyTorch (installs it)
+#   make benchmarks  side by side with PyTorch: run alone on the machine
+
+PYTHON ?= python3
+CHECK = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bptt needs Python >= 3.11, got " + sys.version)'
+# More options of the training; without any it takes about two minutes on two cores.
+DEMO_ARGS ?=
+
+.DELETE_ON_ERROR:
+.PHONY: demo test lint test-peers benchmarks clean
+
+# Development: the package as it stands in src/, and the tools.
+.venv/dev.stamp: pyproject.toml
+	@$(CHECK)
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+.venv/peers.stamp: .venv/dev.stamp
+	.venv/bin/python -m pip install --quiet --editable '.[dev,peers]'
+	touch $@
+
+# The demo: the package as a user gets it, with its core dependencies alone.
+.venv-demo/core.stamp: pyproject.toml $(shell find src -name '*.py')
+	@$(CHECK)
+	test -x .venv-demo/bin/python || $(PYTHON) -m venv .venv-demo
+	.venv-demo/bin/python -m pip install --quiet .
+	touch $@
+
+demo: .venv-demo/core.stamp
+	mkdir -p demo
+	.venv-demo/bin/bptt text train --demo $(DEMO_ARGS) --output demo/model.safetensors
+	@echo 'More of it: .venv-demo/bin/bptt text sample demo/model.safetensors --prompt "def " --length 400'
+
+lint: .venv/dev.stamp
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-cache
+
+test: lint
+	.venv/bin/pytest
+	NUMBA_DISABLE_JIT=1 .venv/bin/pytest -m interpreted
+
+test-peers: .venv/peers.stamp
+	.venv/bin/pytest -m peers
+
+benchmarks: .venv/peers.stamp
+	.venv/bin/python benchmarks/cells.py
+	.venv/bin/python benchmarks/startup.py
+	.venv/bin/python benchmarks/text.py
+
+clean:
+	rm -rf .venv .venv-demo demo build dist

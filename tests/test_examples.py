@@ -1,0 +1,80 @@
+"""The examples run, on small settings, and show what they say they show."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+SMALL = ["--characters", "8000", "--epochs", "1", "--hidden-size", "12"]
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_example_is_tested():
+    tested = {"vanishing_gradient", "train_char_model"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == tested
+
+
+def test_train_char_model(capsys, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("it was the best of times, it was the worst of times\n" * 100)
+    load("train_char_model").main([str(text), *SMALL])
+    printed = capsys.readouterr().out
+    assert "bits/char" in printed
+    # The last thing printed is the prompt and 300 characters after it.
+    assert printed[:-1][-305:-300] == "it wa"
+
+
+def test_vanishing_gradient_table_and_plot(capsys, tmp_path):
+    picture = tmp_path / "by_lag.png"
+    load("vanishing_gradient").main([*SMALL, "--steps", "16", "--plot", str(picture)])
+    lines = capsys.readouterr().out.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("lag"))
+    assert lines[start].split() == ["lag", "RNN", "GRU", "LSTM"]
+    rows = {
+        int(cells[0]): np.array(cells[1:], float) for cells in map(str.split, lines[start + 1 : start + 8])
+    }
+    assert list(rows) == [0, 1, 2, 3, 5, 8, 12]
+    assert all((lengths > 0).all() for lengths in rows.values())
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_error_by_lag_is_the_slope_of_the_last_loss(cell):
+    """Against central differences: y of step t is moved by hand, and the steps after it run again from there."""
+    from bptt.text import CharLM
+
+    example = load("vanishing_gradient")
+    text = "the quick brown fox jumps over the lazy dog\n" * 60
+    lm = CharLM(cell=cell, hidden_size=6, embedding_size=4, dropout=0.0, dtype="float64", seed=3)
+    lm.fit(text, streams=2, window=8, epochs=1, progress=False)
+    steps = 5
+    lengths = example.error_by_lag(lm, text, steps, rows=1)
+
+    weights = lm.model.parameters
+    tokens = lm.vocabulary.encode(text[: steps + 1])
+    layer = example.LAYERS[cell](input_size=4, hidden_size=6, dtype="float64")
+    layer.load_state_dict({name[4:]: value for name, value in weights.items() if name.startswith("rnn.")})
+    x = weights["embedding.weight"][tokens[:-1]][:, None]
+
+    def last_loss(lag, nudge):
+        """The loss at the end, after `nudge` was added to the output `lag` steps before it."""
+        _, state = layer(x[: steps - lag])
+        h, *c = state if isinstance(state, tuple) else (state,)
+        h = h + nudge
+        if lag:
+            y, _ = layer(x[steps - lag :], (h, *c) if c else h)
+            h = y[-1:]
+        logits = h[0, 0] @ weights["head.weight"].T + weights["head.bias"]
+        return np.log(np.exp(logits).sum()) - logits[tokens[-1]]
+
+    for lag in range(steps):
+        slopes = [(last_loss(lag, v) - last_loss(lag, -v)) / 2e-5 for v in 1e-5 * np.eye(6)]
+        assert lengths[lag] == pytest.approx(np.linalg.norm(slopes), rel=1e-6)

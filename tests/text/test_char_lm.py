@@ -1,0 +1,437 @@
+"""`CharLM` from end to end: learning, validation, the best weights, files, errors."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import bptt
+from bptt.text import CharLM, corpus
+from bptt.training.optimizers import SGD, AdamW
+from bptt.training.trainer import Trainer
+
+VERSE = "The owl and the pussy-cat went to sea\nIn a beautiful pea-green boat,\n"
+SMALL: dict[str, Any] = {"hidden_size": 16, "embedding_size": 8, "dropout": 0.0, "seed": 3}
+QUICK: dict[str, Any] = {"streams": 4, "window": 16, "epochs": 2, "learning_rate": 1e-2, "progress": False}
+
+
+def fitted(text: str = VERSE * 30, make: dict[str, Any] | None = None, **fit: Any) -> CharLM:
+    return CharLM(**{**SMALL, **(make or {})}).fit(text, **{**QUICK, **fit})
+
+
+@pytest.fixture(scope="module")
+def lm() -> CharLM:
+    return fitted()
+
+
+@pytest.mark.parametrize("make", [{"cell": "lstm"}, {"cell": "gru"}, {"cell": "rnn", "num_layers": 2}])
+def test_a_repeating_text_is_learnt_by_heart(make: dict[str, Any], jit_disabled: bool) -> None:
+    if jit_disabled:
+        pytest.skip("some hundred windows take long without a compiler")
+    lm = fitted(VERSE * 60, {"hidden_size": 48, **make}, epochs=30, schedule="cosine")
+    figures = lm.evaluate(VERSE * 20)
+    assert figures["nats_per_char"] < 0.05
+    assert lm.sample(prompt=VERSE, length=len(VERSE), temperature=0) == VERSE
+
+
+def test_history(lm: CharLM) -> None:
+    history = lm.history
+    assert isinstance(history, pd.DataFrame)
+    assert history["epoch"].tolist() == [1, 2]
+    length = (int(0.9 * len(VERSE * 30)) - 1) // 4
+    assert set(history["windows"]) <= {length // 16, length // 16 - 1}
+    assert (history["characters"] == history["windows"] * 16 * 4).all()
+    np.testing.assert_allclose(history["validation_bits"], history["validation_nats"] / math.log(2))
+    assert (history[["seconds", "chars_per_second", "gradient_norm", "train_nats"]] > 0).all(axis=None)
+    assert (history["gradient_norm_max"] >= history["gradient_norm"]).all()
+    assert history["clipped"].between(0, 1).all()
+    assert history["learning_rate"].is_monotonic_decreasing
+    assert "averaged_nats" not in history
+
+
+def test_the_validation_figure_is_evaluate_of_the_tail(lm: CharLM) -> None:
+    _, tail = corpus.split(VERSE * 30, 0.1)
+    assert lm.evaluate(tail)["nats_per_char"] == lm.history["validation_nats"].min()
+
+
+def test_same_seed_same_bits_and_another_seed_others(lm: CharLM) -> None:
+    assert lm.model is not None
+    again, other = fitted(), fitted(make={"seed": 4})
+    assert again.model is not None
+    assert other.model is not None
+    np.testing.assert_array_equal(again.model.flat, lm.model.flat)
+    same = ["epoch", "windows", "train_nats", "validation_nats", "gradient_norm"]
+    pd.testing.assert_frame_equal(again.history[same], lm.history[same], check_exact=True)
+    assert not np.array_equal(other.model.flat, lm.model.flat)
+
+
+def test_how_windows_are_grouped_into_calls_changes_no_bit(
+    lm: CharLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert lm.model is not None
+    monkeypatch.setattr("bptt.text.fitting.INTERVAL", 1e-9)  # one window per call
+    again = fitted()
+    assert again.model is not None
+    np.testing.assert_array_equal(again.model.flat, lm.model.flat)
+
+
+def test_a_path_is_read_and_a_str_is_the_text(tmp_path: Path, lm: CharLM) -> None:
+    (tmp_path / "verse").write_text(VERSE * 30)
+    again = fitted(tmp_path / "verse")  # type: ignore[arg-type]
+    assert again.training == lm.training
+    assert again.evaluate(tmp_path / "verse") == lm.evaluate(VERSE * 30)
+    assert lm.training["corpus_sha256"] == corpus.sha256(VERSE * 30)
+    with pytest.raises(ValueError, match="pathlib"):
+        fitted(str(tmp_path / "verse"))
+
+
+def test_best_weights_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A rate that ruins the later epochs: the first one's weights are what is left."""
+
+    def ruinous(learning_rate: float, steps: int, warmup: int) -> np.ndarray:
+        return np.where(np.arange(steps) < steps // 4, 1.0, 100.0)
+
+    lm = fitted(epochs=4, schedule=ruinous, optimizer="sgd", output=tmp_path / "best")
+    nats = lm.history["validation_nats"]
+    assert nats.idxmin() == 0
+    _, tail = corpus.split(VERSE * 30, 0.1)
+    assert lm.evaluate(tail)["nats_per_char"] == nats[0]
+    assert lm.training["best"]["epoch"] == 1
+    assert CharLM.load(tmp_path / "best").evaluate(tail)["nats_per_char"] == nats[0]
+
+
+def test_patience_ends_a_run() -> None:
+    def rates(learning_rate: float, steps: int, warmup: int) -> np.ndarray:
+        return np.where(np.arange(steps) < steps // 10, learning_rate, 0.0)
+
+    lm = fitted(epochs=10, schedule=rates, patience=2)  # the weights stand still after the first epoch
+    assert len(lm.history) == 3
+
+
+def test_plateau_lowers_the_rate_of_later_epochs() -> None:
+    class Halving:
+        def __call__(self, learning_rate: float, steps: int, warmup: int) -> np.ndarray:
+            return np.full(steps, learning_rate)
+
+        def observe(self, loss: float) -> float:
+            return 0.5
+
+    lm = fitted(epochs=3, schedule=Halving())
+    assert lm.history["learning_rate"].tolist() == [0.01, 0.005, 0.0025]
+    assert fitted(epochs=1, schedule="plateau").training["settings"]["schedule"].startswith("ReduceOnPlateau")
+
+
+def test_averaged_weights_are_validated_and_the_better_kept() -> None:
+    lm = fitted(average=0.9, epochs=3, weight_decay=0.01, optimizer="adamw", warmup=5, clip_value=0.5)
+    history = lm.history
+    better = history[["plain_nats", "averaged_nats"]].min(axis=1)
+    np.testing.assert_array_equal(history["validation_nats"], better)
+    assert (history["plain_nats"] != history["averaged_nats"]).all()
+    _, tail = corpus.split(VERSE * 30, 0.1)
+    assert lm.evaluate(tail)["nats_per_char"] == better.min()
+    assert lm.training["settings"]["optimizer"]["weight_decay"] == 0.01
+
+
+def test_without_validation_the_last_weights_are_kept() -> None:
+    lm = fitted(validation_split=0)
+    assert lm.history["validation_nats"].isna().all()
+    assert lm.training["best"] == {
+        "epoch": 2,
+        "nats": pytest.approx(math.nan, nan_ok=True),
+        "averaged": False,
+    }
+    assert lm.training["split"]["validation_characters"] == 0
+
+
+def test_a_longer_past_for_the_error(lm: CharLM) -> None:
+    assert lm.model is not None
+    longer = fitted(window=(16, 48))
+    assert longer.model is not None
+    assert longer.training["settings"]["window"] == (16, 48)
+    assert not np.array_equal(longer.model.flat, lm.model.flat)
+    same = fitted(window=(16, 16))
+    assert same.model is not None
+    np.testing.assert_array_equal(same.model.flat, lm.model.flat)
+
+
+def test_characters_that_only_the_tail_has_are_unknown() -> None:
+    text = "abcd" * 500 + "é" * 20
+    lm = fitted(text, validation_split=0.05, epochs=1)
+    assert lm.training["split"]["unknown_in_validation"] == 20
+    assert lm.evaluate("abé")["nats_per_char"] > lm.evaluate("aba")["nats_per_char"]
+    with pytest.raises(ValueError, match=r"prompt has character\(s\) the model never saw: 'é', '中'"):
+        lm.sample(prompt="a中é")
+
+
+def test_bytes() -> None:
+    lm = fitted("naïve café, " * 100, {"vocabulary": "bytes"})
+    assert lm.model is not None
+    assert lm.model.settings["vocabulary_size"] == 256
+    assert lm.evaluate("中文")["characters"] == 5
+    assert len(lm.sample(prompt="中", length=30).encode()) >= 30  # every broken byte becomes U+FFFD
+    assert lm.training["split"]["train_characters"] == int(0.9 * 14 * 100)
+
+
+# -- interrupted ------------------------------------------------------------
+
+
+def interrupt_after(monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
+    run, count = Trainer.run, [0]
+
+    def interrupted(self: Trainer, *arguments: Any) -> Any:
+        count[0] += 1
+        if count[0] > calls:
+            raise KeyboardInterrupt
+        return run(self, *arguments)
+
+    monkeypatch.setattr("bptt.text.fitting.INTERVAL", 1e-9)  # one window per call
+    monkeypatch.setattr(Trainer, "run", interrupted)
+
+
+def test_interrupted_after_a_validation(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = fitted(epochs=1, schedule="constant")
+    interrupt_after(monkeypatch, int(whole.history["windows"][0]) + 3)
+    lm = fitted(epochs=3, schedule="constant", output=tmp_path / "best")
+    assert lm.interrupted
+    assert len(lm.history) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("stopped: the best model so far (epoch 1, ")
+    assert line.endswith(f"is kept in {tmp_path / 'best'}")
+    monkeypatch.undo()
+    text = VERSE * 3
+    assert CharLM.load(tmp_path / "best").evaluate(text) == lm.evaluate(text)
+
+
+def test_interrupted_before_any_validation(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupt_after(monkeypatch, 3)
+    lm = fitted()
+    assert lm.interrupted
+    assert lm.history.empty
+    assert "as it stands (not validated yet) is kept in memory" in capsys.readouterr().err
+    assert lm.evaluate(VERSE)["nats_per_char"] > 0
+
+
+def test_interrupted_before_anything(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupt_after(monkeypatch, 0)
+    lm = fitted(output=tmp_path / "best")
+    assert lm.interrupted
+    assert "before there was a model" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="no weights yet"):
+        lm.evaluate(VERSE)
+
+
+def test_losses_that_are_no_numbers_are_never_silent() -> None:
+    lm = CharLM(**{**SMALL, "cell": "rnn", "nonlinearity": "relu"})
+    with pytest.raises(bptt.NonFiniteError) as caught:
+        lm.fit(
+            VERSE * 30, **{**QUICK, "optimizer": SGD(momentum=0.9), "learning_rate": 1e20, "clip_norm": None}
+        )
+    assert caught.value.__notes__ == ["stopped before there was a model to keep"]
+
+
+# -- files ------------------------------------------------------------
+
+
+def test_saved_and_loaded(tmp_path: Path, lm: CharLM) -> None:
+    assert lm.model is not None
+    path = tmp_path / "model"
+    lm.save(path)
+    again = CharLM.load(path)
+    assert again.model is not None
+    assert again.settings == lm.settings
+    assert again.vocabulary == lm.vocabulary
+    np.testing.assert_array_equal(again.model.flat, lm.model.flat)
+    assert again.evaluate(VERSE) == lm.evaluate(VERSE)
+    assert again.sample(length=50, seed=1) == lm.sample(length=50, seed=1)
+    again.save(tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == path.read_bytes()
+    assert json.loads(json.dumps(lm.training)) == again.training
+    refitted = again.fit(VERSE * 30, **QUICK)
+    assert refitted.model is not None
+    np.testing.assert_array_equal(refitted.model.flat, lm.model.flat)
+
+
+def test_any_reader_of_safetensors_finds_the_tensors(tmp_path: Path, lm: CharLM) -> None:
+    assert lm.model is not None
+    lm.save(tmp_path / "model")
+    tensors = load_file(tmp_path / "model")
+    assert tensors.keys() == lm.model.parameters.keys()
+    np.testing.assert_array_equal(tensors["rnn.weight_hh_l0"], lm.model.parameters["rnn.weight_hh_l0"])
+
+
+def metadata_of(path: Path) -> dict[str, Any]:
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    result: dict[str, Any] = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["bptt"])
+    return result
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda t, m: t.pop("head.bias"), "'head.bias' is missing"),
+        (lambda t, m: t.pop("rnn.bias_hh_l0"), r"rnn\.bias_hh_l0"),
+        (lambda t, m: t.update(extra=np.zeros(1, np.float32)), "extra"),
+        (lambda t, m: t.update({"head.weight": t["head.weight"][:, :-1]}), r"head\.weight"),
+        (lambda t, m: t.update({"rnn.weight_ih_l0": t["rnn.weight_ih_l0"][:-1]}), r"rnn\.weight_ih_l0"),
+        (lambda t, m: t.update({"head.bias": t["head.bias"].astype(np.float64)}), "float64"),
+        (lambda t, m: t["head.bias"].__setitem__(0, np.nan), "finite"),
+        (lambda t, m: m["model"].update(hidden_size=10**9), "head.weight"),
+        (lambda t, m: m["model"].update(num_layers=2), "num_layers"),
+        (lambda t, m: m["model"].update(cell="transformer"), "cell"),
+        (lambda t, m: m["model"].update(dropout=2), "dropout"),
+        (lambda t, m: m["model"].update(colour="red"), "colour"),
+        (lambda t, m: m["vocabulary"]["code_points"].pop(), "vocabulary"),
+        (lambda t, m: m.pop("vocabulary"), "vocabulary"),
+        (lambda t, m: m.update(model=[]), "describes no model"),
+        (lambda t, m: m.update(version=2), "newer bptt"),
+        (lambda t, m: m.update(format="bptt.Forecaster"), "bptt.Forecaster"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, lm: CharLM, change: Any, reason: str) -> None:
+    path = tmp_path / "model"
+    lm.save(path)
+    tensors, metadata = {name: array.copy() for name, array in load_file(path).items()}, metadata_of(path)
+    change(tensors, metadata)
+    save_file(
+        {name: np.ascontiguousarray(t) for name, t in tensors.items()}, path, {"bptt": json.dumps(metadata)}
+    )
+    with pytest.raises(ValueError, match=reason) as caught:
+        CharLM.load(path)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_missing_file_and_unwritable_place(tmp_path: Path, lm: CharLM) -> None:
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        CharLM.load(tmp_path / "nothing")
+    with pytest.raises(OSError, match="no/such/folder"):
+        lm.save(tmp_path / "no/such/folder/model")
+    calls: list[Any] = []
+    with pytest.raises(OSError, match="no/such/folder"):
+        fitted(output=tmp_path / "no/such/folder/model", callback=calls.append)
+    assert calls == []  # before training
+
+
+# -- arguments ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [
+        ({"cell": "transformer"}, "cell"),
+        ({"hidden_size": 0}, "hidden_size"),
+        ({"hidden_size": -3}, "hidden_size"),
+        ({"num_layers": 0}, "num_layers"),
+        ({"embedding_size": 0}, "embedding_size"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"input_dropout": -0.1}, "input_dropout"),
+        ({"nonlinearity": "sine"}, "nonlinearity"),
+        ({"vocabulary": "words"}, "vocabulary"),
+        ({"dtype": "float16"}, "dtype"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**63}, "seed"),
+    ],
+)
+def test_the_constructor_names_what_is_wrong(wrong: dict[str, Any], name: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{name} must"):
+        CharLM(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [
+        ({"text": ""}, "text is empty"),
+        ({"text": "too short"}, "text is too short"),
+        ({"text": VERSE * 30, "streams": 1000}, "text is too short"),
+        ({"streams": 0}, "streams"),
+        ({"window": 0}, r"window"),
+        ({"window": (16, 8)}, "window must be .* k2 of at least k1"),
+        ({"window": (1, 2, 3)}, "window"),
+        ({"epochs": 0}, "epochs"),
+        ({"optimizer": "lion"}, "optimizer"),
+        ({"optimizer": AdamW(), "weight_decay": 0.1}, "weight_decay"),
+        ({"weight_decay": -0.1}, "weight_decay"),
+        ({"learning_rate": 0.0}, "learning_rate"),
+        ({"learning_rate": math.nan}, "learning_rate"),
+        ({"schedule": "step"}, "schedule"),
+        ({"schedule": lambda rate, steps, warmup: np.ones(3)}, "schedule must return"),
+        ({"schedule": lambda rate, steps, warmup: np.full(steps, np.nan)}, "schedule must return"),
+        ({"warmup": -1}, "warmup"),
+        ({"warmup": 10_000}, "warmup"),
+        ({"clip_norm": 0.0}, "clip_norm"),
+        ({"clip_value": -1.0}, "clip_value"),
+        ({"average": 1.0}, "average"),
+        ({"validation_split": 1.0}, "validation_split"),
+        ({"validation_split": 1e-9}, "validation_split must leave"),
+        ({"validation_split": 0.0, "patience": 2}, "validation_split"),
+        ({"validation_split": 0.0, "schedule": "plateau"}, "validation_split"),
+        ({"patience": 0}, "patience"),
+    ],
+)
+def test_fit_names_what_is_wrong(wrong: dict[str, Any], name: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{name}"):
+        fitted(**wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"text": 3}, {"text": b"bytes"}, {"streams": 2.5}, {"schedule": 3}, {"epochs": True}]
+)
+def test_fit_names_what_is_of_another_type(wrong: dict[str, Any]) -> None:
+    with pytest.raises((TypeError, ValueError), match=rf"^{next(iter(wrong))} must"):
+        fitted(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [
+        ({"text": "a"}, "text must have at least 2"),
+        ({"streams": 0}, "streams"),
+        ({"segment": 0, "dynamic": True}, "segment"),
+        ({"learning_rate": 1e-3}, "learning_rate is for dynamic=True"),
+        ({"learning_rate": -1e-3, "dynamic": True}, "learning_rate"),
+    ],
+)
+def test_evaluate_names_what_is_wrong(lm: CharLM, wrong: dict[str, Any], name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        lm.evaluate(**{"text": VERSE, **wrong})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [
+        ({"length": -1}, "length"),
+        ({"temperature": -0.5}, "temperature"),
+        ({"temperature": math.inf}, "temperature"),
+        ({"top_k": 0}, "top_k"),
+        ({"top_p": 0.0}, "top_p"),
+        ({"top_p": 1.5}, "top_p"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**63}, "seed"),
+        ({"prompt": "中"}, "prompt"),
+    ],
+)
+def test_sample_names_what_is_wrong(lm: CharLM, wrong: dict[str, Any], name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        lm.sample(**wrong)
+
+
+def test_nothing_works_before_fit(tmp_path: Path) -> None:
+    lm = CharLM(**SMALL)
+    for use in (lambda: lm.evaluate("ab"), lambda: lm.sample(), lambda: lm.save(tmp_path / "m")):
+        with pytest.raises(ValueError, match="no weights yet: call fit"):
+            use()
+    assert repr(lm).startswith("CharLM(cell='lstm', hidden_size=16")

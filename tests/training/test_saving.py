@@ -1,0 +1,193 @@
+"""Files: whole or not at all, and nothing foreign gets in."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from bptt.training.saving import check_writable, plain, read_tensors, write_bytes, write_json, write_tensors
+
+TENSORS = {"a.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([np.pi])}
+root_may_write_anywhere = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="permissions do not bind the superuser"
+)
+
+
+def written(folder: Path) -> Path:
+    path = folder / "model.safetensors"
+    write_tensors(path, "test.Model", 2, TENSORS, {"words": ["né", "\ud800"], "window": (64, 128)})
+    return path
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    tensors, metadata = read_tensors(path, "test.Model", 2)
+    assert tensors.keys() == TENSORS.keys()
+    for name, array in TENSORS.items():
+        assert tensors[name].dtype == array.dtype
+        np.testing.assert_array_equal(tensors[name], array)
+    assert metadata == {"format": "test.Model", "version": 2, "words": ["né", "\ud800"], "window": [64, 128]}
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    assert written(tmp_path).read_bytes() == written(tmp_path / "other").read_bytes()
+
+
+def test_the_layout_is_plain_safetensors(tmp_path: Path) -> None:
+    """Read by hand after the format's description: 8 bytes of length, JSON, raw little-endian numbers."""
+    content = written(tmp_path).read_bytes()
+    (size,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + size])
+    assert json.loads(header["__metadata__"]["bptt"])["format"] == "test.Model"
+    first, last = header["a.weight"]["data_offsets"]
+    raw = np.frombuffer(content[8 + size + first : 8 + size + last], "<f4")
+    np.testing.assert_array_equal(raw, np.arange(6))
+
+
+@pytest.mark.parametrize("keep", [0, 7, 8, 60, -1])
+def test_a_truncated_file_is_refused(tmp_path: Path, keep: int) -> None:
+    path = written(tmp_path)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ValueError, match=r"model\.safetensors: not a whole safetensors file"):
+        read_tensors(path, "test.Model", 2)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"hello, world, this is no model", b"\x80\x04\x95" + bytes(100), b"\xff" * 64]
+)
+def test_a_file_of_another_program_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "foreign"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="foreign"):
+        read_tensors(path, "test.Model", 2)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        (None, "not one of test.Model"),
+        ({"format": "pt"}, "not one of test.Model"),
+        ({"bptt": "no json"}, "no JSON"),
+        ({"bptt": "[1]"}, "holds None, expected 'test.Model'"),
+        ({"bptt": json.dumps({"format": "other", "version": 1})}, "holds 'other'"),
+        ({"bptt": json.dumps({"format": "test.Model", "version": 3})}, "reads up to 2: use a newer"),
+        ({"bptt": json.dumps({"format": "test.Model", "version": "1"})}, "version '1'"),
+        ({"bptt": json.dumps({"format": "test.Model"})}, "version None"),
+    ],
+)
+def test_a_foreign_safetensors_file_is_refused(tmp_path: Path, metadata: Any, reason: str) -> None:
+    path = tmp_path / "m"
+    save_file(TENSORS, path, metadata=metadata)
+    with pytest.raises(ValueError, match=reason):
+        read_tensors(path, "test.Model", 2)
+
+
+def test_missing_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nothing-here"):
+        read_tensors(tmp_path / "nothing-here", "test.Model", 1)
+    with pytest.raises(IsADirectoryError, match=tmp_path.name):
+        read_tensors(tmp_path, "test.Model", 1)
+
+
+@pytest.mark.parametrize("path", ["no/such/folder/model", "folder", "pipe"])
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, path: str) -> None:
+    (tmp_path / "folder").mkdir()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+    elif path == "pipe":
+        pytest.skip("no pipes here")
+    for write in (check_writable, lambda where: write_bytes(where, b"x")):
+        with pytest.raises(OSError, match="cannot write") as caught:
+            write(tmp_path / path)
+        assert caught.value.filename == str(tmp_path / path)
+
+
+def test_a_name_that_is_too_long_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="cannot write here"):
+        check_writable(tmp_path / ("x" * 250))
+
+
+@root_may_write_anywhere
+def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError, match="model"):
+        check_writable(tmp_path / "model")
+    tmp_path.chmod(0o700)
+
+
+def test_the_check_leaves_nothing_behind(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new")
+    assert os.listdir(tmp_path) == []
+
+
+def test_links_and_permissions_stay(tmp_path: Path) -> None:
+    (tmp_path / "real").write_bytes(b"old")
+    (tmp_path / "real").chmod(0o640)
+    (tmp_path / "link").symlink_to("real")
+    write_bytes(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"new"
+    assert (tmp_path / "real").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_failure_while_writing_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path)
+    before = path.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_bytes(path, b"new")
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == [path.name]
+
+
+WRITER = """
+import sys
+import numpy as np
+from bptt.training.saving import write_tensors
+print("ready", flush=True)
+number = 0
+while True:
+    number += 1
+    a = np.full(300_000, number, np.float32)
+    write_tensors(sys.argv[1], "test.Model", 1, {"a": a}, {"number": number})
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
+def test_a_killed_process_leaves_a_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    for delay in (0.05, 0.11, 0.17):
+        process = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(delay)
+        while not path.exists():
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        tensors, metadata = read_tensors(path, "test.Model", 1)
+        assert (tensors["a"] == metadata["number"]).all()
+
+
+def test_json_holds_no_nan(tmp_path: Path) -> None:
+    write_json(tmp_path / "figures", {"worst": np.float32(np.nan), "steps": np.int64(3), "window": (1, 2)})
+    assert json.loads((tmp_path / "figures").read_text()) == {"worst": None, "steps": 3, "window": [1, 2]}
+    assert plain([float("inf"), True, None, "x"]) == [None, True, None, "x"]

@@ -1,0 +1,320 @@
+"""The compiled training step against the naive TBPTT(k1, k2) and against differences of its own loss."""
+
+import hashlib
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from bptt.training.evaluation import score
+from bptt.training.trainer import Trainer
+
+import bptt
+from bptt.network.sequence_model import SequenceModel
+from bptt.training.optimizers import SGD, Adam, AdamW, RMSprop
+from reference import REFERENCES, training
+
+CELLS = {
+    "rnn_tanh": {"cell": "rnn", "nonlinearity": "tanh"},
+    "rnn_relu": {"cell": "rnn", "nonlinearity": "relu"},
+    "gru": {"cell": "gru"},
+    "lstm": {"cell": "lstm"},
+}
+WINDOWS = [(4, 4), (4, 8), (3, 7), (1, 5), (1, 1), (5, 6)]
+# The library's optimizer, its naive twin, a learning rate.
+OPTIMIZERS = {
+    "sgd": (SGD(), training.SGD(), 0.3),
+    "momentum": (SGD(momentum=0.9, weight_decay=0.01), training.SGD(momentum=0.9, weight_decay=0.01), 0.05),
+    "rmsprop": (RMSprop(), training.RMSprop(), 0.01),
+    "rmsprop-momentum": (RMSprop(alpha=0.9, momentum=0.5), training.RMSprop(alpha=0.9, momentum=0.5), 0.01),
+    "adam": (Adam(weight_decay=0.01), training.Adam(weight_decay=0.01), 0.02),
+    "adamw": (AdamW(weight_decay=0.1), training.AdamW(weight_decay=0.1), 0.02),
+}
+every_cell = pytest.mark.parametrize("name", CELLS)
+
+
+def make_model(name, V=5, E=3, H=6, L=1, seed=0, **options):
+    model = SequenceModel(vocabulary_size=V, embedding_size=E, hidden_size=H, num_layers=L, dtype="float64",
+                          **CELLS[name], **options)  # fmt: skip
+    rng = np.random.default_rng(seed)
+    for value in model.parameters.values():
+        value[...] = rng.normal(scale=0.5, size=value.shape)
+    return model
+
+
+def make_tokens(V, streams, steps, seed=1):
+    return np.random.default_rng(seed).integers(V, size=(streams, steps + 1)).astype(np.int32)
+
+
+def make_pair(name, window, optimizer="momentum", L=1, clip_norm=1.0, clip_value=None):
+    """A trainer and its naive twin with the same weights; and the learning rate."""
+    model = make_model(name, L=L)
+    rule, _, learning_rate = OPTIMIZERS[optimizer]
+    trainer = Trainer(
+        model, streams=3, window=window, optimizer=rule, clip_norm=clip_norm, clip_value=clip_value
+    )
+    twin = type(OPTIMIZERS[optimizer][1])(**{key: getattr(rule, key) for key in rule.__dataclass_fields__})
+    naive = training.Training(
+        REFERENCES[name], model.parameters, *window, twin, clip_norm=clip_norm, clip_value=clip_value
+    )
+    return trainer, naive, model, learning_rate
+
+
+def assert_same(record, expected, model, naive, rtol=1e-10):
+    np.testing.assert_allclose(record.loss, expected[0], rtol=rtol)
+    np.testing.assert_allclose(record.norm, expected[1], rtol=100 * rtol)
+    for key, value in model.parameters.items():
+        np.testing.assert_allclose(value, naive.theta[key], rtol=0, atol=100 * rtol, err_msg=key)
+
+
+@every_cell
+@pytest.mark.parametrize("window", WINDOWS, ids=str)
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_against_the_naive_scheme(name, window, num_layers):
+    trainer, naive, model, learning_rate = make_pair(name, window, L=num_layers)
+    tokens = make_tokens(5, 3, 9 * window[0])
+    rates = learning_rate * np.linspace(1, 0.2, 9)
+    record = trainer.run(tokens, 0, rates)
+    expected = naive.run(tokens, 0, rates)
+    assert (expected[1] > 1).any()
+    assert_same(record, expected, model, naive)
+
+
+@pytest.mark.interpreted
+@every_cell
+def test_a_few_windows_interpreted(name):
+    trainer, naive, model, learning_rate = make_pair(name, (2, 3))
+    tokens = make_tokens(5, 3, 6)
+    assert_same(
+        trainer.run(tokens, 0, np.full(3, learning_rate)),
+        naive.run(tokens, 0, [learning_rate] * 3),
+        model,
+        naive,
+    )
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer(name, optimizer):
+    trainer, naive, model, learning_rate = make_pair(name, (3, 5), optimizer)
+    tokens = make_tokens(5, 3, 36)
+    rates = np.full(12, learning_rate)
+    assert_same(trainer.run(tokens, 0, rates), naive.run(tokens, 0, rates), model, naive)
+
+
+@pytest.mark.parametrize(("clip_norm", "clip_value"), [(None, None), (0.05, None), (None, 0.01)])
+def test_clipping(clip_norm, clip_value):
+    trainer, naive, model, learning_rate = make_pair(
+        "lstm", (3, 3), clip_norm=clip_norm, clip_value=clip_value
+    )
+    tokens = make_tokens(5, 3, 18)
+    rates = np.full(6, learning_rate)
+    expected = naive.run(tokens, 0, rates)
+    assert_same(trainer.run(tokens, 0, rates), expected, model, naive)
+    assert (expected[1] > (clip_norm or clip_value or 0)).all()
+
+
+@every_cell
+@pytest.mark.parametrize("window", [(3, 3), (2, 5)], ids=str)
+def test_reset_forgets_state_and_tape(name, window):
+    trainer, naive, model, learning_rate = make_pair(name, window, L=2)
+    tokens = make_tokens(5, 3, 5 * window[0])
+    for first in (0, window[0]):
+        rates = np.full(4, learning_rate)
+        record = trainer.run(tokens, first, rates)
+        expected = naive.run(tokens, first, rates)
+        assert_same(record, expected, model, naive)
+        trainer.reset()
+        naive.reset()
+    assert trainer.steps == 8
+
+
+@every_cell
+@pytest.mark.parametrize("window", [(3, 3), (2, 5), (1, 4)], ids=str)
+def test_chunks_are_one_run(name, window):
+    tokens = make_tokens(5, 3, 7 * window[0])
+    rates = np.linspace(0.02, 0.01, 7)
+    whole, _, whole_model, _ = make_pair(name, window, "adam")
+    parts, _, parts_model, _ = make_pair(name, window, "adam")
+    record = whole.run(tokens, 0, rates)
+    pieces = [parts.run(tokens, a * window[0], rates[a:b]) for a, b in ((0, 1), (1, 3), (3, 7))]
+    np.testing.assert_array_equal(record.loss, np.concatenate([piece.loss for piece in pieces]))
+    np.testing.assert_array_equal(record.norm, np.concatenate([piece.norm for piece in pieces]))
+    np.testing.assert_array_equal(whole_model.flat, parts_model.flat)
+
+
+@every_cell
+def test_a_longer_memory_is_another_gradient(name):
+    tokens = make_tokens(5, 3, 8)
+    short, _, short_model, _ = make_pair(name, (2, 2), "sgd", clip_norm=None)
+    long, _, long_model, _ = make_pair(name, (2, 6), "sgd", clip_norm=None)
+    for trainer in (short, long):
+        trainer.run(tokens, 0, np.full(1, 0.3))
+    # The first window has no past yet.
+    np.testing.assert_allclose(short_model.flat, long_model.flat, rtol=1e-13)
+    for trainer in (short, long):
+        trainer.run(tokens, 2, np.full(3, 0.3))
+    assert (
+        np.abs(short_model.parameters["rnn.weight_hh_l0"] - long_model.parameters["rnn.weight_hh_l0"]).max()
+        > 1e-5
+    )
+
+
+def gradient(model, tokens, window, **options):
+    """What one step of plain descent with rate 1 takes away."""
+    before = model.flat.copy()
+    record = Trainer(
+        model, streams=len(tokens), window=window, optimizer=SGD(), clip_norm=None, **options
+    ).run(tokens, 0, np.ones(1))
+    grad = before - model.flat
+    model.flat[:] = before
+    return grad, record
+
+
+@every_cell
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_one_window_is_full_bptt(name, num_layers):
+    # Against differences of `score`, which knows no backward pass: every parameter, in a random direction.
+    N = 9
+    model = make_model(name, L=num_layers, seed=3)
+    tokens = make_tokens(5, 4, N, seed=4)
+    grad, record = gradient(model, tokens, (N, N))
+    nats, count = score(model, tokens, window=N)
+    assert count == 4 * N
+    np.testing.assert_allclose(record.loss[0], nats / count, rtol=1e-13)
+    np.testing.assert_allclose(record.norm[0], np.linalg.norm(grad), rtol=1e-12)
+    before, rng, start = model.flat.copy(), np.random.default_rng(5), 0
+    for key, value in model.parameters.items():
+        v = np.zeros_like(before)
+        v[start : start + value.size] = rng.normal(size=value.size)
+        start += value.size
+        both = []
+        for sign in (1, -1):
+            nats, _ = score(model, tokens, window=N, flat=before + sign * 1e-5 * v)
+            both.append(nats / count)
+        error = abs((both[0] - both[1]) / 2e-5 - grad @ v)
+        assert error <= 1e-6 * np.abs(grad * v).sum() + 1e-10, key
+    np.testing.assert_array_equal(model.flat, before)
+
+
+@every_cell
+def test_gradient_under_dropout(name):
+    # The masks depend on seed and step only, so the loss of the first window is a function of the weights.
+    N = 6
+    tokens = make_tokens(5, 4, N, seed=4)
+    options = {"V": 5, "E": 4, "H": 7, "L": 2, "seed": 6, "dropout": 0.4, "input_dropout": 0.3}
+    model = make_model(name, **options)
+    grad, record = gradient(model, tokens, (N, N), seed=7)
+    plain = make_model(name, V=5, E=4, H=7, L=2, seed=6)
+    _, undropped = gradient(plain, tokens, (N, N), seed=7)
+    assert abs(record.loss[0] - undropped.loss[0]) > 1e-3
+    before, rng, start = model.flat.copy(), np.random.default_rng(8), 0
+    for key, value in model.parameters.items():
+        v = np.zeros_like(before)
+        v[start : start + value.size] = rng.normal(size=value.size)
+        start += value.size
+        both = []
+        for sign in (1, -1):
+            model.flat[:] = before + sign * 1e-5 * v
+            both.append(gradient(model, tokens, (N, N), seed=7)[1].loss[0])
+        error = abs((both[0] - both[1]) / 2e-5 - grad @ v)
+        assert error <= 1e-6 * np.abs(grad * v).sum() + 1e-10, key
+
+
+def test_score_does_not_depend_on_the_window():
+    model = make_model("lstm", L=2)
+    tokens = make_tokens(5, 3, 24)
+    whole = score(model, tokens, window=24)
+    for window in (1, 5, 8, 100):
+        nats, count = score(model, tokens, window=window)
+        assert count == whole[1] == 72
+        np.testing.assert_allclose(nats, whole[0], rtol=1e-13)
+
+
+def test_float32_follows_float64():
+    tokens = make_tokens(5, 3, 60)
+    records = []
+    for dtype in ("float64", "float32"):
+        model = SequenceModel(vocabulary_size=5, embedding_size=3, hidden_size=6, dtype=dtype, seed=2)
+        trainer = Trainer(model, streams=3, window=(3, 5), optimizer=Adam(), clip_norm=1.0)
+        records.append(trainer.run(tokens, 0, np.full(20, 0.01)))
+        assert model.flat.dtype == dtype
+    np.testing.assert_allclose(records[1].loss, records[0].loss, atol=2e-6)
+
+
+def test_averaged_weights():
+    # The first mean is the weights themselves; from then on each step counts for 1 - decay.
+    model = make_model("gru")
+    trainer = Trainer(model, streams=3, window=2, optimizer=SGD(), clip_norm=None, average=0.75)
+    tokens = make_tokens(5, 3, 12)
+    mean = model.flat.copy()
+    for w in range(6):
+        trainer.run(tokens, 2 * w, np.full(1, 0.3))
+        mean = 0.75 * mean + 0.25 * model.flat
+    np.testing.assert_allclose(trainer.averaged, mean, rtol=1e-12)
+    assert Trainer(model, streams=3, window=2, optimizer=SGD()).averaged is None
+
+
+@pytest.mark.parametrize("window", [(4, 4), (2, 6)], ids=str)
+def test_nothing_is_learnt_from_a_step_that_is_not_finite(window):
+    trainer, naive, model, learning_rate = make_pair("lstm", window, "sgd", clip_norm=None)
+    k1 = window[0]
+    tokens = make_tokens(5, 3, 6 * k1)
+    trainer.run(tokens, 0, np.full(2, learning_rate))
+    naive.run(tokens, 0, [learning_rate] * 2)
+    # A symbol that appears for the first time in window 4, and whose embedding is broken.
+    tokens[tokens == 4] = 3
+    tokens[1, 4 * k1 + 1] = 4
+    model.parameters["embedding.weight"][4, 0] = np.nan
+    naive.theta["embedding.weight"][4, 0] = np.nan
+    with pytest.raises(bptt.NonFiniteError, match=r"step 5\b") as raised:
+        trainer.run(tokens, 2 * k1, np.full(4, learning_rate))
+    assert isinstance(raised.value, ArithmeticError)
+    for w in (2, 3):
+        naive.window(tokens, w * k1, learning_rate)
+    for key, value in model.parameters.items():
+        np.testing.assert_allclose(value, naive.theta[key], rtol=0, atol=1e-9, err_msg=key)
+
+
+def long_run():
+    """50 windows with everything on, wide enough for two threads to share it; a hash of all that came out."""
+    digest = hashlib.sha256()
+    for cell, window in (("lstm", (16, 16)), ("gru", (8, 20)), ("rnn", (16, 16))):
+        model = SequenceModel(vocabulary_size=40, embedding_size=24, hidden_size=70, num_layers=2, cell=cell,
+                              dropout=0.2, input_dropout=0.1, seed=3)  # fmt: skip
+        trainer = Trainer(
+            model, streams=13, window=window, optimizer=Adam(), clip_norm=0.5, average=0.9, seed=4
+        )
+        tokens = make_tokens(40, 13, 50 * window[0])
+        record = trainer.run(tokens, 0, np.full(50, 3e-3))
+        assert np.isfinite(record.loss).all()
+        for array in (record.loss, record.norm, model.flat, trainer.averaged):
+            digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def test_same_seed_same_bits():
+    here = []
+    for threads in (1, 2):
+        bptt.set_num_threads(threads)
+        here.append(long_run())
+    assert here[0] == here[1]
+    environment = os.environ | {"BPTT_NUM_THREADS": "2", "PYTHONPATH": os.pathsep.join(sys.path)}
+    there = subprocess.run(
+        [sys.executable, "-c", "import test_tbptt; print(test_tbptt.long_run())"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert there.stdout.split() == here[:1]
+
+
+def test_another_seed_is_another_run():
+    runs = []
+    for seed in (0, 1):
+        model = make_model("lstm", dropout=0.3)
+        trainer = Trainer(model, streams=3, window=4, optimizer=SGD(), seed=seed)
+        runs.append(trainer.run(make_tokens(5, 3, 8), 0, np.full(2, 0.1)).loss)
+    assert np.abs(runs[0] - runs[1]).max() > 1e-4
