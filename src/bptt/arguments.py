@@ -60,7 +60,7 @@ def choice(name: str, value: Any, accepted: tuple[str, ...]) -> str:
 def dtype(name: str, value: Any) -> np.dtype[Any]:
     """float32 or float64."""
     try:
-        result = np.dtype(value)
+        result = None if value is None else np.dtype(value)  # NumPy takes None for float64
     except TypeError:
         result = None
     if result is None or result.name not in DTYPES or not result.isnative:

@@ -203,7 +203,9 @@ def test_dropout_between_layers(name):
     g_0 = problem.cell.backward(g_1["x"] * mask / 0.7, stop[0], trace_0, *weights[0])
     close(g.x, g_0["x"], 1e-12, "dx")
     for l, expected in enumerate((g_0, g_1)):
-        close(g.errors[l], expected["errors"], 1e-12, f"errors of layer {l}")
+        # Where relu's output is 0 nobody can tell its mask, and nothing depends on it but the error itself.
+        seen = (h != 0) | (l == 1)
+        close(g.errors[l] * seen, expected["errors"] * seen, 1e-12, f"errors of layer {l}")
         for key in stack.PARAMETERS:
             close(g.parameters[f"{key}_l{l}"], expected[key], 1e-12, f"{key}_l{l}")
 

@@ -18,9 +18,9 @@ def cross_entropy(logits, targets):
     """Mean over all rows of -log softmax(logits)[target], and its gradient."""
     rows = np.arange(len(targets))
     shifted = logits - logits.max(axis=1, keepdims=True)
-    p = np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
-    loss = -np.mean(np.log(p[rows, targets]))
-    dlogits = p.copy()
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    loss = -np.mean(log_p[rows, targets])
+    dlogits = np.exp(log_p)
     dlogits[rows, targets] -= 1
     return loss, dlogits / len(targets)
 
@@ -104,7 +104,7 @@ class Training:
             self.traces = [[] for _ in range(num_layers)]
 
         # Forward through the k1 new steps with the weights of today.
-        new = [tokens[:, first + t] for t in range(self.k1)]
+        new = [tokens[:, first + t].copy() for t in range(self.k1)]
         targets = np.concatenate([tokens[:, first + t + 1] for t in range(self.k1)])
         x = np.array([theta["embedding.weight"][token] for token in new])
         y, self.state, new_traces = stack.forward(cell, x, self.state, rnn)
@@ -132,11 +132,12 @@ class Training:
 
         norm = np.sqrt(sum((value**2).sum() for value in grad.values()))
         self.grad = {name: value.copy() for name, value in grad.items()}
-        if self.clip_norm is not None:
-            scale = min(1.0, self.clip_norm / (norm + 1e-6))
-            grad = {name: scale * value for name, value in grad.items()}
         if self.clip_value is not None:
             grad = {name: np.clip(value, -self.clip_value, self.clip_value) for name, value in grad.items()}
+        if self.clip_norm is not None:
+            length = np.sqrt(sum((value**2).sum() for value in grad.values()))
+            scale = min(1.0, self.clip_norm / (length + 1e-6))
+            grad = {name: scale * value for name, value in grad.items()}
         self.optimizer.step(theta, grad, learning_rate)
         return loss, norm
 

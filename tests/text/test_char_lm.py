@@ -234,6 +234,7 @@ def test_interrupted_before_anything(
         lm.evaluate(VERSE)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, where nothing is compiled
 def test_losses_that_are_no_numbers_are_never_silent() -> None:
     lm = CharLM(**{**SMALL, "cell": "rnn", "nonlinearity": "relu"})
     with pytest.raises(bptt.NonFiniteError) as caught:

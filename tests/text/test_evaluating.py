@@ -11,6 +11,8 @@ from bptt.text.evaluating import dynamic, static
 from reference import REFERENCES
 from reference.training import SGD, Adam, Training
 
+pytestmark = pytest.mark.interpreted
+
 SYMBOLS = 7
 
 

@@ -11,6 +11,8 @@ from bptt.network.sequence_model import SequenceModel
 from bptt.text.sampling import choose, generate
 from bptt.training.evaluation import score
 
+pytestmark = pytest.mark.interpreted
+
 
 def plain_distribution(
     logits: np.ndarray, unknown: int, temperature: float, top_k: int, top_p: float

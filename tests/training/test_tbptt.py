@@ -1,5 +1,6 @@
 """The compiled training step against the naive TBPTT(k1, k2) and against differences of its own loss."""
 
+import dataclasses
 import hashlib
 import os
 import subprocess
@@ -22,14 +23,13 @@ CELLS = {
     "lstm": {"cell": "lstm"},
 }
 WINDOWS = [(4, 4), (4, 8), (3, 7), (1, 5), (1, 1), (5, 6)]
-# The library's optimizer, its naive twin, a learning rate.
 OPTIMIZERS = {
-    "sgd": (SGD(), training.SGD(), 0.3),
-    "momentum": (SGD(momentum=0.9, weight_decay=0.01), training.SGD(momentum=0.9, weight_decay=0.01), 0.05),
-    "rmsprop": (RMSprop(), training.RMSprop(), 0.01),
-    "rmsprop-momentum": (RMSprop(alpha=0.9, momentum=0.5), training.RMSprop(alpha=0.9, momentum=0.5), 0.01),
-    "adam": (Adam(weight_decay=0.01), training.Adam(weight_decay=0.01), 0.02),
-    "adamw": (AdamW(weight_decay=0.1), training.AdamW(weight_decay=0.1), 0.02),
+    "sgd": (SGD(), 0.3),
+    "momentum": (SGD(momentum=0.9, weight_decay=0.01), 0.05),
+    "rmsprop": (RMSprop(), 0.01),
+    "rmsprop-momentum": (RMSprop(alpha=0.9, momentum=0.5, weight_decay=0.01), 0.01),
+    "adam": (Adam(weight_decay=0.01), 0.02),
+    "adamw": (AdamW(weight_decay=0.1), 0.02),
 }
 every_cell = pytest.mark.parametrize("name", CELLS)
 
@@ -47,14 +47,14 @@ def make_tokens(V, streams, steps, seed=1):
     return np.random.default_rng(seed).integers(V, size=(streams, steps + 1)).astype(np.int32)
 
 
-def make_pair(name, window, optimizer="momentum", L=1, clip_norm=1.0, clip_value=None):
+def make_pair(name, window, optimizer="momentum", L=1, clip_norm=0.3, clip_value=None):
     """A trainer and its naive twin with the same weights; and the learning rate."""
     model = make_model(name, L=L)
-    rule, _, learning_rate = OPTIMIZERS[optimizer]
+    rule, learning_rate = OPTIMIZERS[optimizer]
     trainer = Trainer(
         model, streams=3, window=window, optimizer=rule, clip_norm=clip_norm, clip_value=clip_value
     )
-    twin = type(OPTIMIZERS[optimizer][1])(**{key: getattr(rule, key) for key in rule.__dataclass_fields__})
+    twin = getattr(training, type(rule).__name__)(**dataclasses.asdict(rule))
     naive = training.Training(
         REFERENCES[name], model.parameters, *window, twin, clip_norm=clip_norm, clip_value=clip_value
     )
@@ -77,7 +77,7 @@ def test_against_the_naive_scheme(name, window, num_layers):
     rates = learning_rate * np.linspace(1, 0.2, 9)
     record = trainer.run(tokens, 0, rates)
     expected = naive.run(tokens, 0, rates)
-    assert (expected[1] > 1).any()
+    assert (expected[1] > 0.3).any()
     assert_same(record, expected, model, naive)
 
 
@@ -103,7 +103,7 @@ def test_every_optimizer(name, optimizer):
     assert_same(trainer.run(tokens, 0, rates), naive.run(tokens, 0, rates), model, naive)
 
 
-@pytest.mark.parametrize(("clip_norm", "clip_value"), [(None, None), (0.05, None), (None, 0.01)])
+@pytest.mark.parametrize(("clip_norm", "clip_value"), [(None, None), (0.05, None), (None, 0.01), (0.05, 0.01)])
 def test_clipping(clip_norm, clip_value):
     trainer, naive, model, learning_rate = make_pair(
         "lstm", (3, 3), clip_norm=clip_norm, clip_value=clip_value
@@ -256,25 +256,35 @@ def test_averaged_weights():
     assert Trainer(model, streams=3, window=2, optimizer=SGD()).averaged is None
 
 
-@pytest.mark.parametrize("window", [(4, 4), (2, 6)], ids=str)
-def test_nothing_is_learnt_from_a_step_that_is_not_finite(window):
-    trainer, naive, model, learning_rate = make_pair("lstm", window, "sgd", clip_norm=None)
-    k1 = window[0]
-    tokens = make_tokens(5, 3, 6 * k1)
-    trainer.run(tokens, 0, np.full(2, learning_rate))
-    naive.run(tokens, 0, [learning_rate] * 2)
-    # A symbol that appears for the first time in window 4, and whose embedding is broken.
-    tokens[tokens == 4] = 3
-    tokens[1, 4 * k1 + 1] = 4
+@every_cell
+def test_nothing_is_learnt_from_a_window_that_is_not_finite(name):
+    # Symbol 4 has a broken embedding and appears for the first time in window 4 (step 5).
+    trainer, naive, model, learning_rate = make_pair(name, (2, 6), "adam", L=2, clip_norm=None)
+    tokens = make_tokens(4, 3, 12)
+    tokens[1, 9] = 4
     model.parameters["embedding.weight"][4, 0] = np.nan
     naive.theta["embedding.weight"][4, 0] = np.nan
-    with pytest.raises(bptt.NonFiniteError, match=r"step 5\b") as raised:
-        trainer.run(tokens, 2 * k1, np.full(4, learning_rate))
+    with pytest.raises(bptt.NonFiniteError, match=r"step 5\b.*layer 0 .*time index 5 ") as raised:
+        trainer.run(tokens, 0, np.full(6, learning_rate))
     assert isinstance(raised.value, ArithmeticError)
-    for w in (2, 3):
-        naive.window(tokens, w * k1, learning_rate)
+    assert trainer.steps == 4
+    naive.run(tokens, 0, [learning_rate] * 4)
     for key, value in model.parameters.items():
         np.testing.assert_allclose(value, naive.theta[key], rtol=0, atol=1e-9, err_msg=key)
+
+
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+@pytest.mark.parametrize("clip_value", [None, 1.0])
+def test_an_infinite_gradient_is_not_clipped_away(clip_norm, clip_value):
+    # The head's weights are so large that the error they send down is not; the loss itself is finite.
+    trainer, _, model, _ = make_pair("lstm", (3, 3), clip_norm=clip_norm, clip_value=clip_value)
+    tokens = make_tokens(5, 3, 3)
+    model.parameters["head.weight"][:, 0] = [1e308, 1e308, 1e308, 1e308, 1e308]
+    model.parameters["rnn.weight_hh_l0"][:] = 1e200
+    before = model.flat.copy()
+    with np.errstate(all="ignore"), pytest.raises(bptt.NonFiniteError, match=r"step 1\b"):
+        trainer.run(tokens, 0, np.full(1, 0.1))
+    np.testing.assert_array_equal(model.flat, before)
 
 
 def long_run():

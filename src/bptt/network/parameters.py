@@ -73,8 +73,12 @@ def load(parameters: dict[str, np.ndarray], mapping: Mapping[str, Any]) -> None:
             raise TypeError(f"state_dict[{name!r}] must hold real numbers; got dtype {array.dtype}")
         if array.shape != view.shape:
             raise ValueError(f"state_dict[{name!r}] must have shape {view.shape}; got {array.shape}")
+        with np.errstate(over="ignore"):
+            array = array.astype(view.dtype)
         if not np.isfinite(array).all():
-            raise ValueError(f"state_dict[{name!r}] must be finite; it holds NaN or infinity")
+            raise ValueError(
+                f"state_dict[{name!r}] must be finite in {view.dtype}; it holds NaN, infinity or a larger number"
+            )
         arrays[name] = array
     for name, view in parameters.items():
         view[...] = arrays[name]

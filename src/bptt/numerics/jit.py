@@ -19,11 +19,11 @@ from typing import Any
 import llvmlite
 import numba
 import numpy as np
-from numba import config, njit, types
-from numba.extending import overload
+from numba import config, njit
+from numba.extending import intrinsic, overload
 from numba.misc.appdirs import user_cache_dir
 
-__all__ = ["kernel", "literal"]
+__all__ = ["borrow", "kernel"]
 
 # Never "nnan" or "ninf": training must see the NaN that they would let LLVM assume away.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
@@ -89,13 +89,16 @@ def cache_here() -> Iterator[None]:
         config.CACHE_DIR = before
 
 
-def kernel(function: Callable[..., Any] | None = None, *, exact: bool = False) -> Any:
+def kernel(function: Callable[..., Any] | None = None, *, exact: bool = False, inner: bool = False) -> Any:
     """Compile a function of arrays and scalars; it validates nothing.
 
     Parameters
     ----------
     exact : bool
         Keep the written order of floating-point operations (used where that order is the method).
+    inner : bool
+        Only other kernels call it, never Python: compiled without the entrance for Python, which for a function
+        of many arrays takes longer to compile than the function.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -105,20 +108,33 @@ def kernel(function: Callable[..., Any] | None = None, *, exact: bool = False) -
                 error_model="numpy",
                 cache=CACHE_DIRECTORY is not None,
                 fastmath=EXACT if exact else FASTMATH,
+                no_cfunc_wrapper=True,
+                no_cpython_wrapper=inner,
             )(function)
 
     return decorate if function is None else decorate(function)
 
 
-def literal(x: Any, value: float) -> Any:
-    """The constant `value` in the type of the scalar `x`: a bare number would turn float32 into float64."""
-    return x.dtype.type(value)
+def borrow(array: Any) -> Any:
+    """The same array without a part in its memory's reference count.
+
+    Each view of a row otherwise counts up and down with locked instructions, which costs as much as computing a
+    short row. The caller's own argument keeps the memory alive.
+    """
+    return array
 
 
-@overload(literal, inline="always")
-def _compiled_literal(x: Any, value: float) -> Any:
-    if x == types.float32:
-        return lambda x, value: np.float32(value)
-    return lambda x, value: np.float64(value)
+@intrinsic
+def _borrow(typingctx: Any, array: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        view = context.make_array(signature.args[0])(context, builder, args[0])
+        view.meminfo = view.meminfo.type(None)
+        view.parent = view.parent.type(None)
+        return view._getvalue()
+
+    return array(array), codegen
 
 
+@overload(borrow)
+def _compiled_borrow(array):  # type: ignore[no-untyped-def]  # Numba compares the names of these arguments
+    return lambda array: _borrow(array)

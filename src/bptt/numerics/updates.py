@@ -31,6 +31,17 @@ def blocks(size: int) -> int:
 
 
 @kernel
+def elements(size, team):
+    """First and last (exclusive) of this member's elements: whole blocks, never a part of one.
+
+    The last elements of a loop leave the vector code for scalar code, which rounds differently; a share that ended
+    anywhere would send other elements there for another number of threads.
+    """
+    first, last = share((size + BLOCK - 1) // BLOCK, team)
+    return first * BLOCK, min(size, last * BLOCK)
+
+
+@kernel
 def norm(team, g, partial):
     """Euclidean norm in float64; partial (blocks(g.size)) is scratch."""
     first, last = share(partial.size, team)
@@ -53,7 +64,7 @@ def clip_norm(team, g, limit, partial):
     length = norm(team, g, partial)
     if limit > 0 and limit / (length + 1e-6) < 1:
         factor = g.dtype.type(limit / (length + 1e-6))
-        first, last = share(g.size, team)
+        first, last = elements(g.size, team)
         part = g[first:last]
         for j in range(part.size):
             part[j] *= factor
@@ -66,7 +77,7 @@ def clip_value(team, g, limit):
     """Cut every element to [-limit, limit]; limit <= 0 leaves them. NaN stays NaN."""
     if limit > 0:
         high = g.dtype.type(limit)
-        first, last = share(g.size, team)
+        first, last = elements(g.size, team)
         part = g[first:last]
         for j in range(part.size):
             part[j] = high if part[j] > high else -high if part[j] < -high else part[j]
@@ -80,7 +91,7 @@ def update(team, kind, theta, g, m, v, step, learning_rate, hyper):
     hyper (4): momentum or b1, alpha or b2, eps, weight decay. m and v may be empty where the rule has no use of them.
     """
     number = theta.dtype.type
-    first, last = share(theta.size, team)
+    first, last = elements(theta.size, team)
     eta, decay, eps = number(learning_rate), number(hyper[3]), number(hyper[2])
     theta, g = theta[first:last], g[first:last]
     if kind == ADAMW:
@@ -123,7 +134,7 @@ def update(team, kind, theta, g, m, v, step, learning_rate, hyper):
 def average(team, theta, mean, decay):
     """mean <- decay mean + (1 - decay) theta (Polyak & Juditsky 1992, with exponential weights)."""
     old, new = theta.dtype.type(decay), theta.dtype.type(1.0 - decay)
-    first, last = share(theta.size, team)
+    first, last = elements(theta.size, team)
     theta, mean = theta[first:last], mean[first:last]
     for j in range(theta.size):
         mean[j] = old * mean[j] + new * theta[j]

@@ -186,10 +186,10 @@ class Fitting:
         if self.best is not None and len(self.validation) and not nats < self.best.nats:
             return
         # Without a validation part nothing tells the two apart: the average is what was asked for.
-        averaged = self.trainer.averaged is not None and (math.isnan(nats) or scores["averaged_nats"] == nats)
-        flat = self.trainer.averaged if averaged else self.model.flat
+        average = self.trainer.averaged
+        averaged = average is not None and (math.isnan(nats) or scores["averaged_nats"] == nats)
         self.best = Best(epoch, nats, averaged)
-        self.keep(self.best, flat)
+        self.keep(self.best, average if average is not None and averaged else self.model.flat)
 
     def _stop(self, epoch: int) -> bool:
         patience = self.recipe.patience

@@ -48,10 +48,10 @@ def read_model(
     """
     tensors, metadata = read_tensors(path, FORMAT, VERSION)
     try:
-        settings, training = metadata.get("model"), metadata.get("training")
-        if not isinstance(settings, dict) or not isinstance(training, dict):
-            raise ValueError("the header describes no model")
-        vocabulary = vocabulary_from_settings(metadata.get("vocabulary"))
+        settings, symbols, training = (metadata.get(name) for name in ("model", "vocabulary", "training"))
+        if not isinstance(settings, dict) or not isinstance(symbols, dict) or not isinstance(training, dict):
+            raise ValueError("the header describes no model with a vocabulary")
+        vocabulary = vocabulary_from_settings(symbols)
         _check_sizes(settings, tensors, len(vocabulary))
         model = SequenceModel(**settings)
         model.load_state_dict(tensors)

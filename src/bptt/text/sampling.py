@@ -37,11 +37,11 @@ def choose(logits: Any, unknown: Any, temperature: Any, top_k: Any, top_p: Any, 
             best = v
     if temperature == 0:
         return best
-    p = np.empty(V, np.float64)
+    p = np.zeros(V, np.float64)
     for v in range(V):
-        p[v] = math.exp((np.float64(logits[v]) - np.float64(logits[best])) / temperature)
-    if unknown >= 0:
-        p[unknown] = 0
+        below = np.float64(logits[v]) - np.float64(logits[best])
+        if v != unknown and below > -745 * temperature:  # further down e^x is 0
+            p[v] = math.exp(below / temperature)
     order = np.argsort(-p, kind="mergesort")  # a stable one: ties stay in order
     kept = V if top_k == 0 else min(top_k, V)
     total = 0.0

@@ -22,13 +22,17 @@ from bptt.unroll import sequence
 
 __all__ = ["carry", "prepare", "score_chunk", "train_chunk", "up"]
 
+# A bare 0 or 1 has a type of its own for Numba, and each function it is passed to would be compiled once more.
+ZERO, ONE = np.int64(0), np.int64(1)
+YES, NO = np.bool_(True), np.bool_(False)
 
-@kernel
+
+@kernel(inner=True)
 def matrix(flat, start, rows, columns):
     return flat[start : start + rows * columns].reshape(rows, columns)
 
 
-@kernel
+@kernel(inner=True)
 def layer_of(network, flat, layer):
     """weight_ih, weight_hh, bias_ih, bias_hh of a layer in `flat` (theta or its gradient)."""
     H, start = network.H, network.layers[layer]
@@ -42,7 +46,7 @@ def layer_of(network, flat, layer):
     )
 
 
-@kernel
+@kernel(inner=True)
 def prepare(team, network, work, backward):
     """Pack the weights of this step, and project the embedding where that is done once for all symbols."""
     V, E, H, theta = network.V, network.E, network.H, network.theta
@@ -55,9 +59,9 @@ def prepare(team, network, work, backward):
             WT = work.WT0 if layer == 0 else work.WT[layer - 1]
             sequence.pack_backward(team, network.x_rows, network.h_rows, weight_ih, weight_hh, WT, work.UT[layer])
     head = matrix(theta, network.head[0], V, H)
-    pack(team, head.T, work.head, 0, 0)
+    pack(team, head.T, work.head, ZERO, ZERO)
     if backward:
-        pack(team, head, work.headT, 0, 0)
+        pack(team, head, work.headT, ZERO, ZERO)
     barrier(team)
     if work.table.shape[0] > 0:
         x_columns = work.table.shape[1]
@@ -67,7 +71,7 @@ def prepare(team, network, work, backward):
         barrier(team)
 
 
-@kernel
+@kernel(inner=True)
 def below(network, work, layer, first, last):
     """What layer `layer` reads in steps first to last - 1, as rows: (steps * B, at least its inputs)."""
     B = work.s.shape[2]
@@ -79,7 +83,7 @@ def below(network, work, layer, first, last):
     return work.s[layer - 1, first + 1 : last + 1].reshape(steps * B, work.s.shape[3])
 
 
-@kernel
+@kernel(inner=True)
 def look_up(team, network, work, tokens, start, old, new, time):
     """Layer 0's projected inputs: rows of the projected embedding, or embeddings and their product with W."""
     E, H, cell = network.E, network.H, network.cell
@@ -96,15 +100,15 @@ def look_up(team, network, work, tokens, start, old, new, time):
         if network.input_dropout > 0:
             # One mask for all steps of a window: its address is that of the window's first step.
             x_t = work.x[old + t]
-            dropout(x_t, x_t, network.seed, network.L, time, 0, network.input_dropout)
+            dropout(x_t, x_t, network.seed, network.L, time, ZERO, network.input_dropout)
     barrier(team)
     if work.table.shape[0] == 0:
-        rows = below(network, work, 0, old, old + new)
+        rows = below(network, work, ZERO, old, old + new)
         sequence.project(team, cell, rows, work.W0, work.b[0], work.a[0, old : old + new])
         barrier(team)
 
 
-@kernel
+@kernel(inner=True)
 def up(team, network, work, tokens, start, old, new, time):
     """`new` steps up through all layers, to the logits z of each; `time` counts steps since training began."""
     V, H, L, B = network.V, network.H, network.L, work.s.shape[2]
@@ -122,12 +126,12 @@ def up(team, network, work, tokens, start, old, new, time):
             sequence.sequence_dropout(team, s[1:, :, :H], y, network.seed, layer, time, network.dropout)
             barrier(team)
     y = below(network, work, L, old, old + new)
-    bias = matrix(network.theta, network.head[1], 1, V)
+    bias = matrix(network.theta, network.head[1], ONE, V)
     shared_product(team, y[:, :H], work.head, bias[:, :V], work.z[: new * B, :V])
     barrier(team)
 
 
-@kernel
+@kernel(inner=True)
 def down(team, network, work, grad, old, new, time, k1):
     """From z's error down through all layers and all `old + new` steps: the gradient of every parameter."""
     V, H, L, B = network.V, network.H, network.L, work.s.shape[2]
@@ -155,7 +159,7 @@ def down(team, network, work, grad, old, new, time, k1):
         barrier(team)
         sequence.recurrent_gradient(team, network.cell, network.h_rows, s, da, dweight_hh, dbias_hh)
         if layer > 0:
-            x = below(network, work, layer, 0, n)
+            x = below(network, work, layer, ZERO, n)
             sequence.input_gradient(team, network.cell, network.x_rows, x, da, dweight_ih, dbias_ih)
             dy = work.dy[:n]
             sequence.input_error(team, network.cell, work.WT[layer - 1], da, work.nothing[:, :H], dy.reshape(n * B, H))
@@ -165,11 +169,11 @@ def down(team, network, work, grad, old, new, time, k1):
     barrier(team)
 
 
-@kernel
+@kernel(inner=True)
 def embedding_gradient(team, network, work, grad, da, n, time, k1):
     """Layer 0's input weights and the embedding: `look_up` read backwards."""
     V, E, cell, B = network.V, network.E, network.cell, work.s.shape[2]
-    dweight_ih, _, dbias_ih, _ = layer_of(network, grad, 0)
+    dweight_ih, _, dbias_ih, _ = layer_of(network, grad, ZERO)
     dembedding = matrix(grad, network.embedding, V, E)
     if work.table.shape[0] > 0:
         dtable = work.dtable
@@ -180,7 +184,7 @@ def embedding_gradient(team, network, work, grad, da, n, time, k1):
         transposed_product(team, dtable_rows, embedding[:, :E], dweight_ih, network.x_rows, dbias_ih)
         shared_product(team, dtable_rows, work.WT0, work.nothing[:, :E], dembedding[:, :E])
     else:
-        x = below(network, work, 0, 0, n)
+        x = below(network, work, ZERO, ZERO, n)
         sequence.input_gradient(team, cell, network.x_rows, x, da, dweight_ih, dbias_ih)
         dx = work.dx[:n].reshape(n * B, E)
         sequence.input_error(team, cell, work.WT0, da, work.nothing[:, :E], dx)
@@ -189,12 +193,12 @@ def embedding_gradient(team, network, work, grad, da, n, time, k1):
             first, last = share(n, team)
             for t in range(first, last):
                 dx_t = work.dx[t]
-                dropout(dx_t, dx_t, network.seed, network.L, (time + t) // k1 * k1, 0, network.input_dropout)
+                dropout(dx_t, dx_t, network.seed, network.L, (time + t) // k1 * k1, ZERO, network.input_dropout)
             barrier(team)
         scatter(team, dx[:, :E], work.tokens, dembedding)
 
 
-@kernel
+@kernel(inner=True)
 def scatter(team, rows, tokens, total):
     """total (V, n) = for each symbol the sum of the rows (steps * B, n) where it stood, in order."""
     first, last = share(total.shape[1], team)
@@ -209,7 +213,7 @@ def scatter(team, rows, tokens, total):
             target[j] += source[j]
 
 
-@kernel
+@kernel(inner=True)
 def carry(team, work, steps, old):
     """Let the next window begin where this one of `steps` steps ended, its last `old` steps kept as older ones."""
     B, shift = work.s.shape[2], steps - old
@@ -228,7 +232,7 @@ def carry(team, work, steps, old):
     barrier(team)
 
 
-@kernel
+@kernel(inner=True)
 def mean_loss(losses):
     total = 0.0
     for loss in losses:
@@ -247,16 +251,21 @@ def train_chunk(team, network, work, grad, m, v, mean, partial, tokens, first, k
     B = work.s.shape[2]
     for w in range(learning_rates.size):
         time = (windows_before + w) * k1
-        prepare(team, network, work, True)
+        prepare(team, network, work, YES)
         start = first + w * k1
         up(team, network, work, tokens, start, old, k1, time)
         z, row_losses = work.z[: k1 * B], work.losses[: k1 * B]
-        cross_entropy_rows(team, z, tokens[:, start + 1 : start + 1 + k1], row_losses, True)
+        cross_entropy_rows(team, z, tokens[:, start + 1 : start + 1 + k1], row_losses, YES)
         barrier(team)
         losses[w] = mean_loss(row_losses)
         down(team, network, work, grad, old, k1, time, k1)
-        updates.clip_value(team, grad, clip_value)
-        norms[w] = updates.clip_norm(team, grad, clip_norm, partial)
+        if clip_value > 0:
+            # Measured first: clipping by value would make an infinite gradient finite.
+            norms[w] = updates.norm(team, grad, partial)
+            updates.clip_value(team, grad, clip_value)
+            updates.clip_norm(team, grad, clip_norm, partial)
+        else:
+            norms[w] = updates.clip_norm(team, grad, clip_norm, partial)
         if not (np.isfinite(losses[w]) and np.isfinite(norms[w])):
             return w
         updates.update(team, kind, network.theta, grad, m, v, windows_before + w + 1, learning_rates[w], hyper)
@@ -272,12 +281,12 @@ def train_chunk(team, network, work, grad, m, v, mean, partial, tokens, first, k
 def score_chunk(team, network, work, tokens, first, steps, losses):
     """Losses of all streams in windows of `steps` steps from step `first` on, losses.size of them; no update."""
     B = work.s.shape[2]
-    prepare(team, network, work, False)
+    prepare(team, network, work, NO)
     for w in range(losses.size):
         start = first + w * steps
-        up(team, network, work, tokens, start, 0, steps, 0)
+        up(team, network, work, tokens, start, ZERO, steps, ZERO)
         row_losses = work.losses[: steps * B]
-        cross_entropy_rows(team, work.z[: steps * B], tokens[:, start + 1 : start + 1 + steps], row_losses, False)
+        cross_entropy_rows(team, work.z[: steps * B], tokens[:, start + 1 : start + 1 + steps], row_losses, NO)
         barrier(team)
         losses[w] = mean_loss(row_losses)
-        carry(team, work, steps, 0)
+        carry(team, work, steps, ZERO)

@@ -33,7 +33,7 @@ class Record:
     loss : array (windows,)
         Mean loss in nats of the window's new steps, before its update.
     norm : array (windows,)
-        Norm of the gradient before `clip_norm`.
+        Norm of the gradient before it was clipped.
     """
 
     loss: np.ndarray
@@ -102,6 +102,10 @@ class Trainer:
         average: float | None = None,
         seed: int = 0,
     ) -> None:
+        if not isinstance(model, SequenceModel):
+            raise TypeError(f"model must be a SequenceModel; got {type(model).__name__}")
+        if optimizer is not None and not isinstance(optimizer, Optimizer):
+            raise TypeError(f"optimizer must be an SGD, RMSprop, Adam or AdamW; got {optimizer!r}")
         self.model = model
         self.streams = arguments.integer("streams", streams)
         self.window = TBPTT.from_argument(window)
@@ -148,8 +152,10 @@ class Trainer:
         """
         tokens = check_tokens(tokens, self.streams, self.model.vocabulary_size)
         rates = np.ascontiguousarray(learning_rates, np.float64)
-        if rates.ndim != 1 or not np.isfinite(rates).all() or (rates < 0).any():
-            raise ValueError(f"learning_rates must be a vector of finite numbers of at least 0; got {learning_rates!r}")
+        if rates.ndim != 1:
+            raise ValueError(f"learning_rates must be a vector, one entry for each window; got shape {rates.shape}")
+        if not np.isfinite(rates).all() or (rates < 0).any():
+            raise ValueError(f"learning_rates must be finite numbers of at least 0; got {learning_rates!r}")
         k1, k2 = self.window.k1, self.window.depth
         first = arguments.integer("first", first, 0)
         if first + k1 * rates.size > tokens.shape[1] - 1:

@@ -17,27 +17,32 @@ T, B, H, I: steps, rows, hidden units, inputs; S states and A blocks a unit (see
     W, U, WT, UT    packed weights (`numerics.matmul`)  b (A*H)
 """
 
+import numpy as np
+
 from bptt.cells import table
-from bptt.numerics.jit import kernel
+from bptt.numerics.jit import borrow, kernel
 from bptt.numerics.matmul import pack, product, shared_product, transposed_product
 from bptt.numerics.random import dropout
 from bptt.numerics.threads import barrier, share
 
+# A bare 0 has a type of its own for Numba, and each function it is passed to would be compiled once more.
+ZERO, YES = np.int64(0), np.bool_(True)
 
-@kernel
+
+@kernel(inner=True)
 def copy(source, target):
     for j in range(target.size):
         target[j] = source[j]
 
 
-@kernel
+@kernel(inner=True)
 def pack_forward(team, cell, x_rows, h_rows, weight_ih, weight_hh, bias_ih, bias_hh, W, U, b):
     """Lay one layer's parameters, in the users' layout, ready for `forward`."""
     H = weight_hh.shape[1]
     for j in range(x_rows.size):
-        pack(team, weight_ih[x_rows[j] * H : (x_rows[j] + 1) * H].T, W, 0, j * H)
+        pack(team, weight_ih[x_rows[j] * H : (x_rows[j] + 1) * H].T, W, ZERO, j * H)
     for j in range(h_rows.size):
-        pack(team, weight_hh[h_rows[j] * H : (h_rows[j] + 1) * H].T, U, 0, j * H)
+        pack(team, weight_hh[h_rows[j] * H : (h_rows[j] + 1) * H].T, U, ZERO, j * H)
     if team.index == 0:
         for column in range(b.size):
             b[column] = 0
@@ -49,17 +54,17 @@ def pack_forward(team, cell, x_rows, h_rows, weight_ih, weight_hh, bias_ih, bias
                 b[(cell.h0 + j) * H + unit] += bias_hh[h_rows[j] * H + unit]
 
 
-@kernel
+@kernel(inner=True)
 def pack_backward(team, x_rows, h_rows, weight_ih, weight_hh, WT, UT):
     """Lay the same weights, transposed, ready for `backward` and `input_error`."""
     H = weight_hh.shape[1]
     for j in range(x_rows.size):
-        pack(team, weight_ih[x_rows[j] * H : (x_rows[j] + 1) * H], WT, j * H, 0)
+        pack(team, weight_ih[x_rows[j] * H : (x_rows[j] + 1) * H], WT, j * H, ZERO)
     for j in range(h_rows.size):
-        pack(team, weight_hh[h_rows[j] * H : (h_rows[j] + 1) * H], UT, j * H, 0)
+        pack(team, weight_hh[h_rows[j] * H : (h_rows[j] + 1) * H], UT, j * H, ZERO)
 
 
-@kernel
+@kernel(inner=True)
 def project(team, cell, x, W, b, a):
     """a = x W + b for all T in one product."""
     T, B, width = a.shape
@@ -69,7 +74,7 @@ def project(team, cell, x, W, b, a):
     shared_product(team, x[:, : W.shape[1]], W, bias, rows)
 
 
-@kernel
+@kernel(inner=True)
 def forward(team, cell, U, b, s, a):
     """From the projected inputs in `a` and the initial state in s[0] to all states and gates.
 
@@ -77,6 +82,7 @@ def forward(team, cell, U, b, s, a):
     """
     T, B, width = a.shape
     H = width // cell.A
+    s, a = borrow(s), borrow(a)
     first, last = share(B, team)
     for t in range(T):
         a_t, s_t, s_next = a[t, first:last], s[t, first:last], s[t + 1, first:last]
@@ -90,7 +96,7 @@ def forward(team, cell, U, b, s, a):
             table.forward(cell.kind, a_t[row], s_t[row], s_next[row])
 
 
-@kernel
+@kernel(inner=True)
 def backward(team, cell, UT, s, a, da, keep, ds, dy, errors):
     """From the outputs' errors to da and the error of the initial state: `forward` read from the bottom up.
 
@@ -102,6 +108,7 @@ def backward(team, cell, UT, s, a, da, keep, ds, dy, errors):
     H = width // cell.A
     first, last = share(B, team)
     without_dy = T - dy.shape[0]
+    s, a, da, ds, dy, errors = borrow(s), borrow(a), borrow(da), borrow(ds), borrow(dy), borrow(errors)
     ds_rows = ds[first:last]
     ds_h = ds_rows[:, :H]
     for t in range(T - 1, -1, -1):
@@ -119,7 +126,7 @@ def backward(team, cell, UT, s, a, da, keep, ds, dy, errors):
         product(da_t[:, cell.h0 * H : cell.h1 * H], UT, ds_h, ds_h)
 
 
-@kernel
+@kernel(inner=True)
 def recurrent_gradient(team, cell, h_rows, s, da, dweight_hh, dbias_hh):
     """dU = h^T da, db = sum of da, over all T*B rows at once."""
     T, B, width = da.shape
@@ -129,7 +136,7 @@ def recurrent_gradient(team, cell, h_rows, s, da, dweight_hh, dbias_hh):
     transposed_product(team, rows, h, dweight_hh, h_rows, dbias_hh)
 
 
-@kernel
+@kernel(inner=True)
 def input_gradient(team, cell, x_rows, x, da, dweight_ih, dbias_ih):
     """dW = x^T da, db = sum of da, over all T*B rows at once."""
     T, B, width = da.shape
@@ -138,7 +145,7 @@ def input_gradient(team, cell, x_rows, x, da, dweight_ih, dbias_ih):
     transposed_product(team, rows, x[:, : dweight_ih.shape[1]], dweight_ih, x_rows, dbias_ih)
 
 
-@kernel
+@kernel(inner=True)
 def input_error(team, cell, WT, da, nothing, dx):
     """dx = da W^T; dx (T*B, I), nothing (1, >= I) zeros."""
     T, B, width = da.shape
@@ -152,7 +159,7 @@ def sequence_dropout(team, x, out, seed, layer, t0, rate):
     """out (T, B, n) = x (T, B, n) with the mask addressed by (seed, layer, t0 + t, row, unit); its own backward."""
     first, last = share(out.shape[0], team)
     for t in range(first, last):
-        dropout(x[t], out[t], seed, layer, t0 + t, 0, rate)
+        dropout(x[t], out[t], seed, layer, t0 + t, ZERO, rate)
 
 
 @kernel
@@ -171,7 +178,7 @@ def layer_backward(team, cell, x_rows, h_rows, weight_ih, weight_hh, x, s, a, da
     """One layer down, the tape left as it is: all gradients."""
     pack_backward(team, x_rows, h_rows, weight_ih, weight_hh, WT, UT)
     barrier(team)
-    backward(team, cell, UT, s, a, da, True, ds, dy, errors)
+    backward(team, cell, UT, s, a, da, YES, ds, dy, errors)
     barrier(team)
     recurrent_gradient(team, cell, h_rows, s, da, dweight_hh, dbias_hh)
     input_gradient(team, cell, x_rows, x, da, dweight_ih, dbias_ih)
