@@ -19,7 +19,7 @@ from bptt.numerics.activations import sigmoid, tanh
 from bptt.numerics.jit import kernel
 
 
-@kernel
+@kernel(strict=True)
 def forward(a, s_prev, s):
     h_prev, h = s_prev, s
     n = h.size
@@ -32,7 +32,7 @@ def forward(a, s_prev, s):
         h[j] = (one - z[j]) * n_x[j] + z[j] * h_prev[j]
 
 
-@kernel
+@kernel(strict=True)
 def backward(ds, s_prev, s, a):
     dh, h_prev = ds, s_prev
     n = dh.size

@@ -19,7 +19,7 @@ from bptt.numerics.activations import sigmoid, tanh
 from bptt.numerics.jit import kernel
 
 
-@kernel
+@kernel(strict=True)
 def forward(a, s_prev, s):
     n = s.size // 2
     i, f, g, o = a[:n], a[n : 2 * n], a[2 * n : 3 * n], a[3 * n :]
@@ -33,7 +33,7 @@ def forward(a, s_prev, s):
         h[j] = o[j] * tanh(c[j])
 
 
-@kernel
+@kernel(strict=True)
 def backward(ds, s_prev, s, a):
     n = s.size // 2
     i, f, g, o = a[:n], a[n : 2 * n], a[2 * n : 3 * n], a[3 * n :]

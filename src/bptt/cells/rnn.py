@@ -15,14 +15,14 @@ from bptt.numerics.activations import relu, tanh
 from bptt.numerics.jit import kernel
 
 
-@kernel
+@kernel(strict=True)
 def forward_tanh(a, s_prev, s):
     h = s
     for j in range(h.size):
         h[j] = tanh(a[j])
 
 
-@kernel
+@kernel(strict=True)
 def backward_tanh(ds, s_prev, s, a):
     dh, h, da = ds, s, a
     zero, one = h.dtype.type(0), h.dtype.type(1)
@@ -31,14 +31,14 @@ def backward_tanh(ds, s_prev, s, a):
         dh[j] = zero
 
 
-@kernel
+@kernel(strict=True)
 def forward_relu(a, s_prev, s):
     h = s
     for j in range(h.size):
         h[j] = relu(a[j])
 
 
-@kernel
+@kernel(strict=True)
 def backward_relu(ds, s_prev, s, a):
     dh, h, da = ds, s, a
     zero = h.dtype.type(0)

@@ -29,6 +29,10 @@ __all__ = ["borrow", "kernel"]
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 # For formulas whose order of operations carries the accuracy (range reduction, compensated sums).
 EXACT = {"nsz", "contract"}
+# For results that must have the same bits wherever they are computed. In a b + c d the compiler chooses which
+# product is fused, in a b c which two are multiplied first. It optimizes a function again inside every caller
+# and may choose differently there, and which copy runs depends on what the process compiled or ran before.
+STRICT = {"nsz"}
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -89,13 +93,22 @@ def cache_here() -> Iterator[None]:
         config.CACHE_DIR = before
 
 
-def kernel(function: Callable[..., Any] | None = None, *, exact: bool = False, inner: bool = False) -> Any:
+def kernel(
+    function: Callable[..., Any] | None = None,
+    *,
+    exact: bool = False,
+    strict: bool = False,
+    inner: bool = False,
+) -> Any:
     """Compile a function of arrays and scalars; it validates nothing.
 
     Parameters
     ----------
     exact : bool
         Keep the written order of floating-point operations (used where that order is the method).
+    strict : bool
+        Leave no choice of rounding at all: for elementwise formulas that sum products. There it costs nothing
+        that can be measured; a sum over a loop would no longer be made with vectors.
     inner : bool
         Only other kernels call it, never Python: compiled without the entrance for Python, which for a function
         of many arrays takes longer to compile than the function.
@@ -107,7 +120,7 @@ def kernel(function: Callable[..., Any] | None = None, *, exact: bool = False, i
                 nogil=True,
                 error_model="numpy",
                 cache=CACHE_DIRECTORY is not None,
-                fastmath=EXACT if exact else FASTMATH,
+                fastmath=STRICT if strict else EXACT if exact else FASTMATH,
                 no_cfunc_wrapper=True,
                 no_cpython_wrapper=inner,
             )(function)

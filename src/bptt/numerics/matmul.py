@@ -348,7 +348,10 @@ def _transposed(team, A, B, C, order, total):
     for q in range(last - first):
         block, i = divmod(first + q, per_block)
         column[q], row[q], rows[q] = block * n + i * HEIGHT, order[block] * n + i * HEIGHT, min(HEIGHT, n - i * HEIGHT)
-        total[row[q] : row[q] + rows[q]] = 0
+        for m in range(row[q], row[q] + rows[q]):
+            total[m] = 0
+            if R == 0:
+                C[m, :] = 0
     for k0 in range(0, R, DEPTH):
         depth = min(DEPTH, R - k0)
         for k in range(depth):

@@ -1,15 +1,16 @@
 """Clipping and optimizer steps on flat vectors, in PyTorch's definitions.
 
-    norm     |g| = sqrt(sum g^2);  g <- g min(1, limit / (|g| + 1e-6))          (Pascanu, Mikolov & Bengio 2013)
-    SGD      m <- mu m + g;   theta <- theta - eta m                            (momentum: Polyak 1964)
-    RMSprop  v <- alpha v + (1 - alpha) g^2;   u = g / (sqrt v + eps);   m <- mu m + u;   theta <- theta - eta m
-                                                                                (Tieleman & Hinton 2012)
-    Adam     m <- b1 m + (1 - b1) g;   v <- b2 v + (1 - b2) g^2                 (Kingma & Ba 2015)
+    norm     |g| = sqrt(sum g^2);  g <- g min(1, limit / (|g| + 1e-6))     (Pascanu, Mikolov & Bengio 2013)
+    SGD      m <- mu m + g;  theta <- theta - eta m                        (momentum: Polyak 1964)
+    RMSprop  v <- alpha v + (1 - alpha) g^2;  u = g / (sqrt v + eps)       (Tieleman & Hinton 2012)
+             m <- mu m + u;  theta <- theta - eta m
+    Adam     m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2             (Kingma & Ba 2015)
              theta <- theta - eta / (1 - b1^k) m / (sqrt(v / (1 - b2^k)) + eps)
-    AdamW    theta <- theta (1 - eta lambda), then Adam                         (Loshchilov & Hutter 2019)
+    AdamW    theta <- theta (1 - eta lambda), then Adam                    (Loshchilov & Hutter 2019)
 
-Elsewhere weight decay lambda adds lambda theta to g. Every function is run by all members of a team, each on its share
-of the vectors; the norm is summed in float64 over fixed blocks, block after block, so no number of threads changes a bit.
+Elsewhere weight decay lambda adds lambda theta to g. Every function is run by all members of a team, each on
+its share of the vectors; the norm is summed in float64 over fixed blocks, block after block, so no number of
+threads changes a bit.
 """
 
 import math
@@ -19,7 +20,18 @@ import numpy as np
 from bptt.numerics.jit import kernel
 from bptt.numerics.threads import barrier, share
 
-__all__ = ["ADAM", "ADAMW", "RMSPROP", "SGD", "average", "blocks", "clip_norm", "clip_value", "norm", "update"]
+__all__ = [
+    "ADAM",
+    "ADAMW",
+    "RMSPROP",
+    "SGD",
+    "average",
+    "blocks",
+    "clip_norm",
+    "clip_value",
+    "norm",
+    "update",
+]
 
 SGD, RMSPROP, ADAM, ADAMW = range(4)
 BLOCK = 4096
@@ -34,8 +46,8 @@ def blocks(size: int) -> int:
 def elements(size, team):
     """First and last (exclusive) of this member's elements: whole blocks, never a part of one.
 
-    The last elements of a loop leave the vector code for scalar code, which rounds differently; a share that ended
-    anywhere would send other elements there for another number of threads.
+    The last elements of a loop leave the vector code for scalar code, which rounds differently; a share that
+    ended anywhere would send other elements there for another number of threads.
     """
     first, last = share((size + BLOCK - 1) // BLOCK, team)
     return first * BLOCK, min(size, last * BLOCK)
@@ -84,11 +96,12 @@ def clip_value(team, g, limit):
         barrier(team)
 
 
-@kernel
+@kernel(strict=True)
 def update(team, kind, theta, g, m, v, step, learning_rate, hyper):
     """One optimizer step; `step` counts from 1.
 
-    hyper (4): momentum or b1, alpha or b2, eps, weight decay. m and v may be empty where the rule has no use of them.
+    hyper (4): momentum or b1, alpha or b2, eps, weight decay. m and v may be empty where the rule has no use
+    of them. g is used up: RMSprop and weight decay write into it.
     """
     number = theta.dtype.type
     first, last = elements(theta.size, team)
@@ -130,7 +143,7 @@ def update(team, kind, theta, g, m, v, step, learning_rate, hyper):
     barrier(team)
 
 
-@kernel
+@kernel(strict=True)
 def average(team, theta, mean, decay):
     """mean <- decay mean + (1 - decay) theta (Polyak & Juditsky 1992, with exponential weights)."""
     old, new = theta.dtype.type(decay), theta.dtype.type(1.0 - decay)

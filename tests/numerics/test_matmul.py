@@ -1,0 +1,201 @@
+"""The packed products against NumPy's, over shapes, strides, transposes, tails, and for every vector length."""
+
+import os
+import subprocess
+import sys
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bptt.numerics import matmul
+from bptt.numerics.jit import kernel
+from bptt.numerics.threads import get_num_threads, run, set_num_threads
+
+pytestmark = pytest.mark.interpreted
+
+SMALL = numba.config.DISABLE_JIT
+sizes = st.integers(0, 9 if SMALL else 70)
+dtypes = st.sampled_from(["float32", "float64"])
+layouts = st.sampled_from(["C", "F", "every other row", "every other column", "reversed"])
+
+
+@kernel
+def multiply(team, A, panels, init, C):
+    matmul.product(A, panels, init, C)
+
+
+@kernel
+def multiply_transposed(team, A, B, C, order, total):
+    matmul.transposed_product(team, A, B, C, order, total)
+
+
+def lay(array, layout):
+    """The same values with other strides."""
+    if layout == "every other row":
+        return np.repeat(array, 2, axis=0)[::2]
+    if layout == "every other column":
+        return np.repeat(array, 2, axis=1)[:, ::2]
+    if layout == "reversed":
+        return array[::-1, ::-1].copy()[::-1, ::-1]
+    return np.asarray(array, order=layout)
+
+
+def guarded(rows, columns, dtype, value=np.nan):
+    """A (rows, columns) array inside a larger one full of `value`, and the larger one."""
+    whole = np.full((rows + 6, columns + 40), value, dtype)
+    return whole[3 : 3 + rows, 20 : 20 + columns], whole
+
+
+def packed(B):
+    panels = np.zeros(matmul.panel_shape(*B.shape, B.dtype), B.dtype)
+    run(matmul.pack, B, panels, 0, 0)
+    return panels
+
+
+def tolerance(dtype, depth):
+    """Rounding of a sum of `depth` products of numbers of size about 1."""
+    return 8 * np.finfo(dtype).eps * (depth + 1)
+
+
+def draw(seed, dtype, *shape):
+    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(dtype)
+
+
+@given(sizes, sizes, sizes, dtypes, layouts, layouts, st.sampled_from(["row", "itself", "matrix"]))
+def test_product_is_numpys_and_touches_nothing_else(M, K, N, dtype, layout_a, layout_b, start):
+    A, B = lay(draw(1, dtype, M, K), layout_a), lay(draw(2, dtype, K, N), layout_b)
+    C, whole = guarded(M, N, dtype)
+    C[...] = draw(3, dtype, M, N)
+    init = {"row": draw(4, dtype, 1, N), "itself": C, "matrix": draw(5, dtype, M, N)}[start]
+    expected = init + A @ B
+    run(multiply, A, packed(B), init, C, threads=1)
+    np.testing.assert_allclose(C, expected, rtol=0, atol=tolerance(dtype, K))
+    C[...] = np.nan
+    assert np.isnan(whole).all()
+
+
+@given(sizes, sizes, sizes, dtypes, st.integers(1, 3))
+def test_transposed_product_is_numpys_and_touches_nothing_else(R, n, N, dtype, blocks):
+    order = np.random.default_rng(0).permutation(blocks)
+    A, B = guarded(R, blocks * n, dtype)[0], guarded(R, N, dtype)[0]
+    A[...], B[...] = draw(1, dtype, *A.shape), draw(2, dtype, *B.shape)
+    C, whole = guarded(blocks * n, N, dtype)
+    totals = np.full(blocks * n + 20, np.nan, dtype)
+    total = totals[10 : 10 + blocks * n]
+    run(multiply_transposed, A, B, C, order, total)
+    for j, place in enumerate(order):
+        part, rows = A[:, j * n : (j + 1) * n].astype(float), slice(place * n, (place + 1) * n)
+        np.testing.assert_allclose(C[rows], part.T @ B.astype(float), rtol=0, atol=tolerance(dtype, R))
+        np.testing.assert_allclose(total[rows], part.sum(0), rtol=0, atol=tolerance(dtype, R))
+    C[...], total[...] = np.nan, np.nan
+    assert np.isnan(whole).all()
+    assert np.isnan(totals).all()
+
+
+@pytest.mark.skipif(SMALL, reason="compiled blocks only")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_transposed_product_over_many_blocks_of_rows(dtype):
+    R, M, N = 3 * matmul.DEPTH + 17, 100, 37
+    A, B, order = draw(1, dtype, R, M), draw(2, dtype, R, N), np.zeros(1, np.int64)
+    C, total = np.full((M, N), np.nan, dtype), np.full(M, np.nan, dtype)
+    run(multiply_transposed, A, B, C, order, total)
+    np.testing.assert_allclose(C, A.T.astype(float) @ B.astype(float), rtol=0, atol=tolerance(dtype, 40))
+    np.testing.assert_allclose(total, A.astype(float).sum(0), rtol=0, atol=tolerance(dtype, 40))
+
+
+@given(sizes, sizes, sizes, sizes, dtypes, layouts)
+def test_pack_lays_blocks_side_by_side_and_leaves_the_padding_zero(K, left, N, above, dtype, layout):
+    B = lay(draw(1, dtype, K, N), layout)
+    P, depth, width = matmul.panel_shape(above + K, left + N, dtype)
+    panels = np.zeros((P, depth, width), dtype)
+    run(matmul.pack, B, panels, above, left)
+    flat = panels.transpose(1, 0, 2).reshape(depth, P * width)
+    expected = np.zeros_like(flat)
+    expected[above:, left : left + N] = B
+    np.testing.assert_array_equal(flat, expected)
+
+
+@pytest.mark.skipif(SMALL, reason="the interpreter knows one thread")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_same_bits_for_any_number_of_threads_and_any_cut_of_the_rows(dtype):
+    A, B = draw(1, dtype, 61, 100), draw(2, dtype, 100, 77)
+    panels, init, order = packed(B), draw(3, dtype, 1, 77), np.array([1, 0])
+    before = get_num_threads()
+    seen = []
+    try:
+        for n in (1, 2, 3, 8):
+            set_num_threads(n)
+            C, D, total = np.empty((61, 77), dtype), np.empty((100, 77), dtype), np.empty(100, dtype)
+            run(matmul.shared_product, A, panels, init, C)
+            run(multiply_transposed, A, draw(4, dtype, 61, 77), D, order, total)
+            seen.append((C, D, total))
+    finally:
+        set_num_threads(before)
+    rows = np.empty((61, 77), dtype)
+    for i in range(61):
+        run(multiply, A[i : i + 1], panels, init, rows[i : i + 1], threads=1)
+    for C, D, total in seen:
+        np.testing.assert_array_equal(C, rows)
+        np.testing.assert_array_equal(D, seen[0][1])
+        np.testing.assert_array_equal(total, seen[0][2])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_nan_and_infinity_come_through(dtype):
+    A, B = np.ones((5, 4), dtype), np.ones((4, 7), dtype)
+    A[2, 1], B[0, 3] = np.nan, np.inf
+    C = np.zeros((5, 7), dtype)
+    run(multiply, A, packed(B), C, C, threads=1)
+    assert np.isnan(C[2]).all()
+    assert np.isinf(C[[0, 1, 3, 4], 3]).all()
+    assert np.isfinite(np.delete(np.delete(C, 2, 0), 3, 1)).all()
+
+
+PRODUCTS_IN_A_PROCESS = """
+import numpy as np
+from bptt.numerics import matmul
+from bptt.numerics.jit import kernel
+from bptt.numerics.threads import run
+assert matmul.BITS == {bits}
+
+@kernel
+def multiply(team, A, panels, init, C):
+    matmul.product(A, panels, init, C)
+
+rng = np.random.default_rng(0)
+for M in range(1, 18):
+    for K, N in ((0, 3), (1, 1), (7, 50), (30, 101)):
+        A, B, init = (rng.uniform(-1, 1, shape).astype("{dtype}") for shape in ((M, K), (K, N), (1, N)))
+        panels, C = np.zeros(matmul.panel_shape(K, N, "{dtype}"), "{dtype}"), np.full((M, N + 1), np.nan, "{dtype}")
+        run(matmul.pack, B, panels, 0, 0)
+        run(multiply, A, panels, init, C[:, :N], threads=1)
+        np.testing.assert_allclose(C[:, :N], init + A @ B, rtol=0, atol=300 * np.finfo("{dtype}").eps)
+        assert np.isnan(C[:, N]).all()
+print("good")
+"""
+
+
+@pytest.mark.skipif(SMALL, reason="compiled vectors only")
+@pytest.mark.parametrize(("bits", "dtype"), [("128", "float32"), ("256", "float32"), ("512", "float64")])
+def test_every_vector_length_gives_the_same_products(bits, dtype, tmp_path):
+    """LLVM splits vectors that the machine does not have, so each length runs everywhere."""
+    code = PRODUCTS_IN_A_PROCESS.format(bits=bits, dtype=dtype)
+    script = tmp_path / "products.py"
+    script.write_text(code)
+    environment = os.environ | {"BPTT_VECTOR_BITS": bits, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True)
+    assert done.stdout == "good\n", done.stderr
+
+
+def test_a_vector_length_that_does_not_exist_is_refused():
+    environment = os.environ | {"BPTT_VECTOR_BITS": "300"}
+    done = subprocess.run(
+        [sys.executable, "-c", "import bptt"], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert "BPTT_VECTOR_BITS='300': accepted are 128, 256 and 512" in done.stderr
+
+

@@ -1,0 +1,113 @@
+"""Teams: shares, barriers, errors, several callers, forks."""
+
+import multiprocessing
+import os
+import threading
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bptt.numerics import threads
+from bptt.numerics.jit import kernel
+from bptt.numerics.threads import Team, barrier, get_num_threads, run, set_num_threads, share
+
+compiled_only = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="the interpreter knows one thread")
+
+
+@kernel
+def relay(team, x, rounds):
+    """Each round every member reads what its neighbour wrote the round before: wrong without barriers."""
+    for r in range(rounds):
+        for i in range(team.index, x.shape[1], team.size):
+            x[r + 1, i] = x[r, (i + 1) % x.shape[1]] + 1
+        barrier(team)
+    return x[rounds, 0]
+
+
+@pytest.fixture
+def any_number():
+    before = get_num_threads()
+    yield
+    set_num_threads(before)
+
+
+@pytest.mark.interpreted
+@given(st.integers(0, 1000), st.integers(1, 40))
+def test_shares_follow_each_other_without_gap_or_overlap(n, size):
+    ends = [share(n, Team(i, size, np.zeros(16, np.int64))) for i in range(size)]
+    assert ends[0][0] == 0
+    assert ends[-1][1] == n
+    assert all(a[1] == b[0] for a, b in zip(ends, ends[1:], strict=False))
+    lengths = [last - first for first, last in ends]
+    assert max(lengths) - min(lengths) <= 1
+
+
+@compiled_only
+@pytest.mark.parametrize("n", [1, 2, 3, 8])
+def test_no_member_passes_a_barrier_before_the_others(n, any_number):
+    set_num_threads(n)
+    for _ in range(20):
+        x = np.zeros((301, 13))
+        assert run(relay, x, 300) == 300
+        assert (x == np.arange(301)[:, None]).all()
+
+
+@compiled_only
+def test_several_python_threads_may_call_at_once(any_number):
+    set_num_threads(2)
+    arrays = [np.zeros((101, 13)) for _ in range(8)]
+    callers = [threading.Thread(target=run, args=(relay, x, 100)) for x in arrays]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert all((x == np.arange(101)[:, None]).all() for x in arrays)
+
+
+def _in_child(queue):
+    x = np.zeros((101, 13))
+    queue.put(float(run(relay, x, 100)))
+
+
+@compiled_only
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_forked_process_has_threads_of_its_own(any_number):
+    set_num_threads(2)
+    run(relay, np.zeros((3, 13)), 2)
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_in_child, args=(queue,))
+    child.start()
+    assert queue.get(timeout=60) == 100
+    child.join()
+
+
+@compiled_only
+def test_an_error_in_a_member_reaches_the_caller_and_the_team_works_on(any_number):
+    set_num_threads(2)
+
+    def fails_in_the_second(team):
+        if team.index == 1:
+            raise RuntimeError("here")
+
+    with pytest.raises(RuntimeError, match="here"):
+        run(fails_in_the_second)
+    assert run(relay, np.zeros((3, 13)), 2) == 2
+
+
+@pytest.mark.parametrize(("n", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), (True, TypeError)])
+def test_a_number_of_threads_that_is_none_is_refused(n, error):
+    with pytest.raises(error, match="n must be an integer of at least 1"):
+        set_num_threads(n)
+
+
+def test_the_environment_sets_the_number(monkeypatch):
+    monkeypatch.setenv("BPTT_NUM_THREADS", "3")
+    assert threads._asked_threads() == 3
+    monkeypatch.setenv("BPTT_NUM_THREADS", "many")
+    with pytest.raises(ValueError, match="BPTT_NUM_THREADS='many'"):
+        threads._asked_threads()
