@@ -10,6 +10,9 @@ CHECK = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bptt 
 # More options of the training; without any it takes about two minutes on two cores.
 DEMO_ARGS ?=
 
+# What runs a second time as plain Python: every kernel, at small sizes.
+UNCOMPILED = tests/numerics tests/unroll tests/network tests/test_every_cell.py tests/test_golden.py
+
 .DELETE_ON_ERROR:
 .PHONY: demo test lint test-peers benchmarks clean
 
@@ -44,7 +47,7 @@ lint: .venv/dev.stamp
 
 test: lint
 	.venv/bin/pytest
-	NUMBA_DISABLE_JIT=1 .venv/bin/pytest -m interpreted
+	NUMBA_DISABLE_JIT=1 .venv/bin/pytest $(UNCOMPILED)
 
 test-peers: .venv/peers.stamp
 	.venv/bin/pytest -m peers

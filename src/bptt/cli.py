@@ -195,14 +195,15 @@ def evaluate(
         typer.Option("--dynamic", help="Learn from each segment after scoring it; MODEL stays as it is."),
     ] = False,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Of --dynamic; default 0.001.", show_default=False)
+        float | None,
+        typer.Option(help="Of --dynamic; default 0.001 (choose it on training text).", show_default=False),
     ] = None,
     json_: Annotated[str | None, typer.Option("--json", help="Where the figures go; - is stdout.")] = None,
     threads: Threads = None,
 ) -> None:
     """Measure how well a model predicts a text."""
     from bptt import arguments
-    from bptt.text import CharLM, corpus
+    from bptt.text import CharLM, corpus, evaluating
 
     _set_threads(threads)
     arguments.real("tail", tail, 0.0, 1.0, open_ends="min")
@@ -213,12 +214,18 @@ def evaluate(
         content = corpus.split(content, tail)[1]
     figures = lm.evaluate(content, streams=streams, dynamic=dynamic, learning_rate=learning_rate)
     if json_ != STANDARD_OUTPUT:
-        how = ", learning while reading (dynamic evaluation)" if dynamic else ""
         print(
             f"{figures['characters']:,} characters: {figures['nats_per_char']:.4f} nats/char, "
-            f"{figures['bits_per_char']:.4f} bits/char, perplexity {figures['perplexity']:.3f}{how}"
+            f"{figures['bits_per_char']:.4f} bits/char, perplexity {figures['perplexity']:.3f}"
         )
-    _write_json(json_, {"model": model, "file": file, "tail": tail, "dynamic": dynamic, **figures})
+        if dynamic:
+            print(
+                "(dynamic evaluation: a copy of the model went on learning from this text, each segment "
+                "after it was scored; compare with dynamic figures only)"
+            )
+    rate = (evaluating.RATE if learning_rate is None else learning_rate) if dynamic else None
+    how = {"streams": streams, "dynamic": dynamic, "learning_rate": rate}
+    _write_json(json_, {"model": model, "file": file, "tail": tail, **how, **figures})
 
 
 def _set_threads(threads: int | None) -> None:

@@ -8,8 +8,8 @@ dlast, and the gradients of (y * dy).sum() + (last * dlast).sum(): dx, dstate, g
 parameters).
 
 training.npz holds, for every cell and optimizer ("lstm-adam-..."), 200 steps of a small character model with
-carried, detached state and a clipped global norm: layout and parameters as above, losses and norms before clipping in
-both dtypes; and once for all: the tokens and the settings (JSON).
+carried, detached state and a clipped global norm: layout and parameters as above, losses and norms before
+clipping in both dtypes; and once for all: the tokens and the settings (JSON).
 """
 
 import json

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from bptt.training.evaluation import score
-from bptt.training.trainer import Trainer
 
 import bptt
 from bptt.network.sequence_model import SequenceModel
+from bptt.training.evaluation import score
 from bptt.training.optimizers import Adam
+from bptt.training.trainer import Trainer
 
 ONES = np.ones((4, 2, 3), "float32")
 STATE = np.zeros((2, 2, 5), "float32")

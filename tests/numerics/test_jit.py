@@ -1,4 +1,4 @@
-"""The decorator: what the flags keep, and that cached machine code is used when it is right and never when stale."""
+"""The decorator: what the flags keep, and that cached machine code is used, but never when it is stale."""
 
 import os
 import shutil
@@ -190,7 +190,7 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path, monkeypatch):
     assert not jit.private_directory(tmp_path)
 
 
-def test_kernels_of_others_are_cached_where_they_were(monkeypatch):
+def test_kernels_of_others_are_cached_where_they_were():
     before = numba.config.CACHE_DIR
 
     @kernel
@@ -206,7 +206,10 @@ def test_kernels_of_others_are_cached_where_they_were(monkeypatch):
 @pytest.mark.interpreted
 @BOTH
 @pytest.mark.parametrize("exact", [False, True])
-def test_nan_and_infinity_are_not_assumed_away(dtype, exact):
+def test_nan_and_infinity_are_not_assumed_away(dtype, exact, monkeypatch):
+    # Numba's cache takes two functions of one name, line and body for one, whatever their flags.
+    monkeypatch.setattr(jit, "CACHE_DIRECTORY", None)
+
     @kernel(exact=exact)
     def verdicts(x, out):
         for j in range(x.size):
@@ -255,6 +258,7 @@ def test_borrowed_array_is_the_same_memory():
             x[row][1:] = row
 
     x = np.full((3, 4), 7.0)
+    owners = sys.getrefcount(x)
     fill(x)
     np.testing.assert_array_equal(x, [[7, 0, 0, 0], [7, 1, 1, 1], [7, 2, 2, 2]])
-    assert sys.getrefcount(x) == sys.getrefcount(np.full((3, 4), 7.0)) + 1
+    assert sys.getrefcount(x) == owners

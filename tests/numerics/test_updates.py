@@ -1,4 +1,4 @@
-"""Norm, clipping and the optimizers' rules: hand-computed numbers, the formulas in NumPy, and the same bits always."""
+"""Norm, clipping and the optimizers' rules: numbers computed by hand, the formulas in NumPy, any threads."""
 
 import numpy as np
 import pytest

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from bptt.training.trainer import Trainer
 from hypothesis import given
 from hypothesis import strategies as st
 
 import bptt
 from bptt.network.sequence_model import SequenceModel
 from bptt.training.optimizers import SGD, Adam
+from bptt.training.trainer import Trainer
 from reference import training
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install -e '.[peers]'")
@@ -71,8 +71,10 @@ def assert_close(pairs, dtype):
     for label, (ours, theirs) in pairs.items():
         assert ours.dtype == theirs.dtype, label
         assert ours.shape == theirs.shape, label
-        error = np.abs(ours - theirs).max() / np.abs(theirs).max()
-        assert error <= TOLERANCE[dtype], f"{label}: {error:.2e} of the largest entry"
+        error, largest = np.abs(ours - theirs).max(), np.abs(theirs).max()
+        assert error <= TOLERANCE[dtype] * largest, (
+            f"{label}: off by {error:.2e}, largest entry {largest:.2e}"
+        )
 
 
 @every_cell
@@ -109,14 +111,14 @@ def test_cross_entropy_linear_embedding(dtype):
     )
     x = embedding.forward(tokens)
     loss, dlogits = bptt.cross_entropy(linear.forward(x), targets)
-    g = linear.backward(dlogits, x)
-    dembedding = embedding.backward(g.x, tokens).parameters["weight"]
+    dx, g = linear.backward(dlogits, x)
+    dembedding = embedding.backward(dx, tokens)["weight"]
     loss_ = torch.nn.functional.cross_entropy(e_[tokens] @ w_.T + b_, torch.from_numpy(targets))
     loss_.backward()
     assert abs(loss - loss_.item()) <= TOLERANCE[dtype]
     pairs = {
-        "weight": (g.parameters["weight"], w_),
-        "bias": (g.parameters["bias"], b_),
+        "weight": (g["weight"], w_),
+        "bias": (g["bias"], b_),
         "embedding": (dembedding, e_),
     }
     assert_close({key: (ours, p.grad.numpy()) for key, (ours, p) in pairs.items()}, dtype)
@@ -139,7 +141,7 @@ class Model(torch.nn.Module):
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("num_layers", [1, 2])
 def test_200_steps_in_lock_step(name, optimizer, num_layers):
-    V, E, H, B, k, steps, clip = 13, 9, 23, 5, 11, 200, 0.5
+    V, E, H, B, k, steps, clip = 13, 9, 23, 5, 11, 200, 0.2
     rng = np.random.default_rng(1)
     moves = rng.choice([1, 2, 5], p=[0.6, 0.3, 0.1], size=(B, steps * k + 1))
     tokens = (moves.cumsum(axis=1) % V).astype(np.int32)
@@ -157,7 +159,7 @@ def test_200_steps_in_lock_step(name, optimizer, num_layers):
     assert list(ours.parameters) == [key for key, _ in peer.named_parameters()]
     ours.load_state_dict(peer.state_dict())
 
-    learning_rate = 0.1 if optimizer == "sgd" else 0.005
+    learning_rate = 0.05 if optimizer == "sgd" else 0.005  # far from chaos, where any rounding would tell
     if optimizer == "sgd":
         rule, peer_rule = (
             SGD(momentum=0.9),
@@ -181,7 +183,7 @@ def test_200_steps_in_lock_step(name, optimizer, num_layers):
         peer_rule.step()
         losses.append(loss.item())
     assert any(norm > clip for norm in norms)
-    assert np.mean(losses[-20:]) < 0.8 * losses[0]
+    assert np.mean(losses[-20:]) < 0.95 * losses[0]
     np.testing.assert_allclose(record.loss, losses, rtol=0, atol=1e-4)
     np.testing.assert_allclose(record.norm, norms, rtol=0, atol=1e-3)
 

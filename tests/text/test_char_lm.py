@@ -218,7 +218,7 @@ def test_interrupted_before_any_validation(
     lm = fitted()
     assert lm.interrupted
     assert lm.history.empty
-    assert "as it stands (not validated yet) is kept in memory" in capsys.readouterr().err
+    assert "as it stands (not validated) is kept in memory" in capsys.readouterr().err
     assert lm.evaluate(VERSE)["nats_per_char"] > 0
 
 
@@ -264,6 +264,13 @@ def test_saved_and_loaded(tmp_path: Path, lm: CharLM) -> None:
     refitted = again.fit(VERSE * 30, **QUICK)
     assert refitted.model is not None
     np.testing.assert_array_equal(refitted.model.flat, lm.model.flat)
+
+
+def test_the_number_of_threads_changes_no_bit_of_the_file(tmp_path: Path) -> None:
+    for threads in (1, 2):
+        bptt.set_num_threads(threads)
+        fitted(make={"dropout": 0.3, "input_dropout": 0.1, "num_layers": 2}, output=tmp_path / str(threads))
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
 
 
 def test_any_reader_of_safetensors_finds_the_tensors(tmp_path: Path, lm: CharLM) -> None:

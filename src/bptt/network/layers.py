@@ -202,7 +202,7 @@ class Recurrent:
                 rows = s[1:].reshape(T * B, wiring.S * H)
             else:
                 dropped = np.empty((T, B, H), self.dtype)
-                run(sequence.sequence_dropout, layers[-1].h[1:], dropped, self.seed, layer, masks, self.dropout)
+                run(sequence.sequence_dropout, s[1:], dropped, self.seed, layer, masks, self.dropout)
                 rows = dropped.reshape(T * B, H)
         y = layers[-1].h[1:]
         y = np.array(y.swapaxes(0, 1) if self.batch_first else y, order="C")

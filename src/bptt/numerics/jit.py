@@ -71,10 +71,14 @@ def cache_directory() -> str | None:
     name = "kernels-" + fingerprint()
     user = os.getuid() if hasattr(os, "getuid") else "user"
     candidates = [Path(config.CACHE_DIR)] if config.CACHE_DIR else []
+    try:
+        temporary = [Path(tempfile.gettempdir()) / f"bptt-{user}"]
+    except FileNotFoundError:  # not one temporary folder can be written to
+        temporary = []
     candidates += [
         PACKAGE / "__pycache__",
         Path(user_cache_dir("bptt")),
-        Path(tempfile.gettempdir()) / f"bptt-{user}",
+        *temporary,
     ]
     return next((str(path / name) for path in candidates if private_directory(path / name)), None)
 

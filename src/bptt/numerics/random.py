@@ -66,7 +66,7 @@ def uniform(seed, stream, index):
 
 @kernel
 def dropout(x, out, seed, layer, t, first, rate):
-    """out (rows, n) = x times 1 / (1 - rate), or times 0 with probability `rate`. Its own backward.
+    """out (rows, n) = x (rows, >= n) times 1 / (1 - rate), or times 0 with probability `rate`. Its own backward.
 
     The factor of an element depends on (seed, layer, t, first + its row, its column) alone. x may be out.
     """
@@ -79,7 +79,7 @@ def dropout(x, out, seed, layer, t, first, rate):
     words = np.empty((n + 3) // 4 * 4, np.uint32)
     for r in range(out.shape[0]):
         draw(words, k0, k1, np.uint64(first + r), c2, c3)
-        source, target = x[r], out[r]
+        source, target = x[r, :n], out[r]
         for j in range(n):
             # A product, not a choice: a NaN that training must see is not dropped.
             target[j] = source[j] * (scale if words[j] >= threshold else zero)

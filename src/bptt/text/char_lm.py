@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from bptt import arguments
 from bptt.network.sequence_model import SequenceModel
 from bptt.text import corpus, evaluating
-from bptt.text.fitting import Best, Fitting
+from bptt.text.fitting import Best, Fitting, divide
 from bptt.text.model_file import read_model, write_model
 from bptt.text.recipe import Recipe
 from bptt.text.sampling import generate
@@ -218,7 +217,7 @@ class CharLM:
         if output is not None:
             check_writable(output)
         whole = self._read(text)
-        vocabulary, train, validation = self._split(whole, recipe)
+        vocabulary, train, validation = divide(whole, self.symbols, recipe)
 
         seed = self.settings["seed"]
         model = SequenceModel(vocabulary_size=len(vocabulary), init="orthogonal", **self.settings)
@@ -271,9 +270,9 @@ class CharLM:
             self.interrupted = True
             if fitting.best is None and trainer.steps:
                 fitting.keep_current()
-            print(_where(fitting.best, output), file=sys.stderr)
+            print(fitting.left_behind(output), file=sys.stderr)
         except ArithmeticError as error:
-            error.add_note(_where(fitting.best, output))
+            error.add_note(fitting.left_behind(output))
             raise
         finally:
             self.history = pd.DataFrame(fitting.history)
@@ -338,7 +337,7 @@ class CharLM:
         if len(tokens) < 2:
             raise ValueError(f"text must have at least 2 characters to predict one; got {len(tokens)}")
         if dynamic:
-            rate = 1e-3 if learning_rate is None else learning_rate
+            rate = evaluating.RATE if learning_rate is None else learning_rate
             arguments.real("learning_rate", rate, 0.0, open_ends="min")
             nats, count = evaluating.dynamic(model, tokens, streams, rate, segment)
         else:
@@ -465,34 +464,6 @@ class CharLM:
             return corpus.read(text, any_bytes=self.symbols == ByteVocabulary.kind)
         raise TypeError(f"text must be a str (the text itself) or a pathlib.Path; got {type(text).__name__}")
 
-    def _split(
-        self, text: str, recipe: Recipe
-    ) -> tuple[Vocabulary | ByteVocabulary, NDArray[np.int32], NDArray[np.int32]]:
-        """The vocabulary, and the tokens of the training and the validation part, both long enough."""
-        if not text:
-            raise ValueError("text is empty: there is nothing to learn from")
-        vocabulary: Vocabulary | ByteVocabulary = ByteVocabulary()
-        if self.symbols == ByteVocabulary.kind:
-            train, validation = corpus.split(vocabulary.encode(text), recipe.validation_split)
-        else:
-            first, rest = corpus.split(text, recipe.validation_split)
-            # A character that only the validation part has, nobody could have learnt.
-            vocabulary = Vocabulary(first or text)
-            train, validation = vocabulary.encode(first), vocabulary.encode(rest, errors="unknown")
-        streams, k1 = recipe.streams, recipe.window[0]
-        if len(train) < streams * k1 + 1:
-            raise ValueError(
-                f"text is too short: it has {len(train)} characters for training, but {streams} streams of "
-                f"one window of {k1} take {streams * k1 + 1}; choose fewer streams or a smaller window "
-                "(a str is the text itself: for a file pass a pathlib.Path)"
-            )
-        if recipe.validation_split > 0 and len(validation) < 2:
-            raise ValueError(
-                f"validation_split must leave at least 2 characters to validate on, or be 0; "
-                f"got {recipe.validation_split}, which leaves {len(validation)}"
-            )
-        return vocabulary, train, validation
-
     def _start(self) -> str:
         _, vocabulary = self._fitted()
         return vocabulary.decode([1]) if vocabulary.unseen("\n") else "\n"
@@ -502,14 +473,3 @@ def _seed(seed: int) -> int:
     if arguments.integer("seed", seed, 0) >= 2**63:
         raise ValueError(f"seed must be an integer below 2**63; got {seed}")
     return int(seed)
-
-
-def _where(best: Best | None, output: str | os.PathLike[str] | None) -> str:
-    """What a run that was cut short leaves behind, in one line."""
-    if best is None:
-        return "stopped before there was a model to keep"
-    which = f"the best model so far (epoch {best.epoch}, {best.nats:.4f} nats/char)"
-    if best.epoch == 0:
-        which = "the model as it stands (not validated yet)"
-    place = "in memory: save(path) writes it" if output is None else f"in {os.fspath(output)}"
-    return f"stopped: {which} is kept {place}"

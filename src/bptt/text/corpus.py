@@ -230,5 +230,4 @@ def streams(tokens: NDArray[np.int32], count: int) -> NDArray[np.int32]:
     if not 1 <= count < len(tokens):
         raise ValueError(f"count must be at least 1 and less than the {len(tokens)} tokens; got {count!r}")
     length = (len(tokens) - 1) // count
-    starts = np.arange(count)[:, None] * length
-    return np.ascontiguousarray(tokens[starts + np.arange(length + 1)], np.int32)
+    return np.stack([tokens[s * length : (s + 1) * length + 1] for s in range(count)]).astype(np.int32)

@@ -11,7 +11,10 @@ from bptt.training.evaluation import score
 from bptt.training.optimizers import Adam
 from bptt.training.trainer import Trainer
 
-__all__ = ["dynamic", "static"]
+__all__ = ["RATE", "dynamic", "static"]
+
+# Learning rate of the dynamic evaluation where none is given.
+RATE = 1e-3
 
 WINDOW = 64
 # A stream starts without a past: a short text is read in fewer streams rather than in many cold starts.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,15 +14,54 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from bptt.network.sequence_model import SequenceModel
+from bptt.text import corpus
 from bptt.text.evaluating import static
 from bptt.text.recipe import Recipe
+from bptt.text.vocabulary import ByteVocabulary, Vocabulary
 from bptt.training.trainer import Trainer
 
-__all__ = ["Best", "Fitting"]
+__all__ = ["Best", "Fitting", "divide"]
 
 # Seconds of one compiled call: how long the bar stands still and Ctrl-C is not heard.
 INTERVAL = 0.1
 VALIDATION_STREAMS = 8
+
+
+def divide(
+    text: str, symbols: str, recipe: Recipe
+) -> tuple[Vocabulary | ByteVocabulary, NDArray[np.int32], NDArray[np.int32]]:
+    """The vocabulary of a text, and the tokens of its training and its validation part, both long enough.
+
+    `symbols` is "characters" or "bytes". Of characters, those of the training part are known: one that only
+    the validation part has, nobody could have learnt.
+
+    Raises
+    ------
+    ValueError
+        If there are too few characters for a window in each stream, or for a validation.
+    """
+    if not text:
+        raise ValueError("text is empty: there is nothing to learn from")
+    vocabulary: Vocabulary | ByteVocabulary = ByteVocabulary()
+    if symbols == ByteVocabulary.kind:
+        train, validation = corpus.split(vocabulary.encode(text), recipe.validation_split)
+    else:
+        first, rest = corpus.split(text, recipe.validation_split)
+        vocabulary = Vocabulary(first or text)
+        train, validation = vocabulary.encode(first), vocabulary.encode(rest, errors="unknown")
+    streams, k1 = recipe.streams, recipe.window[0]
+    if len(train) < streams * k1 + 1:
+        raise ValueError(
+            f"text is too short: it has {len(train)} characters for training, but {streams} streams of "
+            f"one window of {k1} take {streams * k1 + 1}; choose fewer streams or a smaller window "
+            "(a str is the text itself: for a file pass a pathlib.Path)"
+        )
+    if recipe.validation_split > 0 and len(validation) < 2:
+        raise ValueError(
+            f"validation_split must leave at least 2 characters to validate on, or be 0; "
+            f"got {recipe.validation_split}, which leaves {len(validation)}"
+        )
+    return vocabulary, train, validation
 
 
 @dataclass(frozen=True)
@@ -129,6 +169,18 @@ class Fitting:
         """Take the weights as they stand for the best: where a run ends before anything was validated."""
         self.best = Best(0, math.nan, False)
         self.keep(self.best, self.model.flat)
+
+    def left_behind(self, output: str | os.PathLike[str] | None) -> str:
+        """What a run that was cut short leaves, in one line."""
+        if self.best is None:
+            return "stopped before there was a model to keep"
+        which = f"the best model so far (epoch {self.best.epoch}, {self.best.nats:.4f} nats/char)"
+        if math.isnan(self.best.nats):
+            which = (
+                "the model as it stands (not validated)" if self.best.epoch == 0 else "the last epoch's model"
+            )
+        place = "in memory: save(path) writes it" if output is None else f"in {os.fspath(output)}"
+        return f"stopped: {which} is kept {place}"
 
     def _characters(self, windows: int) -> int:
         return windows * self.window * len(self.tokens)

@@ -123,7 +123,7 @@ def up(team, network, work, tokens, start, old, new, time):
         barrier(team)
         if network.dropout > 0:
             y = work.y[layer, old : old + new]
-            sequence.sequence_dropout(team, s[1:, :, :H], y, network.seed, layer, time, network.dropout)
+            sequence.sequence_dropout(team, s[1:], y, network.seed, layer, time, network.dropout)
             barrier(team)
     y = below(network, work, L, old, old + new)
     bias = matrix(network.theta, network.head[1], ONE, V)
@@ -149,7 +149,7 @@ def down(team, network, work, grad, old, new, time, k1):
         dweight_ih, dweight_hh, dbias_ih, dbias_hh = layer_of(network, grad, layer)
         if network.dropout > 0:
             first_time = time + new - dy.shape[0]
-            sequence.sequence_dropout(team, dy[:, :, :H], dy, network.seed, layer, first_time, network.dropout)
+            sequence.sequence_dropout(team, dy, dy, network.seed, layer, first_time, network.dropout)
         first, last = share(work.ds.size, team)
         ds = work.ds.reshape(work.ds.size)
         for j in range(first, last):

@@ -156,7 +156,7 @@ def input_error(team, cell, WT, da, nothing, dx):
 
 @kernel
 def sequence_dropout(team, x, out, seed, layer, t0, rate):
-    """out (T, B, n) = x (T, B, n) with the mask addressed by (seed, layer, t0 + t, row, unit); its own backward."""
+    """out (T, B, n) = x (T, B, >= n) with the mask addressed by (seed, layer, t0 + t, row, unit); its own backward."""
     first, last = share(out.shape[0], team)
     for t in range(first, last):
         dropout(x[t], out[t], seed, layer, t0 + t, ZERO, rate)
