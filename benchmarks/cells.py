@@ -126,9 +126,7 @@ def measure(cell: str, row: tuple[int, int, int, int], repeat: int) -> Result:
     ours, theirs = both_sides(cell, row)
     difference = largest_difference(ours, theirs)
     if not difference <= AGREEMENT:
-        sys.exit(
-            f"{cell} {row}: the sides differ by {difference:.1e}, allowed {AGREEMENT:.0e}; nothing timed"
-        )
+        sys.exit(f"{cell} {row}: the sides differ by {difference:.1e}, allowed {AGREEMENT:.0e}; nothing timed")
     calls = [max(1, round(SAMPLE_SECONDS / seconds(step, 2))) for step in (ours, theirs)]
     pairs = np.array([[seconds(ours, calls[0]), seconds(theirs, calls[1])] for _ in range(repeat)])
     low, ratio, high = np.quantile(pairs[:, 1] / pairs[:, 0], (0.25, 0.5, 0.75))
@@ -159,9 +157,7 @@ def line(result: Result, pattern: str) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run the table; returns the exit code."""
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
-    parser.add_argument(
-        "--rows", type=int, nargs="+", choices=range(len(ROWS)), help="indices (default: all)"
-    )
+    parser.add_argument("--rows", type=int, nargs="+", choices=range(len(ROWS)), help="indices (default: all)")
     parser.add_argument("--cells", nargs="+", choices=list(BLOCKS), default=list(BLOCKS))
     parser.add_argument("--repeat", type=int, default=30, help="pairs of samples a row")
     parser.add_argument("--threads", type=int, default=2, help="threads of either side")

@@ -50,9 +50,7 @@ PUBLISHED = (
 
 def train_ours(text: str, epochs: int) -> pd.DataFrame:
     """Our side: one row per epoch with seconds (since the start), train_nats, validation_nats."""
-    lm = CharLM(
-        cell="lstm", hidden_size=HIDDEN, num_layers=1, embedding_size=EMBEDDING, dropout=DROPOUT, seed=0
-    )
+    lm = CharLM(cell="lstm", hidden_size=HIDDEN, num_layers=1, embedding_size=EMBEDDING, dropout=DROPOUT, seed=0)
     start = time.perf_counter()
     lm.fit(
         text,
@@ -226,9 +224,7 @@ def plot(curves: dict[str, pd.DataFrame], path: Path) -> None:
 def train_best(text: str, epochs: int) -> None:
     """Train the strongest recipe; print its static and its dynamic figure beside the published ones."""
     start = time.perf_counter()
-    lm = CharLM(
-        cell="lstm", hidden_size=384, num_layers=1, embedding_size=64, dropout=0.4, input_dropout=0.05, seed=0
-    )
+    lm = CharLM(cell="lstm", hidden_size=384, num_layers=1, embedding_size=64, dropout=0.4, input_dropout=0.05, seed=0)
     lm.fit(
         text,
         streams=24,

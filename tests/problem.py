@@ -47,9 +47,7 @@ class Problem:
         return y, as_tuple(last), tape
 
     def back(self, tape, dy=None, dstate=None):
-        g = self.layer.backward(
-            self.dy if dy is None else dy, tape, as_state(dstate or self.dstate), errors=True
-        )
+        g = self.layer.backward(self.dy if dy is None else dy, tape, as_state(dstate or self.dstate), errors=True)
         return named(g)
 
     def loss(self, **where):
@@ -87,11 +85,7 @@ class Problem:
 
 
 def named(g):
-    return (
-        {"x": g.x, "errors": g.errors}
-        | g.parameters
-        | {f"state {k}": p for k, p in enumerate(as_tuple(g.state))}
-    )
+    return {"x": g.x, "errors": g.errors} | g.parameters | {f"state {k}": p for k, p in enumerate(as_tuple(g.state))}
 
 
 def close(got, expected, tolerance, label=""):

@@ -191,10 +191,7 @@ def test_eval(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["text", "eval", model, text, *dynamic]) == 0
     assert "dynamic evaluation" in capsys.readouterr().out
     figures = json.loads((folder / "figures").read_text())
-    assert (
-        figures["nats_per_char"]
-        == lm.evaluate(VERSE * 30, dynamic=True, learning_rate=0.002)["nats_per_char"]
-    )
+    assert figures["nats_per_char"] == lm.evaluate(VERSE * 30, dynamic=True, learning_rate=0.002)["nats_per_char"]
     assert (folder / "model").read_bytes() == before
 
 

@@ -57,9 +57,7 @@ def test_stacked_layers_match_the_naive_loops(name, dtype, shape):
     largest = max(np.abs(value).max() for value in expected.values())
     for key, value in expected.items():
         assert got[key].shape == value.shape
-        assert np.abs(got[key] - value).max() <= problem.tolerance * max(
-            np.abs(value).max(), 0.1 * largest
-        ), key
+        assert np.abs(got[key] - value).max() <= problem.tolerance * max(np.abs(value).max(), 0.1 * largest), key
 
 
 @every_cell
@@ -122,9 +120,7 @@ def test_every_gate_of_every_layer_has_a_gradient_that_depends_on_every_gate(nam
             moved = problem.back(problem.run()[2])
             view[first : first + H] = before
             for other in problem.layer.parameters:
-                assert np.abs(moved[other] - g[other]).max() > 1e-6, (
-                    f"rows {first}.. of {key} do not move d{other}"
-                )
+                assert np.abs(moved[other] - g[other]).max() > 1e-6, f"rows {first}.. of {key} do not move d{other}"
 
 
 @every_cell

@@ -38,9 +38,7 @@ def test_vanishing_gradient_table_and_plot(capsys, tmp_path):
     lines = capsys.readouterr().out.splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("lag"))
     assert lines[start].split() == ["lag", "RNN", "GRU", "LSTM"]
-    rows = {
-        int(cells[0]): np.array(cells[1:], float) for cells in map(str.split, lines[start + 1 : start + 8])
-    }
+    rows = {int(cells[0]): np.array(cells[1:], float) for cells in map(str.split, lines[start + 1 : start + 8])}
     assert list(rows) == [0, 1, 2, 3, 5, 8, 12]
     assert all((lengths > 0).all() for lengths in rows.values())
     assert picture.read_bytes().startswith(b"\x89PNG")

@@ -44,9 +44,7 @@ def test_forward_and_backward(name, dtype, num_layers):
     parameters = named(golden["layout"], golden["parameters"])
     (_, _, I), (_, _, _, H) = golden["x"].shape, golden["state"].shape
     layer = LAYERS[name](I, H, num_layers, dtype=dtype)
-    assert {key: value.shape for key, value in layer.parameters.items()} == {
-        k: v.shape for k, v in parameters.items()
-    }
+    assert {key: value.shape for key, value in layer.parameters.items()} == {k: v.shape for k, v in parameters.items()}
     assert list(layer.parameters) == list(parameters)
     layer.load_state_dict(parameters)
     as_state = lambda parts: tuple(parts) if len(parts) > 1 else parts[0]  # noqa: E731

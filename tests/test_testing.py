@@ -118,9 +118,7 @@ class Wrong:
 
 @pytest.mark.parametrize("parameter", ["weight_ih", "weight_hh", "bias_ih", "bias_hh", "x"])
 def test_the_message_names_cell_check_and_quantity(parameter):
-    with pytest.raises(
-        AssertionError, match=f"'gru', check 'reference gradients at T=5.*gradient of {parameter}"
-    ):
+    with pytest.raises(AssertionError, match=f"'gru', check 'reference gradients at T=5.*gradient of {parameter}"):
         check_cell(table.CELLS["gru"], Wrong(REFERENCES["gru"], parameter), sizes=SIZES, dtypes=["float64"])
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["choice", "dtype", "fraction", "integer", "real", "real_array"]
+__all__ = ["choice", "dtype", "fraction", "integer", "real", "real_array", "seed"]
 
 DTYPES = ("float32", "float64")
 
@@ -19,17 +19,20 @@ DTYPES = ("float32", "float64")
 def integer(name: str, value: Any, minimum: int = 1) -> int:
     """An integer of at least `minimum`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(
-            f"{name} must be an integer of at least {minimum}; got {value!r} ({type(value).__name__})"
-        )
+        raise TypeError(f"{name} must be an integer of at least {minimum}; got {value!r} ({type(value).__name__})")
     if value < minimum:
         raise ValueError(f"{name} must be an integer of at least {minimum}; got {value}")
     return int(value)
 
 
-def real(
-    name: str, value: Any, minimum: float = -math.inf, maximum: float = math.inf, *, open_ends: str = ""
-) -> float:
+def seed(name: str, value: Any) -> int:
+    """An integer from 0 to 2^63 - 1, as compiled code takes it."""
+    if integer(name, value, 0) >= 2**63:
+        raise ValueError(f"{name} must be an integer of at least 0 and below 2**63; got {value}")
+    return int(value)
+
+
+def real(name: str, value: Any, minimum: float = -math.inf, maximum: float = math.inf, *, open_ends: str = "") -> float:
     """A finite number between `minimum` and `maximum`; `open_ends` ("min", "max", "minmax") leaves ends out."""
     low = ("(" if "min" in open_ends or minimum == -math.inf else "[") + f"{minimum:g}"
     high = f"{maximum:g}" + (")" if "max" in open_ends or maximum == math.inf else "]")
@@ -68,9 +71,7 @@ def dtype(name: str, value: Any) -> np.dtype[Any]:
     return result
 
 
-def real_array(
-    name: str, value: Any, dtype: np.dtype[Any], shape: tuple[int | None, ...], letters: str
-) -> np.ndarray:
+def real_array(name: str, value: Any, dtype: np.dtype[Any], shape: tuple[int | None, ...], letters: str) -> np.ndarray:
     """A finite C-contiguous array of exactly this dtype; None in `shape` stands for any size of at least 1.
 
     Parameters
@@ -89,9 +90,7 @@ def real_array(
             f"nothing you need, or choose another dtype for the layer"
         )
     if array.ndim != len(shape):
-        raise ValueError(
-            f"{name} must have {len(shape)} dimensions {wanted}; got {array.ndim}, shape {array.shape}"
-        )
+        raise ValueError(f"{name} must have {len(shape)} dimensions {wanted}; got {array.ndim}, shape {array.shape}")
     if any(have < 1 if want is None else have != want for have, want in zip(array.shape, shape, strict=True)):
         raise ValueError(f"{name} must have shape {wanted}, no dimension empty; got {array.shape}")
     # A finite sum needs one pass and no memory; only where it is not finite is each element looked at.

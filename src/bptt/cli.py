@@ -98,9 +98,7 @@ def train(
 ) -> int:
     """Train a model on text and keep the one that validates best."""
     if bool(files) == demo:
-        raise ValueError(
-            "give FILE... (a text file, a folder, or - for standard input) or --demo, one of the two"
-        )
+        raise ValueError("give FILE... (a text file, a folder, or - for standard input) or --demo, one of the two")
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_MININTERVAL", "10")  # a log wants no bar redrawn ten times a second
     from tqdm.auto import tqdm
@@ -167,9 +165,7 @@ def sample(
     model: Model,
     prompt: Annotated[str, typer.Option(help="What to go on from.")] = "",
     length: Annotated[int, typer.Option(help="Characters to write.")] = 200,
-    temperature: Annotated[
-        float, typer.Option(help="Below 1 more sure, above more daring; 0 likeliest.")
-    ] = 1.0,
+    temperature: Annotated[float, typer.Option(help="Below 1 more sure, above more daring; 0 likeliest.")] = 1.0,
     top_k: Annotated[int | None, typer.Option(help="Draw among the k likeliest.", show_default=False)] = None,
     top_p: Annotated[
         float | None,
@@ -251,9 +247,7 @@ def _baselines(content: str, validation_split: float, any_bytes: bool) -> dict[s
     from bptt.text.baselines import witten_bell
     from bptt.text.vocabulary import ByteVocabulary, Vocabulary
 
-    vocabulary = (
-        ByteVocabulary() if any_bytes else Vocabulary(corpus.split(content, validation_split)[0] or content)
-    )
+    vocabulary = ByteVocabulary() if any_bytes else Vocabulary(corpus.split(content, validation_split)[0] or content)
     rows = corpus.split(vocabulary.encode(content, errors="unknown"), validation_split)
     if not all(map(len, rows)):
         return {}
@@ -303,9 +297,7 @@ def _summary(report: dict[str, Any]) -> list[str]:
     rows = {**report["baselines_nats"], f"{model['cell']} {model['hidden_size']}": final["validation_nats"]}
     for name, nats in rows.items():
         lines.append(f"{name:<10}  {nats:.4f} nats/char  {nats / math.log(2):.4f} bits/char")
-    lines.append(
-        f"model       {final['output']} ({model['parameters']:,} parameters, epoch {final['epoch']})"
-    )
+    lines.append(f"model       {final['output']} ({model['parameters']:,} parameters, epoch {final['epoch']})")
     return lines
 
 

@@ -158,9 +158,7 @@ def _plain(state: Any) -> State:
 
 
 def _forward(case: _Case, x: Array | None = None, state: State | None = None) -> tuple[Array, State, Any]:
-    y, last, tape = case.layer.forward(
-        case.x if x is None else x, _public(case.state if state is None else state)
-    )
+    y, last, tape = case.layer.forward(case.x if x is None else x, _public(case.state if state is None else state))
     return y, _plain(last), tape
 
 
@@ -208,9 +206,7 @@ def _compare(
     if not np.all(error <= tolerance * largest):
         worst = np.unravel_index(int(np.nanargmax(np.where(np.isnan(error), np.inf, error))), error.shape)
         entry = [int(index) for index in worst]
-        relative = (
-            f"{error[worst] / largest:.2e} of the largest entry" if largest else "all are expected to be 0"
-        )
+        relative = f"{error[worst] / largest:.2e} of the largest entry" if largest else "all are expected to be 0"
         _fail(
             cell,
             check,
@@ -234,9 +230,7 @@ def _compare_gradients(
         if name in PARAMETERS:
             for k, block in _blocks(value, H):
                 part = got[name][k * H : (k + 1) * H]
-                _compare(
-                    cell, check, f"the gradient of {name}, row block {k}, ", part, block, tolerance, scale
-                )
+                _compare(cell, check, f"the gradient of {name}, row block {k}, ", part, block, tolerance, scale)
         else:
             _compare(cell, check, f"the gradient of {name}", got[name], value, tolerance, scale)
 
@@ -246,12 +240,8 @@ def _check_reference(cell: Cell, reference: Reference, case: _Case) -> None:
     H = case.dy.shape[2]
     size = f" at T={T}, B={B}, I={I}, H={H}, {case.x.dtype}"
     weights = _double(case.weights)
-    y_expected, last_expected, trace = reference.forward(
-        case.x.astype(np.float64), _double(case.state), *weights
-    )
-    expected = _reference_backward(
-        reference, case.dy.astype(np.float64), _double(case.dstate), trace, weights
-    )
+    y_expected, last_expected, trace = reference.forward(case.x.astype(np.float64), _double(case.state), *weights)
+    expected = _reference_backward(reference, case.dy.astype(np.float64), _double(case.dstate), trace, weights)
     y, last, tape = _forward(case)
     got = _backward(case, case.dy, tape, case.dstate)
     for what, array in {"y": y, **got}.items():

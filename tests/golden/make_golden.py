@@ -111,9 +111,7 @@ def trained(cell, optimizer, tokens, parameters, dtype):
             p.copy_(value)
     options = TRAINING[optimizer]
     if optimizer == "sgd":
-        update = torch.optim.SGD(
-            model.parameters(), lr=options["learning_rate"], momentum=options["momentum"]
-        )
+        update = torch.optim.SGD(model.parameters(), lr=options["learning_rate"], momentum=options["momentum"])
     else:
         update = torch.optim.Adam(model.parameters(), lr=options["learning_rate"])
     tokens = torch.from_numpy(tokens.astype(np.int64)).T  # (N+1, B)
@@ -121,9 +119,7 @@ def trained(cell, optimizer, tokens, parameters, dtype):
     for start in range(0, TRAINING["steps"] * k, k):
         logits, state = model(tokens[start : start + k], state)
         state = detached(state)
-        loss = torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1), tokens[start + 1 : start + k + 1].flatten()
-        )
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[start + 1 : start + k + 1].flatten())
         update.zero_grad()
         loss.backward()
         norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), TRAINING["clip_norm"]).item())

@@ -343,9 +343,7 @@ def test_score(changes, kind, words):
         score(model(), **({"tokens": TOKENS, "window": 4} | changes))
 
 
-@pytest.mark.parametrize(
-    ("value", "kind"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), ("2", TypeError)]
-)
+@pytest.mark.parametrize(("value", "kind"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), ("2", TypeError)])
 def test_set_num_threads(value, kind):
     with refuses(kind, r"\bn\b", str(value)):
         bptt.set_num_threads(value)

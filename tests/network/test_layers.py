@@ -29,9 +29,7 @@ def test_stacked_layers_are_single_layers_by_hand(name, dtype):
     singles, x = [], problem.x
     for l in range(3):
         single = LAYERS[name](x.shape[2], 11, dtype=dtype)
-        single.load_state_dict(
-            {f"{key}_l0": problem.layer.parameters[f"{key}_l{l}"] for key in stack.PARAMETERS}
-        )
+        single.load_state_dict({f"{key}_l0": problem.layer.parameters[f"{key}_l{l}"] for key in stack.PARAMETERS})
         start = as_state(tuple(part[l : l + 1] for part in problem.state))
         x, stop, single_tape = single.forward(x, start)
         for part, expected in zip(as_tuple(stop), last, strict=True):
@@ -41,9 +39,7 @@ def test_stacked_layers_are_single_layers_by_hand(name, dtype):
     dy = problem.dy
     for l in reversed(range(3)):
         single, single_tape = singles[l]
-        g_l = single.backward(
-            dy, single_tape, as_state(tuple(part[l : l + 1] for part in problem.dstate)), errors=True
-        )
+        g_l = single.backward(dy, single_tape, as_state(tuple(part[l : l + 1] for part in problem.dstate)), errors=True)
         for key in stack.PARAMETERS:
             np.testing.assert_array_equal(g_l.parameters[f"{key}_l0"], g[f"{key}_l{l}"])
         np.testing.assert_array_equal(g_l.errors[0], g["errors"][l])
@@ -139,9 +135,7 @@ def test_batch_first(name, dtype):
     np.testing.assert_array_equal(y_turned, y.swapaxes(0, 1))
     for part, expected in zip(as_tuple(last_turned), last, strict=True):
         np.testing.assert_array_equal(part, expected)
-    g_turned = named(
-        turned.backward(problem.dy.swapaxes(0, 1), tape_turned, as_state(problem.dstate), errors=True)
-    )
+    g_turned = named(turned.backward(problem.dy.swapaxes(0, 1), tape_turned, as_state(problem.dstate), errors=True))
     np.testing.assert_array_equal(g_turned.pop("x"), g["x"].swapaxes(0, 1))
     for key, value in g_turned.items():
         np.testing.assert_array_equal(value, g[key], err_msg=key)
@@ -167,9 +161,7 @@ def test_strided_inputs(name, dtype):
     np.testing.assert_array_equal(problem.run(x=wide[::2, :, ::2])[0], y)
     np.testing.assert_array_equal(problem.run(x=np.asfortranarray(problem.x))[0], y)
     expected = problem.back(tape)
-    turned = problem.back(
-        tape, np.asfortranarray(problem.dy), tuple(np.asfortranarray(d) for d in problem.dstate)
-    )
+    turned = problem.back(tape, np.asfortranarray(problem.dy), tuple(np.asfortranarray(d) for d in problem.dstate))
     for key, value in turned.items():
         np.testing.assert_array_equal(value, expected[key], err_msg=key)
 

@@ -193,9 +193,7 @@ def test_log_sum_exp(dtype, values, offset):
 @pytest.mark.parametrize("size", [1, 2, 7, 8, 65])
 def test_log_sum_exp_of_equal_numbers(dtype, size):
     row = np.full(size, -1.5, dtype)
-    np.testing.assert_allclose(
-        activations.log_sum_exp(row), -1.5 + np.log(size), rtol=0, atol=8 * np.finfo(dtype).eps
-    )
+    np.testing.assert_allclose(activations.log_sum_exp(row), -1.5 + np.log(size), rtol=0, atol=8 * np.finfo(dtype).eps)
 
 
 @BOTH

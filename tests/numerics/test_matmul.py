@@ -192,10 +192,6 @@ def test_every_vector_length_gives_the_same_products(bits, dtype, tmp_path):
 
 def test_a_vector_length_that_does_not_exist_is_refused():
     environment = os.environ | {"BPTT_VECTOR_BITS": "300"}
-    done = subprocess.run(
-        [sys.executable, "-c", "import bptt"], env=environment, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", "import bptt"], env=environment, capture_output=True, text=True)
     assert done.returncode != 0
     assert "BPTT_VECTOR_BITS='300': accepted are 128, 256 and 512" in done.stderr
-
-

@@ -51,9 +51,7 @@ def test_philox_is_the_plain_one(key, counter):
     assert words(key, counter) == plain_philox(key, counter)
 
 
-@given(
-    seed=st.integers(-(2**63), 2**63 - 1), stream=st.integers(0, 2**63 - 1), index=st.integers(0, 2**63 - 1)
-)
+@given(seed=st.integers(-(2**63), 2**63 - 1), stream=st.integers(0, 2**63 - 1), index=st.integers(0, 2**63 - 1))
 def test_uniform_is_53_bits_of_its_address(seed, stream, index):
     key = divmod(seed % 2**64, 2**32)[::-1]
     counter = (*divmod(index, 2**32)[::-1], *divmod(stream, 2**32)[::-1])
@@ -137,9 +135,7 @@ def test_in_place_and_in_wider_rows(dtype):
 def test_backward_is_the_transpose(dtype):
     """<v, D u> = <D v, u> for a diagonal D, and D is not the identity."""
     u, v = np.random.default_rng(3).normal(size=(2, 4, 50)).astype(dtype)
-    np.testing.assert_allclose(
-        np.vdot(v, masked(u)), np.vdot(masked(v), u), rtol=0, atol=200 * np.finfo(dtype).eps
-    )
+    np.testing.assert_allclose(np.vdot(v, masked(u)), np.vdot(masked(v), u), rtol=0, atol=200 * np.finfo(dtype).eps)
     assert 0 < (masked(u) == 0).sum() < u.size
 
 

@@ -1,5 +1,6 @@
 """Teams: shares, barriers, errors, several callers, forks."""
 
+import itertools
 import multiprocessing
 import os
 import threading
@@ -40,7 +41,7 @@ def test_shares_follow_each_other_without_gap_or_overlap(n, size):
     ends = [share(n, Team(i, size, np.zeros(16, np.int64))) for i in range(size)]
     assert ends[0][0] == 0
     assert ends[-1][1] == n
-    assert all(a[1] == b[0] for a, b in zip(ends, ends[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(ends))
     lengths = [last - first for first, last in ends]
     assert max(lengths) - min(lengths) <= 1
 

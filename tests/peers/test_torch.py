@@ -72,9 +72,7 @@ def assert_close(pairs, dtype):
         assert ours.dtype == theirs.dtype, label
         assert ours.shape == theirs.shape, label
         error, largest = np.abs(ours - theirs).max(), np.abs(theirs).max()
-        assert error <= TOLERANCE[dtype] * largest, (
-            f"{label}: off by {error:.2e}, largest entry {largest:.2e}"
-        )
+        assert error <= TOLERANCE[dtype] * largest, f"{label}: off by {error:.2e}, largest entry {largest:.2e}"
 
 
 @every_cell

@@ -144,7 +144,6 @@ class Training:
     def run(self, tokens, first, learning_rates):
         """One window after the other from `first` on; returns losses and norms."""
         results = [
-            self.window(tokens, first + w * self.k1, learning_rate)
-            for w, learning_rate in enumerate(learning_rates)
+            self.window(tokens, first + w * self.k1, learning_rate) for w, learning_rate in enumerate(learning_rates)
         ]
         return tuple(np.array(part) for part in zip(*results, strict=True))

@@ -73,9 +73,7 @@ def tiny_shakespeare() -> Path | None:
     return None
 
 
-@pytest.mark.skipif(
-    tiny_shakespeare() is None, reason="tinyshakespeare.txt is not on this machine (BPTT_DATA)"
-)
+@pytest.mark.skipif(tiny_shakespeare() is None, reason="tinyshakespeare.txt is not on this machine (BPTT_DATA)")
 def test_the_published_figures_of_tiny_shakespeare() -> None:
     path = tiny_shakespeare()
     assert path is not None

@@ -72,9 +72,7 @@ def test_same_seed_same_bits_and_another_seed_others(lm: CharLM) -> None:
     assert not np.array_equal(other.model.flat, lm.model.flat)
 
 
-def test_how_windows_are_grouped_into_calls_changes_no_bit(
-    lm: CharLM, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_how_windows_are_grouped_into_calls_changes_no_bit(lm: CharLM, monkeypatch: pytest.MonkeyPatch) -> None:
     assert lm.model is not None
     monkeypatch.setattr("bptt.text.fitting.INTERVAL", 1e-9)  # one window per call
     again = fitted()
@@ -211,9 +209,7 @@ def test_interrupted_after_a_validation(
     assert CharLM.load(tmp_path / "best").evaluate(text) == lm.evaluate(text)
 
 
-def test_interrupted_before_any_validation(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_interrupted_before_any_validation(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     interrupt_after(monkeypatch, 3)
     lm = fitted()
     assert lm.interrupted
@@ -238,9 +234,7 @@ def test_interrupted_before_anything(
 def test_losses_that_are_no_numbers_are_never_silent() -> None:
     lm = CharLM(**{**SMALL, "cell": "rnn", "nonlinearity": "relu"})
     with pytest.raises(bptt.NonFiniteError) as caught:
-        lm.fit(
-            VERSE * 30, **{**QUICK, "optimizer": SGD(momentum=0.9), "learning_rate": 1e20, "clip_norm": None}
-        )
+        lm.fit(VERSE * 30, **{**QUICK, "optimizer": SGD(momentum=0.9), "learning_rate": 1e20, "clip_norm": None})
     assert caught.value.__notes__ == ["stopped before there was a model to keep"]
 
 
@@ -315,9 +309,7 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, lm: CharLM, change:
     lm.save(path)
     tensors, metadata = {name: array.copy() for name, array in load_file(path).items()}, metadata_of(path)
     change(tensors, metadata)
-    save_file(
-        {name: np.ascontiguousarray(t) for name, t in tensors.items()}, path, {"bptt": json.dumps(metadata)}
-    )
+    save_file({name: np.ascontiguousarray(t) for name, t in tensors.items()}, path, {"bptt": json.dumps(metadata)})
     with pytest.raises(ValueError, match=reason) as caught:
         CharLM.load(path)
     assert str(caught.value).startswith(str(path))
@@ -443,3 +435,14 @@ def test_nothing_works_before_fit(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="no weights yet: call fit"):
             use()
     assert repr(lm).startswith("CharLM(cell='lstm', hidden_size=16")
+
+
+def test_a_string_that_names_a_file_is_read_as_that_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "owl.txt").write_text("ab" * 300)
+    settings = {"streams": 2, "window": 8, "epochs": 1, "validation_split": 0.0, "progress": False}
+    by_name = CharLM(hidden_size=4, embedding_size=3).fit("owl.txt", **settings)
+    by_text = CharLM(hidden_size=4, embedding_size=3).fit("ab" * 300, **settings)
+    np.testing.assert_array_equal(by_name.model.flat, by_text.model.flat)
+    assert by_name.evaluate("owl.txt")["characters"] == 599
+    assert by_name.evaluate("no such file.txt")["characters"] == 15

@@ -34,10 +34,7 @@ def test_a_folder_in_the_order_of_paths(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"\xff\xfe\x00" if name == "c.bin" else name.encode())
     assert corpus.read(tmp_path) == "a\nb/a\nb/x"
-    assert (
-        corpus.read(tmp_path, any_bytes=True).encode("utf-8", "surrogateescape")
-        == b"a\nb/a\nb/x\n\xff\xfe\x00"
-    )
+    assert corpus.read(tmp_path, any_bytes=True).encode("utf-8", "surrogateescape") == b"a\nb/a\nb/x\n\xff\xfe\x00"
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,7 +86,5 @@ def test_dynamic_scores_first_and_learns_then(cell: str, length: int, segment: i
         expected += naive(learnt, rows, rows.shape[1] - 1)[-rest:].sum()
     left = (length - 1) % len(rows)
     if left:
-        expected += naive(learnt, tokens[None, -(512 + left + 1) :], min(length - 1, 512 + left))[
-            -left:
-        ].sum()
+        expected += naive(learnt, tokens[None, -(512 + left + 1) :], min(length - 1, 512 + left))[-left:].sum()
     np.testing.assert_allclose(nats, expected, rtol=1e-7)

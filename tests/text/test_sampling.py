@@ -14,9 +14,7 @@ from bptt.training.evaluation import score
 pytestmark = pytest.mark.interpreted
 
 
-def plain_distribution(
-    logits: np.ndarray, unknown: int, temperature: float, top_k: int, top_p: float
-) -> np.ndarray:
+def plain_distribution(logits: np.ndarray, unknown: int, temperature: float, top_k: int, top_p: float) -> np.ndarray:
     """Probability of each token, by the definitions."""
     p = np.exp((logits - logits.max()) / temperature)
     if unknown >= 0:

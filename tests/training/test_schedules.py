@@ -56,7 +56,5 @@ def test_plateau_refuses(wrong: dict[str, float]) -> None:
 def test_names() -> None:
     assert schedule_from_name("cosine") is cosine
     assert schedule_from_name("plateau") is not schedule_from_name("plateau")  # each run has its own memory
-    with pytest.raises(
-        ValueError, match="schedule must be one of 'constant', 'cosine', 'plateau'; got 'step'"
-    ):
+    with pytest.raises(ValueError, match="schedule must be one of 'constant', 'cosine', 'plateau'; got 'step'"):
         schedule_from_name("step")

@@ -51,9 +51,7 @@ def make_pair(name, window, optimizer="momentum", L=1, clip_norm=0.3, clip_value
     """A trainer and its naive twin with the same weights; and the learning rate."""
     model = make_model(name, L=L)
     rule, learning_rate = OPTIMIZERS[optimizer]
-    trainer = Trainer(
-        model, streams=3, window=window, optimizer=rule, clip_norm=clip_norm, clip_value=clip_value
-    )
+    trainer = Trainer(model, streams=3, window=window, optimizer=rule, clip_norm=clip_norm, clip_value=clip_value)
     twin = getattr(training, type(rule).__name__)(**dataclasses.asdict(rule))
     naive = training.Training(
         REFERENCES[name], model.parameters, *window, twin, clip_norm=clip_norm, clip_value=clip_value
@@ -103,13 +101,9 @@ def test_every_optimizer(name, optimizer):
     assert_same(trainer.run(tokens, 0, rates), naive.run(tokens, 0, rates), model, naive)
 
 
-@pytest.mark.parametrize(
-    ("clip_norm", "clip_value"), [(None, None), (0.05, None), (None, 0.01), (0.05, 0.01)]
-)
+@pytest.mark.parametrize(("clip_norm", "clip_value"), [(None, None), (0.05, None), (None, 0.01), (0.05, 0.01)])
 def test_clipping(clip_norm, clip_value):
-    trainer, naive, model, learning_rate = make_pair(
-        "lstm", (3, 3), clip_norm=clip_norm, clip_value=clip_value
-    )
+    trainer, naive, model, learning_rate = make_pair("lstm", (3, 3), clip_norm=clip_norm, clip_value=clip_value)
     tokens = make_tokens(5, 3, 18)
     rates = np.full(6, learning_rate)
     expected = naive.run(tokens, 0, rates)
@@ -157,18 +151,15 @@ def test_a_longer_memory_is_another_gradient(name):
     np.testing.assert_allclose(short_model.flat, long_model.flat, rtol=1e-13)
     for trainer in (short, long):
         trainer.run(tokens, 2, np.full(3, 0.3))
-    assert (
-        np.abs(short_model.parameters["rnn.weight_hh_l0"] - long_model.parameters["rnn.weight_hh_l0"]).max()
-        > 1e-5
-    )
+    assert np.abs(short_model.parameters["rnn.weight_hh_l0"] - long_model.parameters["rnn.weight_hh_l0"]).max() > 1e-5
 
 
 def gradient(model, tokens, window, **options):
     """What one step of plain descent with rate 1 takes away."""
     before = model.flat.copy()
-    record = Trainer(
-        model, streams=len(tokens), window=window, optimizer=SGD(), clip_norm=None, **options
-    ).run(tokens, 0, np.ones(1))
+    record = Trainer(model, streams=len(tokens), window=window, optimizer=SGD(), clip_norm=None, **options).run(
+        tokens, 0, np.ones(1)
+    )
     grad = before - model.flat
     model.flat[:] = before
     return grad, record
@@ -295,9 +286,7 @@ def long_run():
     for cell, window in (("lstm", (16, 16)), ("gru", (8, 20)), ("rnn", (16, 16))):
         model = SequenceModel(vocabulary_size=40, embedding_size=24, hidden_size=70, num_layers=2, cell=cell,
                               dropout=0.2, input_dropout=0.1, seed=3)  # fmt: skip
-        trainer = Trainer(
-            model, streams=13, window=window, optimizer=Adam(), clip_norm=0.5, average=0.9, seed=4
-        )
+        trainer = Trainer(model, streams=13, window=window, optimizer=Adam(), clip_norm=0.5, average=0.9, seed=4)
         tokens = make_tokens(40, 13, 50 * window[0])
         record = trainer.run(tokens, 0, np.full(50, 3e-3))
         assert np.isfinite(record.loss).all()

@@ -15,7 +15,7 @@ from bptt.numerics.jit import kernel
 
 __all__ = ["CELLS", "Cell", "Wiring", "backward", "forward"]
 
-RNN_TANH, RNN_RELU, GRU, LSTM = range(4)
+RNN_TANH, RNN_RELU, GRU, LSTM = 0, 1, 2, 3
 
 
 class Wiring(NamedTuple):

@@ -56,7 +56,7 @@ class Embedding:
         self.embedding_dim = arguments.integer("embedding_dim", embedding_dim)
         self.dtype = arguments.dtype("dtype", dtype)
         self.flat, self.parameters = named.allocate({"weight": (num_embeddings, embedding_dim)}, self.dtype)
-        rng = np.random.default_rng(arguments.integer("seed", seed, 0))
+        rng = np.random.default_rng(arguments.seed("seed", seed))
         self.parameters["weight"][...] = rng.standard_normal((num_embeddings, embedding_dim))
 
     def forward(self, x: Any) -> np.ndarray:
@@ -101,7 +101,7 @@ class Linear:
         self.dtype = arguments.dtype("dtype", dtype)
         shapes = {"weight": (out_features, in_features), "bias": (out_features,)}
         self.flat, self.parameters = named.allocate(shapes, self.dtype)
-        rng = np.random.default_rng(arguments.integer("seed", seed, 0))
+        rng = np.random.default_rng(arguments.seed("seed", seed))
         for view in self.parameters.values():
             view[...] = pytorch_uniform(rng, view.shape, in_features)
 
@@ -113,7 +113,10 @@ class Linear:
 
     def backward(self, dy: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """dx = dy W, and {"weight": dW = dy^T x, "bias": db = sum of dy}."""
-        rows, errors = _rows("x", x, self.dtype, self.in_features), _rows("dy", dy, self.dtype, self.out_features)
+        rows, errors = (
+            _rows("x", x, self.dtype, self.in_features),
+            _rows("dy", dy, self.dtype, self.out_features),
+        )
         if rows.shape[0] != errors.shape[0]:
             raise ValueError(f"dy must have as many rows as x, {rows.shape[0]}; got {errors.shape[0]}")
         dx = (errors @ self.parameters["weight"]).reshape(np.shape(x))

@@ -15,7 +15,7 @@ def pytorch_uniform(rng: np.random.Generator, shape: tuple[int, ...], hidden_siz
     return rng.uniform(-bound, bound, shape)
 
 
-def glorot_uniform(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+def glorot_uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """U(-b, b), b = sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio 2010), for one gate's block or a dense layer."""
     bound = np.sqrt(6.0 / sum(shape))
     return rng.uniform(-bound, bound, shape)

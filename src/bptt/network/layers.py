@@ -94,7 +94,7 @@ class Recurrent:
         self.dropout = arguments.fraction("dropout", dropout)
         self.batch_first = bool(batch_first)
         self.dtype = arguments.dtype("dtype", dtype)
-        self.seed = arguments.integer("seed", seed, 0)
+        self.seed = arguments.seed("seed", seed)
         self.training = True
         shapes = named.layer_shapes(cell, self.input_size, self.hidden_size, self.num_layers)
         self.flat, self.parameters = named.allocate(shapes, self.dtype)
@@ -209,9 +209,7 @@ class Recurrent:
         final = np.stack([layer.s[T] for layer in layers])
         return y, self._as_state(final), Tape(tuple(layers), masks)
 
-    def backward(
-        self, dy: np.ndarray, tape: Tape, dstate: State | None = None, *, errors: bool = False
-    ) -> Gradients:
+    def backward(self, dy: np.ndarray, tape: Tape, dstate: State | None = None, *, errors: bool = False) -> Gradients:
         """Back-propagate through all T steps and all layers; the tape stays as it is.
 
         Parameters
@@ -303,12 +301,9 @@ class Recurrent:
         if len(states) == 1:
             return [arguments.real_array(name, state, self.dtype, shape, "L, B, H")]
         if not isinstance(state, tuple | list) or len(state) != len(states):
-            raise TypeError(
-                f"{name} must be a tuple ({', '.join(states)}) of arrays; got {type(state).__name__}"
-            )
+            raise TypeError(f"{name} must be a tuple ({', '.join(states)}) of arrays; got {type(state).__name__}")
         return [
-            arguments.real_array(f"{name}[{j}]", part, self.dtype, shape, "L, B, H")
-            for j, part in enumerate(state)
+            arguments.real_array(f"{name}[{j}]", part, self.dtype, shape, "L, B, H") for j, part in enumerate(state)
         ]
 
     def _as_state(self, s: np.ndarray) -> State:
@@ -319,9 +314,7 @@ class Recurrent:
 
     def _check_tape(self, tape: Tape) -> None:
         if not isinstance(tape, Tape):
-            raise TypeError(
-                f"tape must be the Tape that this layer's forward returned; got {type(tape).__name__}"
-            )
+            raise TypeError(f"tape must be the Tape that this layer's forward returned; got {type(tape).__name__}")
         here = [
             layer.cell is self.cell
             and layer.hidden_size == self.hidden_size

@@ -1,7 +1,7 @@
 """Softmax cross-entropy and its gradient, hand-derived.
 
-    loss = mean over rows of  -log p_target,    p = softmax(z) = e^z / sum e^z
-    -log p_target = log sum e^z - z_target,     d/dz_v = p_v - [v = target]
+loss = mean over rows of  -log p_target,    p = softmax(z) = e^z / sum e^z
+-log p_target = log sum e^z - z_target,     d/dz_v = p_v - [v = target]
 """
 
 from bptt.numerics.activations import exp, log_sum_exp

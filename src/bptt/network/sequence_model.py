@@ -70,7 +70,7 @@ class SequenceModel:
         self.dropout = arguments.fraction("dropout", dropout)
         self.input_dropout = arguments.fraction("input_dropout", input_dropout)
         self.dtype = arguments.dtype("dtype", dtype)
-        self.seed = arguments.integer("seed", seed, 0)
+        self.seed = arguments.seed("seed", seed)
         self.nonlinearity = arguments.choice("nonlinearity", nonlinearity, ("tanh", "relu"))
         self.cell_name = arguments.choice("cell", cell, ("rnn", "gru", "lstm"))
         self.cell = CELLS[f"rnn_{self.nonlinearity}" if cell == "rnn" else cell]

@@ -153,5 +153,5 @@ def _borrow(typingctx: Any, array: Any) -> Any:
 
 
 @overload(borrow)
-def _compiled_borrow(array):  # type: ignore[no-untyped-def]  # Numba compares the names of these arguments
+def _compiled_borrow(array):
     return lambda array: _borrow(array)

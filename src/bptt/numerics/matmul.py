@@ -45,9 +45,7 @@ def vector_bits(features: set[str]) -> int:
     asked = os.environ.get("BPTT_VECTOR_BITS")
     if asked is not None:
         if asked not in ("128", "256", "512"):
-            raise ValueError(
-                f"environment variable BPTT_VECTOR_BITS={asked!r}: accepted are 128, 256 and 512"
-            )
+            raise ValueError(f"environment variable BPTT_VECTOR_BITS={asked!r}: accepted are 128, 256 and 512")
         return int(asked)
     return 512 if "avx512f" in features else 256 if "avx2" in features else 128
 
@@ -131,9 +129,7 @@ class Tile:
         types_ = [pointer.type, ir.IntType(32), self.mask.type, self.vector]
         function = self.intrinsic(f"llvm.masked.load.{self.suffix()}.p0", self.vector, types_)
         zero = ir.Constant(self.vector, None)
-        return self.builder.call(
-            function, [pointer, ir.Constant(ir.IntType(32), self.align), self.mask, zero]
-        )
+        return self.builder.call(function, [pointer, ir.Constant(ir.IntType(32), self.align), self.mask, zero])
 
     def store(self, value: Any, address: Any, v: int) -> None:
         pointer = self.pointer(address, v * self.vector_bytes)
@@ -145,14 +141,10 @@ class Tile:
         self.builder.call(function, [value, pointer, ir.Constant(ir.IntType(32), self.align), self.mask])
 
     def broadcast(self, address: Any) -> Any:
-        scalar = self.builder.load(
-            self.builder.inttoptr(address, ir.PointerType(self.element)), align=self.align
-        )
+        scalar = self.builder.load(self.builder.inttoptr(address, ir.PointerType(self.element)), align=self.align)
         undefined = ir.Constant(self.vector, ir.Undefined)
         one = self.builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
-        return self.builder.shuffle_vector(
-            one, undefined, ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), None)
-        )
+        return self.builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), None))
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
         if not FUSED:
@@ -181,17 +173,12 @@ class Tile:
         k = builder.phi(word)
         sums = [builder.phi(self.vector) for _ in start]
         b_k = builder.add(b, builder.mul(k, ir.Constant(word, self.panel_bytes)))
-        panel = [
-            builder.load(self.pointer(b_k, v * self.vector_bytes), align=self.align)
-            for v in range(self.vectors)
-        ]
+        panel = [builder.load(self.pointer(b_k, v * self.vector_bytes), align=self.align) for v in range(self.vectors)]
         a_offset = builder.mul(k, a_k)
         new = []
         for m in range(self.rows):
             a_mk = self.broadcast(builder.add(a_rows[m], a_offset))
-            new += [
-                self.multiply_add(a_mk, panel[v], sums[m * self.vectors + v]) for v in range(self.vectors)
-            ]
+            new += [self.multiply_add(a_mk, panel[v], sums[m * self.vectors + v]) for v in range(self.vectors)]
         k_next = builder.add(k, ir.Constant(word, 1))
         k.add_incoming(ir.Constant(word, 0), before)
         k.add_incoming(k_next, loop)
@@ -257,9 +244,7 @@ def strip(typingctx: Any, like: Any, rows: Any, columns: Any, depth: Any, a: Any
             builder.position_at_end(tail)
             last = builder.sub(columns, ir.Constant(word, (vectors - 1) * n))
             indices = ir.VectorType(word, n)
-            spread = builder.insert_element(
-                ir.Constant(indices, ir.Undefined), last, ir.Constant(ir.IntType(32), 0)
-            )
+            spread = builder.insert_element(ir.Constant(indices, ir.Undefined), last, ir.Constant(ir.IntType(32), 0))
             spread = builder.shuffle_vector(spread, ir.Constant(indices, ir.Undefined),
                                             ir.Constant(ir.VectorType(ir.IntType(32), n), None))  # fmt: skip
             emit_rows(vectors, builder.icmp_signed("<", ir.Constant(indices, list(range(n))), spread))
@@ -344,10 +329,18 @@ def _transposed(team, A, B, C, order, total):
     a_strips = np.empty((last - first + 1) * DEPTH * HEIGHT, C.dtype)
     b_panel = np.empty(DEPTH * width, C.dtype)
     nothing = np.zeros(width, C.dtype)
-    column, row, rows = np.empty(last - first, np.int64), np.empty(last - first, np.int64), np.empty(last - first, np.int64)
+    column, row, rows = (
+        np.empty(last - first, np.int64),
+        np.empty(last - first, np.int64),
+        np.empty(last - first, np.int64),
+    )
     for q in range(last - first):
         block, i = divmod(first + q, per_block)
-        column[q], row[q], rows[q] = block * n + i * HEIGHT, order[block] * n + i * HEIGHT, min(HEIGHT, n - i * HEIGHT)
+        column[q], row[q], rows[q] = (
+            block * n + i * HEIGHT,
+            order[block] * n + i * HEIGHT,
+            min(HEIGHT, n - i * HEIGHT),
+        )
         for m in range(row[q], row[q] + rows[q]):
             total[m] = 0
             if R == 0:
@@ -368,7 +361,10 @@ def _transposed(team, A, B, C, order, total):
         for j0 in range(0, N, width):
             columns = min(width, N - j0)
             for k in range(depth):
-                source_row, target_row = B[k0 + k, j0 : j0 + columns], b_panel[k * width : k * width + columns]
+                source_row, target_row = (
+                    B[k0 + k, j0 : j0 + columns],
+                    b_panel[k * width : k * width + columns],
+                )
                 for u in range(columns):
                     target_row[u] = source_row[u]
             for q in range(last - first):

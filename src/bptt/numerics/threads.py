@@ -9,10 +9,13 @@ Which member does what never changes a result: sums have an order of their own (
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +36,7 @@ YIELD = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
 class Team(NamedTuple):
     """A member's place in its team."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # a tuple has a method of this name
     size: int
     sync: np.ndarray  # int64 (16,): [0] members waiting, [8] barriers passed, on two cache lines
 
@@ -57,9 +60,7 @@ def _wait(typingctx: Any, sync: Any, size: Any) -> Any:
         arrived = builder.atomic_rmw("add", waiting, one, "acq_rel")
         last = builder.icmp_signed("==", builder.add(arrived, one), args[1])
         spins = cgutils.alloca_once_value(builder, zero)
-        go, check, again, rest, end = (
-            builder.append_basic_block(n) for n in ("go", "check", "again", "rest", "end")
-        )
+        go, check, again, rest, end = (builder.append_basic_block(n) for n in ("go", "check", "again", "rest", "end"))
         builder.cbranch(last, go, check)
         builder.position_at_end(go)
         builder.store_atomic(zero, waiting, "release", 8)
@@ -156,9 +157,7 @@ def _asked_threads() -> int:
     if asked is None:
         return available_cores()
     if not asked.isdigit() or int(asked) < 1:
-        raise ValueError(
-            f"environment variable BPTT_NUM_THREADS={asked!r}: accepted is an integer of at least 1"
-        )
+        raise ValueError(f"environment variable BPTT_NUM_THREADS={asked!r}: accepted is an integer of at least 1")
     return int(asked)
 
 
@@ -200,30 +199,36 @@ def run(kernel: Callable[..., Any], *args: Any, threads: int | None = None) -> A
     size = get_num_threads() if threads is None else min(threads, get_num_threads())
     if size == 1:
         return kernel(Team(0, 1, np.zeros(16, np.int64)), *args)
-    with _pool.lock:
+    with _pool.lock, _interrupts_later():
         while len(_pool.workers) < size - 1:
             _pool.workers.append(_Worker())
         workers = _pool.workers[: size - 1]
         sync = np.zeros(16, np.int64)
         for index, worker in enumerate(workers, 1):
-            worker.hand(lambda index=index: kernel(Team(index, size, sync), *args))
+            worker.hand(partial(kernel, Team(index, size, sync), *args))
         try:
             return kernel(Team(0, size, sync), *args)
         finally:
-            _wait_for(workers)
-
-
-def _wait_for(workers: list[_Worker]) -> None:
-    """Wait until nobody uses the arrays any more, Ctrl-C or not."""
-    interrupt: KeyboardInterrupt | None = None
-    for worker in workers:
-        waiting = True
-        while waiting:
-            try:
+            for worker in workers:
                 worker.wait()
-                waiting = False
-            except KeyboardInterrupt as error:
-                interrupt = error
-    for error in [worker.error for worker in workers] + [interrupt]:
-        if error is not None:
-            raise error
+            for worker in workers:
+                if worker.error is not None:
+                    raise worker.error
+
+
+@contextlib.contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Hear Ctrl-C when the team is done: one member that leaves early would keep the others at their barrier."""
+    before = signal.getsignal(signal.SIGINT)
+    # Python runs signal handlers in the main thread only; one that is not Python's could not be put back.
+    if threading.current_thread() is not threading.main_thread() or before is None:
+        yield
+        return
+    heard: list[Any] = []
+    signal.signal(signal.SIGINT, lambda *call: heard.append(call))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if heard and callable(before):
+        before(*heard[0])

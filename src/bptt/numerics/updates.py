@@ -33,7 +33,10 @@ __all__ = [
     "update",
 ]
 
-SGD, RMSPROP, ADAM, ADAMW = range(4)
+SGD = 0
+RMSPROP = 1
+ADAM = 2
+ADAMW = 3
 BLOCK = 4096
 
 

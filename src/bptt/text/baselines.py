@@ -18,9 +18,7 @@ from bptt import arguments
 __all__ = ["witten_bell"]
 
 
-def witten_bell(
-    train: NDArray[np.integer], test: NDArray[np.integer], symbols: int, order: int
-) -> NDArray[np.float64]:
+def witten_bell(train: NDArray[np.integer], test: NDArray[np.integer], symbols: int, order: int) -> NDArray[np.float64]:
     """Cross-entropy of `test` under the n-gram models of `train`, for every n up to `order`.
 
     Contexts do not reach from one text into the other: the first symbols of `test` are predicted from what

@@ -107,7 +107,7 @@ class CharLM:
             "dropout": arguments.fraction("dropout", dropout),
             "input_dropout": arguments.fraction("input_dropout", input_dropout),
             "dtype": arguments.dtype("dtype", dtype).name,
-            "seed": _seed(seed),
+            "seed": arguments.seed("seed", seed),
         }
         self.symbols = arguments.choice("vocabulary", vocabulary, ("characters", "bytes"))
         self.model: SequenceModel | None = None
@@ -151,7 +151,8 @@ class CharLM:
         Parameters
         ----------
         text : str or path
-            A str is the text itself; a `pathlib.Path` is a file, or a folder of text files.
+            A str is the text itself, or the name of an existing file; a `pathlib.Path` is a file, or a folder of
+            text files.
         streams : int
             Streams read side by side (the batch).
         window : int or (int, int)
@@ -399,7 +400,7 @@ class CharLM:
         if not isinstance(prompt, str):
             raise TypeError(f"prompt must be a str; got {type(prompt).__name__}")
         arguments.integer("length", length, 0)
-        _seed(seed)
+        arguments.seed("seed", seed)
         arguments.real("temperature", temperature, 0.0)
         if top_k is not None:
             arguments.integer("top_k", top_k)
@@ -408,9 +409,7 @@ class CharLM:
         unseen = vocabulary.unseen(prompt)
         if unseen:
             shown = ", ".join(map(repr, unseen[:10])) + (" ..." if len(unseen) > 10 else "")
-            raise ValueError(
-                f"prompt has character(s) the model never saw: {shown}; leave them out or replace them"
-            )
+            raise ValueError(f"prompt has character(s) the model never saw: {shown}; leave them out or replace them")
         tokens = vocabulary.encode(prompt or self._start())
         written, _ = generate(model, tokens, length, temperature, top_k, top_p, vocabulary.unknown, seed)
         return vocabulary.decode(written)
@@ -445,9 +444,7 @@ class CharLM:
             tensors that are missing or have another shape than the settings say.
         """
         model, vocabulary, training = read_model(path)
-        settings = {
-            name: value for name, value in model.settings.items() if name not in ("vocabulary_size", "init")
-        }
+        settings = {name: value for name, value in model.settings.items() if name not in ("vocabulary_size", "init")}
         lm = cls(vocabulary=vocabulary.kind, **settings)
         lm.model, lm.vocabulary, lm.training = model, vocabulary, training
         return lm
@@ -458,18 +455,19 @@ class CharLM:
         return self.model, self.vocabulary
 
     def _read(self, text: Text) -> str:
-        if isinstance(text, str):
+        if isinstance(text, str) and not _names_a_file(text):
             return text
-        if isinstance(text, os.PathLike):
+        if isinstance(text, str | os.PathLike):
             return corpus.read(text, any_bytes=self.symbols == ByteVocabulary.kind)
-        raise TypeError(f"text must be a str (the text itself) or a pathlib.Path; got {type(text).__name__}")
+        raise TypeError(
+            f"text must be a str (the text itself, or the name of a file) or a pathlib.Path; got {type(text).__name__}"
+        )
 
     def _start(self) -> str:
         _, vocabulary = self._fitted()
         return vocabulary.decode([1]) if vocabulary.unseen("\n") else "\n"
 
 
-def _seed(seed: int) -> int:
-    if arguments.integer("seed", seed, 0) >= 2**63:
-        raise ValueError(f"seed must be an integer below 2**63; got {seed}")
-    return int(seed)
+def _names_a_file(text: str) -> bool:
+    """Whether a string is one line that names an existing file: nobody means that as a text to learn."""
+    return 0 < len(text) < 4096 and text.isprintable() and os.path.isfile(text)

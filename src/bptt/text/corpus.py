@@ -154,9 +154,7 @@ def standard_library(size: int = 2_000_000) -> str:
             continue
         remaining -= len(texts[-1]) + 1
     if not texts:
-        raise FileNotFoundError(
-            errno.ENOENT, "this Python has no source files of its standard library", str(folder)
-        )
+        raise FileNotFoundError(errno.ENOENT, "this Python has no source files of its standard library", str(folder))
     return _join(texts)[:size]
 
 

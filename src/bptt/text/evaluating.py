@@ -29,9 +29,7 @@ def _stream_count(length: int, streams: int) -> int:
     return max(1, min(streams, (length - 1) // SHORTEST_STREAM))
 
 
-def _tail(
-    model: SequenceModel, rows: NDArray[np.int32], left: int, flat: NDArray[np.floating] | None
-) -> float:
+def _tail(model: SequenceModel, rows: NDArray[np.int32], left: int, flat: NDArray[np.floating] | None) -> float:
     """Nats of the last `left` predictions of each row, after reading up to CONTEXT tokens before them."""
     rows = np.ascontiguousarray(rows[:, -(CONTEXT + left + 1) :])
     nats, _ = score(model, rows, window=WINDOW, flat=flat)

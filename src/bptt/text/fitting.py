@@ -54,7 +54,7 @@ def divide(
         raise ValueError(
             f"text is too short: it has {len(train)} characters for training, but {streams} streams of "
             f"one window of {k1} take {streams * k1 + 1}; choose fewer streams or a smaller window "
-            "(a str is the text itself: for a file pass a pathlib.Path)"
+            "(a str that names no existing file is the text itself)"
         )
     if recipe.validation_split > 0 and len(validation) < 2:
         raise ValueError(
@@ -133,9 +133,7 @@ class Fitting:
         """Train to the end, until patience is lost, or until an exception comes through."""
         start, step = time.perf_counter(), 0
         total = int(self.windows.sum()) * self._characters(1)
-        with tqdm(
-            total=total, unit="char", unit_scale=True, disable=not self._progress, dynamic_ncols=True
-        ) as bar:
+        with tqdm(total=total, unit="char", unit_scale=True, disable=not self._progress, dynamic_ncols=True) as bar:
             for epoch, windows in enumerate(self.windows.tolist(), 1):
                 bar.set_description_str(f"epoch {epoch}/{len(self.windows)}")
                 rates = self.rates[step : step + windows]
@@ -176,9 +174,7 @@ class Fitting:
             return "stopped before there was a model to keep"
         which = f"the best model so far (epoch {self.best.epoch}, {self.best.nats:.4f} nats/char)"
         if math.isnan(self.best.nats):
-            which = (
-                "the model as it stands (not validated)" if self.best.epoch == 0 else "the last epoch's model"
-            )
+            which = "the model as it stands (not validated)" if self.best.epoch == 0 else "the last epoch's model"
         place = "in memory: save(path) writes it" if output is None else f"in {os.fspath(output)}"
         return f"stopped: {which} is kept {place}"
 

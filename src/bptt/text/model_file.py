@@ -72,9 +72,7 @@ def _check_sizes(settings: dict[str, Any], tensors: dict[str, np.ndarray], symbo
             raise ValueError(f"tensor {name!r} must have shape {shape}; got {tensors[name].shape}")
     layers = sum(name.startswith("rnn.weight_ih_l") for name in tensors)
     if settings.get("num_layers") != layers:
-        raise ValueError(
-            f"num_layers is {settings.get('num_layers')!r}, but the tensors are of {layers} layers"
-        )
+        raise ValueError(f"num_layers is {settings.get('num_layers')!r}, but the tensors are of {layers} layers")
     for name, tensor in tensors.items():
         if tensor.dtype.name != settings.get("dtype"):
             raise ValueError(f"tensor {name!r} must be {settings.get('dtype')!r}; got {tensor.dtype}")

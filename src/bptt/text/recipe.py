@@ -70,9 +70,7 @@ class Recipe:
         ):
             object.__setattr__(self, name, value)
         if self.validation_split == 0 and (self.patience is not None or self.observes):
-            raise ValueError(
-                "validation_split must be above 0 for patience and for the schedule 'plateau'; got 0"
-            )
+            raise ValueError("validation_split must be above 0 for patience and for the schedule 'plateau'; got 0")
 
     def _optimizer(self) -> Optimizer:
         if isinstance(self.optimizer, Optimizer):

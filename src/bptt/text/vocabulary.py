@@ -159,9 +159,7 @@ class ByteVocabulary:
         try:
             content = text.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError as error:
-            raise ValueError(
-                f"text has a lone surrogate, {text[error.start]!r}, which UTF-8 cannot write"
-            ) from None
+            raise ValueError(f"text has a lone surrogate, {text[error.start]!r}, which UTF-8 cannot write") from None
         return np.frombuffer(content, np.uint8).astype(np.int32)
 
     def decode(self, tokens: ArrayLike) -> str:
@@ -202,11 +200,7 @@ def vocabulary_from_settings(settings: Mapping[str, Any]) -> Vocabulary | ByteVo
         return ByteVocabulary()
     codes = settings.get("code_points") if kind == Vocabulary.kind else None
     if not isinstance(codes, list) or not all(type(code) is int and 0 <= code < 0x110000 for code in codes):
-        raise ValueError(
-            "settings must describe a vocabulary of 'characters' (with 'code_points') or of 'bytes'"
-        )
+        raise ValueError("settings must describe a vocabulary of 'characters' (with 'code_points') or of 'bytes'")
     if not codes or codes != sorted(set(codes)):
-        raise ValueError(
-            "settings: the code points of a vocabulary must be distinct, in rising order, and not none"
-        )
+        raise ValueError("settings: the code points of a vocabulary must be distinct, in rising order, and not none")
     return Vocabulary(np.array(codes, "<u4").tobytes().decode("utf-32-le", "surrogatepass"))

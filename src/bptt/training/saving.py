@@ -213,9 +213,7 @@ def read_tensors(
         with safe_open(name, framework="np") as file:
             header = (file.metadata() or {}).get(KEY)
             if header is None:
-                raise ValueError(
-                    f"{name}: a safetensors file, but not one of {kind} (no {KEY!r} in its header)"
-                )
+                raise ValueError(f"{name}: a safetensors file, but not one of {kind} (no {KEY!r} in its header)")
             tensors = {key: file.get_tensor(key) for key in file.keys()}
     except (SafetensorError, OSError, TypeError) as error:
         raise ValueError(f"{name}: not a whole safetensors file ({error})") from None

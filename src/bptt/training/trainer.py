@@ -116,7 +116,7 @@ class Trainer:
         self.averaged = None if average is None else model.flat.copy()
         self.steps = 0
         self._older = 0
-        self._network = network_of(model)._replace(seed=arguments.integer("seed", seed, 0))
+        self._network = network_of(model)._replace(seed=arguments.seed("seed", seed))
         k1, k2 = self.window.k1, self.window.depth
         self._work = workspace_for(self._network, self.streams, k2, older=k2 - k1)
         self._grad, self._m, self._v = (np.zeros_like(model.flat) for _ in range(3))
@@ -158,10 +158,9 @@ class Trainer:
             raise ValueError(f"learning_rates must be finite numbers of at least 0; got {learning_rates!r}")
         k1, k2 = self.window.k1, self.window.depth
         first = arguments.integer("first", first, 0)
-        if first + k1 * rates.size > tokens.shape[1] - 1:
-            raise ValueError(
-                f"tokens must hold first + windows * k1 + 1 = {first + k1 * rates.size + 1} steps; got {tokens.shape[1]}"
-            )
+        end = first + k1 * rates.size
+        if end > tokens.shape[1] - 1:
+            raise ValueError(f"tokens must hold first + windows * k1 + 1 = {end + 1} steps; got {tokens.shape[1]}")
         losses, norms = np.empty(rates.size), np.empty(rates.size)
         mean = np.empty(0, self.model.dtype) if self.averaged is None else self.averaged
         done = run(step.train_chunk, self._network, self._work, self._grad, self._m, self._v, mean, self._partial,
@@ -189,6 +188,6 @@ class Trainer:
             names = [name for name, view in views(self._grad, self.model.shapes).items() if not np.isfinite(view).all()]
             where = f"on the way back, in the gradient of {', '.join(names)}"
         return (
-            f"step {self.steps + 1}: loss {loss}, gradient norm {norm}: not finite, {where}. The weights are those before "
-            f"this step. Lower the learning rate, or set clip_norm"
+            f"step {self.steps + 1}: loss {loss}, gradient norm {norm}: not finite, {where}. The weights are those "
+            f"before this step. Lower the learning rate, or set clip_norm"
         )

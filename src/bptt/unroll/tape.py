@@ -49,9 +49,7 @@ class LayerTape:
             The cell has no state of this name.
         """
         if "c" not in self.cell.states:
-            raise AttributeError(
-                f"a tape of {self.cell.name} has no c; its states are {', '.join(self.cell.states)}"
-            )
+            raise AttributeError(f"a tape of {self.cell.name} has no c; its states are {', '.join(self.cell.states)}")
         return self.s[:, :, self.hidden_size :]
 
     @property
