@@ -80,14 +80,14 @@ def test_how_windows_are_grouped_into_calls_changes_no_bit(lm: CharLM, monkeypat
     np.testing.assert_array_equal(again.model.flat, lm.model.flat)
 
 
-def test_a_path_is_read_and_a_str_is_the_text(tmp_path: Path, lm: CharLM) -> None:
+def test_a_path_is_read_and_a_str_that_names_no_file_is_the_text(tmp_path: Path, lm: CharLM) -> None:
     (tmp_path / "verse").write_text(VERSE * 30)
     again = fitted(tmp_path / "verse")  # type: ignore[arg-type]
     assert again.training == lm.training
     assert again.evaluate(tmp_path / "verse") == lm.evaluate(VERSE * 30)
     assert lm.training["corpus_sha256"] == corpus.sha256(VERSE * 30)
-    with pytest.raises(ValueError, match="pathlib"):
-        fitted(str(tmp_path / "verse"))
+    with pytest.raises(ValueError, match="names no existing file"):
+        fitted(str(tmp_path / "verses"))
 
 
 def test_best_weights_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
