@@ -72,15 +72,14 @@ def prepare(team, network, work, backward):
 
 
 @kernel(inner=True)
-def below(network, work, layer, first, last):
+def below(x, y, s, layer, first, last):
     """What layer `layer` reads in steps first to last - 1, as rows: (steps * B, at least its inputs)."""
-    B = work.s.shape[2]
-    steps = last - first
+    rows = (last - first) * s.shape[2]
     if layer == 0:
-        return work.x[first:last].reshape(steps * B, network.E)
-    if network.dropout > 0:
-        return work.y[layer - 1, first:last].reshape(steps * B, network.H)
-    return work.s[layer - 1, first + 1 : last + 1].reshape(steps * B, work.s.shape[3])
+        return x[first:last].reshape(rows, x.shape[2])
+    if y.shape[1] > 0:
+        return y[layer - 1, first:last].reshape(rows, y.shape[3])
+    return s[layer - 1, first + 1 : last + 1].reshape(rows, s.shape[3])
 
 
 @kernel(inner=True)
@@ -103,7 +102,7 @@ def look_up(team, network, work, tokens, start, old, new, time):
             dropout(x_t, x_t, network.seed, network.L, time, ZERO, network.input_dropout)
     barrier(team)
     if work.table.shape[0] == 0:
-        rows = below(network, work, ZERO, old, old + new)
+        rows = below(work.x, work.y, work.s, ZERO, old, old + new)
         sequence.project(team, cell, rows, work.W0, work.b[0], work.a[0, old : old + new])
         barrier(team)
 
@@ -116,7 +115,7 @@ def up(team, network, work, tokens, start, old, new, time):
     for layer in range(L):
         s, a = work.s[layer, old : old + new + 1], work.a[layer, old : old + new]
         if layer > 0:
-            x = below(network, work, layer, old, old + new)
+            x = below(work.x, work.y, work.s, layer, old, old + new)
             sequence.project(team, network.cell, x, work.W[layer - 1], work.b[layer], a)
             barrier(team)
         sequence.forward(team, network.cell, work.U[layer], work.b[layer], s, a)
@@ -125,7 +124,7 @@ def up(team, network, work, tokens, start, old, new, time):
             y = work.y[layer, old : old + new]
             sequence.sequence_dropout(team, s[1:], y, network.seed, layer, time, network.dropout)
             barrier(team)
-    y = below(network, work, L, old, old + new)
+    y = below(work.x, work.y, work.s, L, old, old + new)
     bias = matrix(network.theta, network.head[1], ONE, V)
     shared_product(team, y[:, :H], work.head, bias[:, :V], work.z[: new * B, :V])
     barrier(team)
@@ -137,7 +136,7 @@ def down(team, network, work, grad, old, new, time, k1):
     V, H, L, B = network.V, network.H, network.L, work.s.shape[2]
     n, keep = old + new, work.da.shape[0] > 0
     dz = work.z[: new * B, :V]
-    y = below(network, work, L, old, n)
+    y = below(work.x, work.y, work.s, L, old, n)
     dhead = matrix(grad, network.head[0], V, H)
     transposed_product(team, dz, y[:, :H], dhead, network.one_block, grad[network.head[1] : network.head[1] + V])
     dy = work.dy[:new]
@@ -159,7 +158,7 @@ def down(team, network, work, grad, old, new, time, k1):
         barrier(team)
         sequence.recurrent_gradient(team, network.cell, network.h_rows, s, da, dweight_hh, dbias_hh)
         if layer > 0:
-            x = below(network, work, layer, ZERO, n)
+            x = below(work.x, work.y, work.s, layer, ZERO, n)
             sequence.input_gradient(team, network.cell, network.x_rows, x, da, dweight_ih, dbias_ih)
             dy = work.dy[:n]
             sequence.input_error(team, network.cell, work.WT[layer - 1], da, work.nothing[:, :H], dy.reshape(n * B, H))
@@ -184,7 +183,7 @@ def embedding_gradient(team, network, work, grad, da, n, time, k1):
         transposed_product(team, dtable_rows, embedding[:, :E], dweight_ih, network.x_rows, dbias_ih)
         shared_product(team, dtable_rows, work.WT0, work.nothing[:, :E], dembedding[:, :E])
     else:
-        x = below(network, work, ZERO, ZERO, n)
+        x = below(work.x, work.y, work.s, ZERO, ZERO, n)
         sequence.input_gradient(team, cell, network.x_rows, x, da, dweight_ih, dbias_ih)
         dx = work.dx[:n].reshape(n * B, E)
         sequence.input_error(team, cell, work.WT0, da, work.nothing[:, :E], dx)
