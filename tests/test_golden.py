@@ -84,7 +84,7 @@ def training_run(name, optimizer):
 @every_cell
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @every_dtype
-def test_200_steps_of_training(name, optimizer, dtype):
+def test_200_steps_of_training(name, optimizer, dtype, jit_disabled):
     settings, tokens, parameters, golden = training_run(name, optimizer)
     nonlinearity = name.removeprefix("rnn_") if name.startswith("rnn") else "tanh"
     model = SequenceModel(
@@ -108,12 +108,13 @@ def test_200_steps_of_training(name, optimizer, dtype):
         optimizer=rule,
         clip_norm=settings["clip_norm"],
     )
-    record = trainer.run(tokens, 0, np.full(settings["steps"], options["learning_rate"]))
+    steps = 5 if jit_disabled else settings["steps"]
+    record = trainer.run(tokens, 0, np.full(steps, options["learning_rate"]))
     # Float64 rounding is the only freedom; float32 drifts, and PyTorch's own float32 run with it.
     tolerance = 1e-9 if dtype == "float64" else 1e-4
-    np.testing.assert_allclose(record.loss, golden[f"{optimizer}-{dtype}-losses"], rtol=0, atol=tolerance)
-    np.testing.assert_allclose(record.norm, golden[f"{optimizer}-{dtype}-norms"], rtol=0, atol=10 * tolerance)
-    assert trainer.steps == settings["steps"]
+    np.testing.assert_allclose(record.loss, golden[f"{optimizer}-{dtype}-losses"][:steps], rtol=0, atol=tolerance)
+    np.testing.assert_allclose(record.norm, golden[f"{optimizer}-{dtype}-norms"][:steps], rtol=0, atol=10 * tolerance)
+    assert trainer.steps == steps
 
 
 @every_cell

@@ -167,6 +167,7 @@ def _backward(case: _Case, dy: Array | None, tape: Any, dstate: State | None) ->
     if dy is None:
         dy = np.zeros_like(case.dy)
     g = case.layer.backward(dy, tape, _public(dstate), errors=True)
+    assert g.errors is not None
     named = {"x": g.x, "errors": g.errors[0]}
     named |= {f"state {k}": part for k, part in enumerate(_plain(g.state))}
     return named | {name: g.parameters[f"{name}_l0"] for name in PARAMETERS}

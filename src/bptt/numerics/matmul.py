@@ -274,7 +274,10 @@ def product(A, panels, init, C):
     """
     P, K, width = panels.shape
     B = panels.transpose(1, 0, 2).reshape(K, P * width)[:, : C.shape[1]]
-    C[...] = init + A @ B
+    rows = np.broadcast_to(init, C.shape).copy()
+    # Row by row: a row's rounding must not depend on how many rows there are.
+    for m in range(A.shape[0]):
+        C[m] = rows[m] + A[m] @ B
 
 
 @overload(product)
