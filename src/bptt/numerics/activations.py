@@ -184,13 +184,13 @@ def _compiled_from_bits(integer, x):
     return lambda integer, x: np.int64(integer).view(np.float64)
 
 
-@kernel(exact=True, inner=True)
+@kernel(exact=True)
 def power_of_two(shifted: Any) -> Any:
     """2^n out of n + round_and_bias."""
     return from_bits(bits(shifted) << format_of(shifted).position, shifted)
 
 
-@kernel(exact=True, inner=True)
+@kernel(exact=True)
 def polynomial(coefficients: Any, x: Any) -> Any:
     """Horner's rule; the length is known when it is compiled, and LLVM unrolls the loop."""
     p = coefficients[0]
@@ -259,7 +259,7 @@ def relu(x: Any) -> Any:
     return f.zero if x < f.zero else x
 
 
-@kernel(inner=True)
+@kernel
 def ordered(integer: Any, like: Any) -> Any:
     """Bits of a float to an integer of the same order, and back; those of negative numbers run backwards."""
     return integer ^ format_of(like).magnitude if integer < 0 else integer

@@ -102,7 +102,6 @@ def kernel(
     *,
     exact: bool = False,
     strict: bool = False,
-    inner: bool = False,
 ) -> Any:
     """Compile a function of arrays and scalars; it validates nothing.
 
@@ -113,9 +112,6 @@ def kernel(
     strict : bool
         Leave no choice of rounding at all: for elementwise formulas that sum products. There it costs nothing
         that can be measured; a sum over a loop would no longer be made with vectors.
-    inner : bool
-        Only other kernels call it, never Python: compiled without the entrance for Python, which for a function
-        of many arrays takes longer to compile than the function.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -126,7 +122,6 @@ def kernel(
                 cache=CACHE_DIRECTORY is not None,
                 fastmath=STRICT if strict else EXACT if exact else FASTMATH,
                 no_cfunc_wrapper=True,
-                no_cpython_wrapper=inner,
             )(function)
 
     return decorate if function is None else decorate(function)

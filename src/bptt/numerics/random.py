@@ -23,7 +23,7 @@ W0, W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 LOW, BITS = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
-@kernel(inner=True)
+@kernel
 def one_round(n, k0, k1, c0, c1, c2, c3):
     """Round n, with the first round's key."""
     n = np.uint64(n)
@@ -45,7 +45,7 @@ def philox(k0, k1, c0, c1, c2, c3):
     return c0, c1, c2, c3
 
 
-@kernel(inner=True)
+@kernel
 def draw(words, k0, k1, c1, c2, c3):
     """words (4 N) uint32 = the words of the counters (q, c1, c2, c3) for q = 0 .. N - 1."""
     for q in range(words.size // 4):

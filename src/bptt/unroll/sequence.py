@@ -29,13 +29,13 @@ from bptt.numerics.threads import barrier, share
 ZERO, YES = np.int64(0), np.bool_(True)
 
 
-@kernel(inner=True)
+@kernel
 def copy(source, target):
     for j in range(target.size):
         target[j] = source[j]
 
 
-@kernel(inner=True)
+@kernel
 def pack_forward(team, cell, x_rows, h_rows, weight_ih, weight_hh, bias_ih, bias_hh, W, U, b):
     """Lay one layer's parameters, in the users' layout, ready for `forward`."""
     H = weight_hh.shape[1]
@@ -54,7 +54,7 @@ def pack_forward(team, cell, x_rows, h_rows, weight_ih, weight_hh, bias_ih, bias
                 b[(cell.h0 + j) * H + unit] += bias_hh[h_rows[j] * H + unit]
 
 
-@kernel(inner=True)
+@kernel
 def pack_backward(team, x_rows, h_rows, weight_ih, weight_hh, WT, UT):
     """Lay the same weights, transposed, ready for `backward` and `input_error`."""
     H = weight_hh.shape[1]
@@ -64,7 +64,7 @@ def pack_backward(team, x_rows, h_rows, weight_ih, weight_hh, WT, UT):
         pack(team, weight_hh[h_rows[j] * H : (h_rows[j] + 1) * H], UT, j * H, ZERO)
 
 
-@kernel(inner=True)
+@kernel
 def project(team, cell, x, W, b, a):
     """a = x W + b for all T in one product."""
     T, B, width = a.shape
@@ -74,7 +74,7 @@ def project(team, cell, x, W, b, a):
     shared_product(team, x[:, : W.shape[1]], W, bias, rows)
 
 
-@kernel(inner=True)
+@kernel
 def forward(team, cell, U, b, s, a):
     """From the projected inputs in `a` and the initial state in s[0] to all states and gates.
 
@@ -96,7 +96,7 @@ def forward(team, cell, U, b, s, a):
             table.forward(cell.kind, a_t[row], s_t[row], s_next[row])
 
 
-@kernel(inner=True)
+@kernel
 def backward(team, cell, UT, s, a, da, keep, ds, dy, errors):
     """From the outputs' errors to da and the error of the initial state: `forward` read from the bottom up.
 
@@ -126,7 +126,7 @@ def backward(team, cell, UT, s, a, da, keep, ds, dy, errors):
         product(da_t[:, cell.h0 * H : cell.h1 * H], UT, ds_h, ds_h)
 
 
-@kernel(inner=True)
+@kernel
 def recurrent_gradient(team, cell, h_rows, s, da, dweight_hh, dbias_hh):
     """dU = h^T da, db = sum of da, over all T*B rows at once."""
     T, B, width = da.shape
@@ -136,7 +136,7 @@ def recurrent_gradient(team, cell, h_rows, s, da, dweight_hh, dbias_hh):
     transposed_product(team, rows, h, dweight_hh, h_rows, dbias_hh)
 
 
-@kernel(inner=True)
+@kernel
 def input_gradient(team, cell, x_rows, x, da, dweight_ih, dbias_ih):
     """dW = x^T da, db = sum of da, over all T*B rows at once."""
     T, B, width = da.shape
@@ -145,7 +145,7 @@ def input_gradient(team, cell, x_rows, x, da, dweight_ih, dbias_ih):
     transposed_product(team, rows, x[:, : dweight_ih.shape[1]], dweight_ih, x_rows, dbias_ih)
 
 
-@kernel(inner=True)
+@kernel
 def input_error(team, cell, WT, da, nothing, dx):
     """dx = da W^T; dx (T*B, I), nothing (1, >= I) zeros."""
     T, B, width = da.shape
