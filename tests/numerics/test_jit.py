@@ -262,3 +262,18 @@ def test_borrowed_array_is_the_same_memory():
     fill(x)
     np.testing.assert_array_equal(x, [[7, 0, 0, 0], [7, 1, 1, 1], [7, 2, 2, 2]])
     assert sys.getrefcount(x) == owners
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="the interpreter calls every function")
+def test_a_kernel_without_an_entrance_for_python_says_so():
+    @kernel(inner=True)
+    def inner(x):
+        return x + 1
+
+    @kernel
+    def outer(x):
+        return inner(x)
+
+    assert outer(1) == 2
+    with pytest.raises(TypeError, match="inner is compiled for other kernels only"):
+        inner(1)

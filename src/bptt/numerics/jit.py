@@ -20,6 +20,7 @@ import llvmlite
 import numba
 import numpy as np
 from numba import config, njit
+from numba.core.registry import CPUDispatcher
 from numba.extending import intrinsic, overload
 from numba.misc.appdirs import user_cache_dir
 
@@ -97,11 +98,19 @@ def cache_here() -> Iterator[None]:
         config.CACHE_DIR = before
 
 
+class InnerKernel(CPUDispatcher):  # type: ignore[misc]
+    """A kernel without an entrance for Python: to go in all the same would end the process."""
+
+    def __call__(self, *arguments: Any) -> None:
+        raise TypeError(f"{self.__name__} is compiled for other kernels only: call it from a function under @kernel")
+
+
 def kernel(
     function: Callable[..., Any] | None = None,
     *,
     exact: bool = False,
     strict: bool = False,
+    inner: bool = False,
 ) -> Any:
     """Compile a function of arrays and scalars; it validates nothing.
 
@@ -112,17 +121,24 @@ def kernel(
     strict : bool
         Leave no choice of rounding at all: for elementwise formulas that sum products. There it costs nothing
         that can be measured; a sum over a loop would no longer be made with vectors.
+    inner : bool
+        Only other kernels call it, never Python: compiled without the entrance for Python, which for a function of
+        many arrays takes as long to compile as the function.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
         with cache_here():
-            return njit(
+            compiled = njit(
                 nogil=True,
                 error_model="numpy",
                 cache=CACHE_DIRECTORY is not None,
                 fastmath=STRICT if strict else EXACT if exact else FASTMATH,
                 no_cfunc_wrapper=True,
+                no_cpython_wrapper=inner,
             )(function)
+        if inner and not config.DISABLE_JIT:
+            compiled.__class__ = InnerKernel
+        return compiled
 
     return decorate if function is None else decorate(function)
 

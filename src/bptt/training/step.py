@@ -32,7 +32,7 @@ def matrix(flat, start, rows, columns):
     return flat[start : start + rows * columns].reshape(rows, columns)
 
 
-@kernel
+@kernel(inner=True)
 def layer_of(network, flat, layer):
     """weight_ih, weight_hh, bias_ih, bias_hh of a layer in `flat` (theta or its gradient)."""
     H, start = network.H, network.layers[layer]
@@ -46,7 +46,7 @@ def layer_of(network, flat, layer):
     )
 
 
-@kernel
+@kernel(inner=True)
 def prepare(team, network, work, backward):
     """Pack the weights of this step, and project the embedding where that is done once for all symbols."""
     V, E, H, theta = network.V, network.E, network.H, network.theta
@@ -71,7 +71,7 @@ def prepare(team, network, work, backward):
         barrier(team)
 
 
-@kernel
+@kernel(inner=True)
 def below(x, y, s, layer, first, last):
     """What layer `layer` reads in steps first to last - 1, as rows: (steps * B, at least its inputs)."""
     rows = (last - first) * s.shape[2]
@@ -82,7 +82,7 @@ def below(x, y, s, layer, first, last):
     return s[layer - 1, first + 1 : last + 1].reshape(rows, s.shape[3])
 
 
-@kernel
+@kernel(inner=True)
 def look_up(team, network, work, tokens, start, old, new, time):
     """Layer 0's projected inputs: rows of the projected embedding, or embeddings and their product with W."""
     E, H, cell = network.E, network.H, network.cell
@@ -107,7 +107,7 @@ def look_up(team, network, work, tokens, start, old, new, time):
         barrier(team)
 
 
-@kernel
+@kernel(inner=True)
 def up(team, network, work, tokens, start, old, new, time):
     """`new` steps up through all layers, to the logits z of each; `time` counts steps since training began."""
     V, H, L, B = network.V, network.H, network.L, work.s.shape[2]
@@ -130,7 +130,7 @@ def up(team, network, work, tokens, start, old, new, time):
     barrier(team)
 
 
-@kernel
+@kernel(inner=True)
 def down(team, network, work, grad, old, new, time, k1):
     """From z's error down through all layers and all `old + new` steps: the gradient of every parameter."""
     V, H, L, B = network.V, network.H, network.L, work.s.shape[2]
@@ -168,7 +168,7 @@ def down(team, network, work, grad, old, new, time, k1):
     barrier(team)
 
 
-@kernel
+@kernel(inner=True)
 def embedding_gradient(team, network, work, grad, da, n, time, k1):
     """Layer 0's input weights and the embedding: `look_up` read backwards."""
     V, E, cell, B = network.V, network.E, network.cell, work.s.shape[2]
@@ -197,7 +197,7 @@ def embedding_gradient(team, network, work, grad, da, n, time, k1):
         scatter(team, dx[:, :E], work.tokens, dembedding)
 
 
-@kernel
+@kernel(inner=True)
 def scatter(team, rows, tokens, total):
     """total (V, n) = for each symbol the sum of the rows (steps * B, n) where it stood, in order."""
     first, last = share(total.shape[1], team)
@@ -212,7 +212,7 @@ def scatter(team, rows, tokens, total):
             target[j] += source[j]
 
 
-@kernel
+@kernel(inner=True)
 def carry(team, work, steps, old):
     """Let the next window begin where this one of `steps` steps ended, its last `old` steps kept as older ones."""
     B, shift = work.s.shape[2], steps - old

@@ -74,7 +74,7 @@ def project(team, cell, x, W, b, a):
     shared_product(team, x[:, : W.shape[1]], W, bias, rows)
 
 
-@kernel
+@kernel(inner=True)
 def forward(team, cell, U, b, s, a):
     """From the projected inputs in `a` and the initial state in s[0] to all states and gates.
 
@@ -96,7 +96,7 @@ def forward(team, cell, U, b, s, a):
             table.forward(cell.kind, a_t[row], s_t[row], s_next[row])
 
 
-@kernel
+@kernel(inner=True)
 def backward(team, cell, UT, s, a, da, keep, ds, dy, errors):
     """From the outputs' errors to da and the error of the initial state: `forward` read from the bottom up.
 
