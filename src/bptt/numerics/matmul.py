@@ -97,11 +97,11 @@ def move(typingctx: Any, like: Any, source: Any, target: Any) -> Any:
 
 
 class Tile:
-    """Emits the code of one register tile: `rows` rows of `vectors` vectors, the last one masked or not."""
+    """Emits the code of one register tile: `rows` rows of `vectors` vectors, masked each in its way or not at all."""
 
-    def __init__(self, builder: Any, element: Any, rows: int, vectors: int, mask: Any) -> None:
+    def __init__(self, builder: Any, element: Any, rows: int, vectors: int, masks: list[Any] | None) -> None:
         size = 4 if isinstance(element, ir.FloatType) else 8
-        self.builder, self.element, self.rows, self.vectors, self.mask = builder, element, rows, vectors, mask
+        self.builder, self.element, self.rows, self.vectors, self.masks = builder, element, rows, vectors, masks
         self.lanes = lanes(size)
         self.vector = ir.VectorType(element, self.lanes)
         self.vector_bytes = BITS // 8
@@ -119,26 +119,23 @@ class Tile:
     def suffix(self) -> str:
         return f"v{self.lanes}f{8 * self.align}"
 
-    def masked(self, v: int) -> bool:
-        return self.mask is not None and v == self.vectors - 1
-
     def load(self, address: Any, v: int) -> Any:
         pointer = self.pointer(address, v * self.vector_bytes)
-        if not self.masked(v):
+        if self.masks is None:
             return self.builder.load(pointer, align=self.align)
-        types_ = [pointer.type, ir.IntType(32), self.mask.type, self.vector]
+        types_ = [pointer.type, ir.IntType(32), self.masks[v].type, self.vector]
         function = self.intrinsic(f"llvm.masked.load.{self.suffix()}.p0", self.vector, types_)
         zero = ir.Constant(self.vector, None)
-        return self.builder.call(function, [pointer, ir.Constant(ir.IntType(32), self.align), self.mask, zero])
+        return self.builder.call(function, [pointer, ir.Constant(ir.IntType(32), self.align), self.masks[v], zero])
 
     def store(self, value: Any, address: Any, v: int) -> None:
         pointer = self.pointer(address, v * self.vector_bytes)
-        if not self.masked(v):
+        if self.masks is None:
             self.builder.store(value, pointer, align=self.align)
             return
-        types_ = [self.vector, pointer.type, ir.IntType(32), self.mask.type]
+        types_ = [self.vector, pointer.type, ir.IntType(32), self.masks[v].type]
         function = self.intrinsic(f"llvm.masked.store.{self.suffix()}.p0", ir.VoidType(), types_)
-        self.builder.call(function, [value, pointer, ir.Constant(ir.IntType(32), self.align), self.mask])
+        self.builder.call(function, [value, pointer, ir.Constant(ir.IntType(32), self.align), self.masks[v]])
 
     def broadcast(self, address: Any) -> Any:
         scalar = self.builder.load(self.builder.inttoptr(address, ir.PointerType(self.element)), align=self.align)
@@ -212,7 +209,7 @@ def strip(typingctx: Any, like: Any, rows: Any, columns: Any, depth: Any, a: Any
         n = lanes(4 if isinstance(element, ir.FloatType) else 8)
         counters = [cgutils.alloca_once_value(builder, value) for value in (rows, a, init, c)]
 
-        def emit_rows(vectors: int, mask: Any) -> None:
+        def emit_rows(vectors: int, masks: list[Any] | None) -> None:
             for height in TILE_ROWS:
                 check, body, done = (builder.append_basic_block(name) for name in ("check", "tile", "lower"))
                 builder.branch(check)
@@ -220,7 +217,7 @@ def strip(typingctx: Any, like: Any, rows: Any, columns: Any, depth: Any, a: Any
                 left, a_m, init_m, c_m = (builder.load(counter) for counter in counters)
                 builder.cbranch(builder.icmp_signed(">=", left, ir.Constant(word, height)), body, done)
                 builder.position_at_end(body)
-                Tile(builder, element, height, vectors, mask).emit(
+                Tile(builder, element, height, vectors, masks).emit(
                     a_m, a_row, a_k, b, init_m, init_row, c_m, c_row, depth
                 )
                 builder.store(builder.sub(left, ir.Constant(word, height)), counters[0])
@@ -231,23 +228,27 @@ def strip(typingctx: Any, like: Any, rows: Any, columns: Any, depth: Any, a: Any
                 builder.branch(check)
                 builder.position_at_end(done)
 
-        full, end = builder.append_basic_block("full"), builder.append_basic_block("end")
-        choose = builder.append_basic_block("choose")
-        builder.cbranch(builder.icmp_signed("==", columns, ir.Constant(word, VECTORS * n)), full, choose)
-        builder.position_at_end(full)
-        emit_rows(VECTORS, None)
-        builder.branch(end)
+        end, choose = builder.append_basic_block("end"), builder.append_basic_block("choose")
+        if BITS == 512:
+            builder.branch(choose)
+        else:
+            # Vectors of this length are masked lane by lane in scalar code: not where nothing is to be masked.
+            full = builder.append_basic_block("full")
+            builder.cbranch(builder.icmp_signed("==", columns, ir.Constant(word, VECTORS * n)), full, choose)
+            builder.position_at_end(full)
+            emit_rows(VECTORS, None)
+            builder.branch(end)
         builder.position_at_end(choose)
         for vectors in range(1, VECTORS + 1):
             tail, wider = builder.append_basic_block("tail"), builder.append_basic_block("wider")
             builder.cbranch(builder.icmp_signed("<=", columns, ir.Constant(word, vectors * n)), tail, wider)
             builder.position_at_end(tail)
-            last = builder.sub(columns, ir.Constant(word, (vectors - 1) * n))
             indices = ir.VectorType(word, n)
-            spread = builder.insert_element(ir.Constant(indices, ir.Undefined), last, ir.Constant(ir.IntType(32), 0))
-            spread = builder.shuffle_vector(spread, ir.Constant(indices, ir.Undefined),
-                                            ir.Constant(ir.VectorType(ir.IntType(32), n), None))  # fmt: skip
-            emit_rows(vectors, builder.icmp_signed("<", ir.Constant(indices, list(range(n))), spread))
+            undefined = ir.Constant(indices, ir.Undefined)
+            spread = builder.insert_element(undefined, columns, ir.Constant(ir.IntType(32), 0))
+            spread = builder.shuffle_vector(spread, undefined, ir.Constant(ir.VectorType(ir.IntType(32), n), None))
+            lane = [ir.Constant(indices, list(range(v * n, (v + 1) * n))) for v in range(vectors)]
+            emit_rows(vectors, [builder.icmp_signed("<", lane[v], spread) for v in range(vectors)])
             builder.branch(end)
             builder.position_at_end(wider)
         builder.branch(end)
@@ -373,8 +374,8 @@ def _transposed(team, A, B, C, order, total):
             for q in range(last - first):
                 c = address(C) + row[q] * C.strides[0] + j0 * size
                 init, init_row = (address(nothing), 0) if k0 == 0 else (c, C.strides[0])
-                strip(zero, rows[q], columns, depth, address(a_strips) + q * strip_bytes, size, HEIGHT * size,
-                      address(b_panel), init, init_row, c, C.strides[0])  # fmt: skip
+                strips(zero, rows[q], columns, depth, address(a_strips) + q * strip_bytes, size, HEIGHT * size,
+                       address(b_panel), strip_bytes, width, init, init_row, c, C.strides[0], size)  # fmt: skip
 
 
 @kernel
