@@ -129,7 +129,7 @@ def train(
     content = corpus.standard_library() if demo else corpus.read(files or [], any_bytes=bytes_)
     name = "the standard library's source" if demo else " ".join(files or [])
     say(f"text        {name}: {len(content):,} characters, sha256 {corpus.sha256(content)[:12]}")
-    grams = _baselines(content, validation_split, bytes_) if content and (demo or baselines) else {}
+    grams = _baselines(content, validation_split, lm.symbols) if content and (demo or baselines) else {}
     lm.fit(
         content,
         streams=streams,
@@ -241,17 +241,15 @@ def _window(window: str) -> int | tuple[int, int]:
     return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
 
 
-def _baselines(content: str, validation_split: float, any_bytes: bool) -> dict[str, float]:
+def _baselines(content: str, validation_split: float, symbols: str) -> dict[str, float]:
     """Nats per character of counting n-grams up to 5, on the split that the model trains on."""
-    from bptt.text import corpus
     from bptt.text.baselines import witten_bell
-    from bptt.text.vocabulary import ByteVocabulary, Vocabulary
+    from bptt.text.fitting import split_tokens
 
-    vocabulary = ByteVocabulary() if any_bytes else Vocabulary(corpus.split(content, validation_split)[0] or content)
-    rows = corpus.split(vocabulary.encode(content, errors="unknown"), validation_split)
-    if not all(map(len, rows)):
+    vocabulary, train, validation = split_tokens(content, symbols, validation_split)
+    if not (len(train) and len(validation)):
         return {}
-    nats = witten_bell(*rows, symbols=len(vocabulary), order=5)
+    nats = witten_bell(train, validation, symbols=len(vocabulary), order=5)
     return {"unigram": float(nats[0]), "trigram": float(nats[2]), "5-gram": float(nats[4])}
 
 

@@ -173,12 +173,8 @@ class Recurrent:
         >>> y.shape, h.shape
         ((7, 2, 5), (1, 2, 5))
         """
-        letters, sizes = (
-            ("B, T, I", (None, None, self.input_size))
-            if self.batch_first
-            else ("T, B, I", (None, None, self.input_size))
-        )
-        x = arguments.real_array("x", x, self.dtype, sizes, letters)
+        letters = "B, T, I" if self.batch_first else "T, B, I"
+        x = arguments.real_array("x", x, self.dtype, (None, None, self.input_size), letters)
         if self.batch_first:
             x = np.ascontiguousarray(x.swapaxes(0, 1))
         T, B, _ = x.shape

@@ -20,20 +20,33 @@ from bptt.text.recipe import Recipe
 from bptt.text.vocabulary import ByteVocabulary, Vocabulary
 from bptt.training.trainer import Trainer
 
-__all__ = ["Best", "Fitting", "divide"]
+__all__ = ["Best", "Fitting", "divide", "split_tokens"]
 
 # Seconds of one compiled call: how long the bar stands still and Ctrl-C is not heard.
 INTERVAL = 0.1
 VALIDATION_STREAMS = 8
 
 
-def divide(
-    text: str, symbols: str, recipe: Recipe
+def split_tokens(
+    text: str, symbols: str, validation_split: float
 ) -> tuple[Vocabulary | ByteVocabulary, NDArray[np.int32], NDArray[np.int32]]:
-    """The vocabulary of a text, and the tokens of its training and its validation part, both long enough.
+    """The vocabulary of a text, and the tokens of its training and its validation part.
 
     `symbols` is "characters" or "bytes". Of characters, those of the training part are known: one that only
     the validation part has, nobody could have learnt.
+    """
+    if symbols == ByteVocabulary.kind:
+        vocabulary = ByteVocabulary()
+        return vocabulary, *corpus.split(vocabulary.encode(text), validation_split)
+    first, rest = corpus.split(text, validation_split)
+    known = Vocabulary(first or text)
+    return known, known.encode(first), known.encode(rest, errors="unknown")
+
+
+def divide(
+    text: str, symbols: str, recipe: Recipe
+) -> tuple[Vocabulary | ByteVocabulary, NDArray[np.int32], NDArray[np.int32]]:
+    """What `split_tokens` gives, both parts long enough for the recipe.
 
     Raises
     ------
@@ -42,13 +55,7 @@ def divide(
     """
     if not text:
         raise ValueError("text is empty: there is nothing to learn from")
-    vocabulary: Vocabulary | ByteVocabulary = ByteVocabulary()
-    if symbols == ByteVocabulary.kind:
-        train, validation = corpus.split(vocabulary.encode(text), recipe.validation_split)
-    else:
-        first, rest = corpus.split(text, recipe.validation_split)
-        vocabulary = Vocabulary(first or text)
-        train, validation = vocabulary.encode(first), vocabulary.encode(rest, errors="unknown")
+    vocabulary, train, validation = split_tokens(text, symbols, recipe.validation_split)
     streams, k1 = recipe.streams, recipe.window[0]
     if len(train) < streams * k1 + 1:
         raise ValueError(

@@ -10,19 +10,9 @@ import numpy as np
 from bptt import arguments
 from bptt.training.optimizers import Optimizer, optimizer_from_name
 from bptt.training.schedules import Schedule, schedule_from_name
+from bptt.unroll.windows import TBPTT
 
 __all__ = ["Recipe"]
-
-
-def _window(window: Any) -> tuple[int, int]:
-    if not isinstance(window, tuple | list):
-        window = (window, window)
-    if len(window) != 2:
-        raise ValueError(f"window must be one number or (k1, k2); got {window!r}")
-    k1, k2 = arguments.integer("window[0]", window[0]), arguments.integer("window[1]", window[1])
-    if k2 < k1:
-        raise ValueError(f"window must be (k1, k2) with k2 of at least k1; got {(k1, k2)}")
-    return k1, k2
 
 
 @dataclass(frozen=True)
@@ -63,8 +53,9 @@ class Recipe:
             arguments.real("average", self.average, 0.0, 1.0, open_ends="minmax")
         if self.patience is not None:
             arguments.integer("patience", self.patience)
+        truncation = TBPTT.from_argument(self.window)
         for name, value in (
-            ("window", _window(self.window)),
+            ("window", (truncation.k1, truncation.depth)),
             ("optimizer", self._optimizer()),
             ("schedule", self._schedule()),
         ):

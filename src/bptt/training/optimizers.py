@@ -151,7 +151,7 @@ class Adam:
 
 
 @dataclass(frozen=True)
-class AdamW:
+class AdamW(Adam):
     """Adam with weight decay apart from the gradient (Loshchilov & Hutter, 2019).
 
     Before Adam's own step: theta <- theta - learning_rate weight_decay theta.
@@ -176,23 +176,9 @@ class AdamW:
     [0.9, 0.999, 1e-08, 0.05]
     """
 
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
     weight_decay: float = 0.01
 
     kind: ClassVar[int] = updates.ADAMW
-
-    def __post_init__(self) -> None:
-        arguments.fraction("beta1", self.beta1)
-        arguments.fraction("beta2", self.beta2)
-        arguments.real("eps", self.eps, 0.0)
-        arguments.real("weight_decay", self.weight_decay, 0.0)
-
-    @property
-    def hyper(self) -> NDArray[np.float64]:
-        """The four numbers of the compiled update: beta1, beta2, eps, weight_decay."""
-        return np.array([self.beta1, self.beta2, self.eps, self.weight_decay], np.float64)
 
 
 Optimizer = SGD | RMSprop | Adam | AdamW

@@ -166,8 +166,7 @@ class Trainer:
         done = run(step.train_chunk, self._network, self._work, self._grad, self._m, self._v, mean, self._partial,
                    tokens, first, k1, k2, self._older, self.steps, self.optimizer.kind, self.optimizer.hyper, rates,
                    self.clip_norm, self.clip_value, self.decay, losses, norms)  # fmt: skip
-        for _ in range(done):
-            self._older = min(self._older + k1, k2 - k1)
+        self._older = min(self._older + done * k1, k2 - k1)
         self.steps += done
         if done < rates.size:
             raise NonFiniteError(self._explain(losses[done], norms[done]))

@@ -67,7 +67,10 @@ class TBPTT:
         if isinstance(window, tuple | list):
             if len(window) != 2:
                 raise ValueError(f"window must be an integer or a pair (k1, k2); got {window!r}")
-            return cls(*window)
+            try:
+                return cls(*window)
+            except ValueError as error:
+                raise ValueError(f"window must be a pair (k1, k2) with k2 of at least k1: {error}") from None
         return cls(arguments.integer("window", window))
 
     @property
