@@ -24,7 +24,7 @@ def _indices(name: str, value: Any, size: int) -> np.ndarray:
 
 def _rows(name: str, value: Any, dtype: np.dtype[Any], features: int) -> np.ndarray:
     array = np.asarray(value)
-    rows = array.reshape(-1, array.shape[-1]) if array.ndim else array
+    rows = array.reshape(-1, array.shape[-1]) if array.size and array.ndim else array
     return arguments.real_array(name, rows, dtype, (None, features), "rows, features")
 
 
@@ -66,7 +66,10 @@ class Embedding:
     def backward(self, dy: np.ndarray, x: Any) -> dict[str, np.ndarray]:
         """{"weight": gradient}: each row the sum of the errors dy (..., embedding_dim) where its symbol stood in x."""
         x = _indices("x", x, self.num_embeddings)
-        dy = arguments.real_array("dy", np.reshape(dy, (x.size, -1)), self.dtype, (x.size, self.embedding_dim), "x, D")
+        if np.shape(dy) != (*x.shape, self.embedding_dim):
+            raise ValueError(f"dy must have shape {(*x.shape, self.embedding_dim)}; got {np.shape(dy)}")
+        rows = np.asarray(dy).reshape(x.size, self.embedding_dim)
+        dy = arguments.real_array("dy", rows, self.dtype, (x.size, self.embedding_dim), "N, D")
         dweight = np.zeros_like(self.parameters["weight"])
         np.add.at(dweight, x.ravel(), dy)
         return {"weight": dweight}
