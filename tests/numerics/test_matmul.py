@@ -28,8 +28,8 @@ def multiply(team, A, panels, init, C):
 
 
 @kernel
-def multiply_transposed(team, A, B, C, order, total):
-    matmul.transposed_product(team, A, B, C, order, total)
+def multiply_transposed(team, A, B, C, order, B2, C2, order2, scratch, total, fresh):
+    matmul.transposed_products(team, A, B, C, order, B2, C2, order2, scratch, total, fresh)
 
 
 def lay(array, layout):
@@ -77,31 +77,52 @@ def test_product_is_numpys_and_touches_nothing_else(M, K, N, dtype, layout_a, la
     assert np.isnan(whole).all()
 
 
-@given(sizes, sizes, sizes, dtypes, st.integers(1, 3))
-def test_transposed_product_is_numpys_and_touches_nothing_else(R, n, N, dtype, blocks):
-    order = np.random.default_rng(0).permutation(blocks)
-    A, B = guarded(R, blocks * n, dtype)[0], guarded(R, N, dtype)[0]
-    A[...], B[...] = draw(1, dtype, *A.shape), draw(2, dtype, *B.shape)
+def transposed(A, B, C, order, B2, C2, order2, total, fresh):
+    scratch = np.full(matmul.packed_rows(A.shape[1] // len(order), len(order), A.dtype), np.nan, A.dtype)
+    run(multiply_transposed, A, B, C, order, B2, C2, order2, scratch, total, fresh)
+
+
+@given(sizes, sizes, sizes, sizes, dtypes, st.integers(1, 3), st.booleans())
+def test_transposed_products_are_numpys_and_touch_nothing_else(R, n, N, N2, dtype, blocks, fresh):
+    order, order2 = (np.random.default_rng(seed).permutation(blocks) for seed in (0, 1))
+    order2[0] = -1
+    A, B, B2 = (guarded(R, columns, dtype)[0] for columns in (blocks * n, N, N2))
+    for seed, array in enumerate((A, B, B2)):
+        array[...] = draw(seed, dtype, *array.shape)
     C, whole = guarded(blocks * n, N, dtype)
+    C2, whole2 = guarded(blocks * n, N2, dtype)
     totals = np.full(blocks * n + 20, np.nan, dtype)
     total = totals[10 : 10 + blocks * n]
-    run(multiply_transposed, A, B, C, order, total)
-    for j, place in enumerate(order):
-        part, rows = A[:, j * n : (j + 1) * n].astype(float), slice(place * n, (place + 1) * n)
-        np.testing.assert_allclose(C[rows], part.T @ B.astype(float), rtol=0, atol=tolerance(dtype, R))
-        np.testing.assert_allclose(total[rows], part.sum(0), rtol=0, atol=tolerance(dtype, R))
-    C[...], total[...] = np.nan, np.nan
+    start = np.nan if fresh else 1
+    C[...], C2[...], total[...] = start, start, start
+    transposed(A, B, C, order, B2, C2, order2, total, fresh)
+    start = 0 if fresh else 1
+    exact = A.astype(float)
+    for B_k, C_k, order_k in ((B, C, order), (B2, C2, order2)):
+        for j, place in enumerate(order_k):
+            if place >= 0:
+                part, rows = exact[:, j * n : (j + 1) * n], slice(place * n, (place + 1) * n)
+                expected = start + part.T @ B_k.astype(float)
+                np.testing.assert_allclose(C_k[rows], expected, rtol=0, atol=tolerance(dtype, R))
+                C_k[rows] = np.nan
+    np.testing.assert_allclose(total, start + exact.sum(0), rtol=0, atol=tolerance(dtype, R))
+    if not fresh:
+        left = next(k for k in range(blocks) if k not in order2)
+        np.testing.assert_array_equal(C2[left * n : (left + 1) * n], 1)
+        C2[left * n : (left + 1) * n] = np.nan
+    total[...] = np.nan
     assert np.isnan(whole).all()
+    assert np.isnan(whole2).all()
     assert np.isnan(totals).all()
 
 
-@pytest.mark.skipif(SMALL, reason="compiled blocks only")
+@pytest.mark.skipif(SMALL, reason="compiled pieces only")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_transposed_product_over_many_blocks_of_rows(dtype):
+def test_transposed_products_over_many_pieces(dtype):
     R, M, N = 3 * matmul.DEPTH + 17, 100, 37
     A, B, order = draw(1, dtype, R, M), draw(2, dtype, R, N), np.zeros(1, np.int64)
     C, total = np.full((M, N), np.nan, dtype), np.full(M, np.nan, dtype)
-    run(multiply_transposed, A, B, C, order, total)
+    transposed(A, B, C, order, B[:, :0], C[:, :0], order - 1, total, True)
     np.testing.assert_allclose(C, A.T.astype(float) @ B.astype(float), rtol=0, atol=tolerance(dtype, 40))
     np.testing.assert_allclose(total, A.astype(float).sum(0), rtol=0, atol=tolerance(dtype, 40))
 
@@ -130,7 +151,7 @@ def test_the_same_bits_for_any_number_of_threads_and_any_cut_of_the_rows(dtype):
             set_num_threads(n)
             C, D, total = np.empty((61, 77), dtype), np.empty((100, 77), dtype), np.empty(100, dtype)
             run(matmul.shared_product, A, panels, init, C)
-            run(multiply_transposed, A, draw(4, dtype, 61, 77), D, order, total)
+            transposed(A, draw(4, dtype, 61, 77), D, order, A[:, :0], D[:, :0], order - 2, total, True)
             seen.append((C, D, total))
     finally:
         set_num_threads(before)

@@ -20,30 +20,22 @@ from bptt.numerics.jit import kernel
 
 
 @kernel(strict=True)
-def forward(a, s_prev, s):
-    h_prev, h = s_prev, s
-    n = h.size
-    n_x, r, z, n_h = a[:n], a[n : 2 * n], a[2 * n : 3 * n], a[3 * n :]
-    one = h.dtype.type(1)
-    for j in range(n):
-        r[j] = sigmoid(r[j])
-        z[j] = sigmoid(z[j])
-        n_x[j] = tanh(n_x[j] + r[j] * n_h[j])
-        h[j] = (one - z[j]) * n_x[j] + z[j] * h_prev[j]
+def forward(a, s_prev):
+    n_x, a_r, a_z, n_h = a
+    (h_prev,) = s_prev
+    r, z = sigmoid(a_r), sigmoid(a_z)
+    n = tanh(n_x + r * n_h)
+    h = (1 - z) * n + z * h_prev
+    return (n, r, z, n_h), (h,)
 
 
 @kernel(strict=True)
-def backward(ds, s_prev, s, a):
-    dh, h_prev = ds, s_prev
-    n = dh.size
-    n_x, r, z, n_h = a[:n], a[n : 2 * n], a[2 * n : 3 * n], a[3 * n :]
-    one = dh.dtype.type(1)
-    for j in range(n):
-        dn_x = dh[j] * (one - z[j]) * (one - n_x[j] * n_x[j])
-        dz = dh[j] * (h_prev[j] - n_x[j])
-        dh[j] = dh[j] * z[j]
-        da_r = dn_x * n_h[j] * r[j] * (one - r[j])
-        z[j] = dz * z[j] * (one - z[j])
-        n_h[j] = dn_x * r[j]
-        r[j] = da_r
-        n_x[j] = dn_x
+def backward(ds, s_prev, s, gates):
+    (dh,), (h_prev,) = ds, s_prev
+    n, r, z, n_h = gates
+    dn_x = dh * (1 - z) * (1 - n * n)
+    dz = dh * (h_prev - n)
+    da_r = dn_x * n_h * r * (1 - r)
+    da_z = dz * z * (1 - z)
+    dn_h = dn_x * r
+    return (dh * z,), (dn_x, da_r, da_z, dn_h)

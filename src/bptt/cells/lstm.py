@@ -17,35 +17,29 @@ for the unroll to add da U^T to.
 
 from bptt.numerics.activations import sigmoid, tanh
 from bptt.numerics.jit import kernel
+from bptt.numerics.lanes import zero
 
 
 @kernel(strict=True)
-def forward(a, s_prev, s):
-    n = s.size // 2
-    i, f, g, o = a[:n], a[n : 2 * n], a[2 * n : 3 * n], a[3 * n :]
-    h, c, c_prev = s[:n], s[n:], s_prev[n:]
-    for j in range(n):
-        i[j] = sigmoid(i[j])
-        f[j] = sigmoid(f[j])
-        g[j] = tanh(g[j])
-        o[j] = sigmoid(o[j])
-        c[j] = f[j] * c_prev[j] + i[j] * g[j]
-        h[j] = o[j] * tanh(c[j])
+def forward(a, s_prev):
+    a_i, a_f, a_g, a_o = a
+    _, c_prev = s_prev
+    i, f, g, o = sigmoid(a_i), sigmoid(a_f), tanh(a_g), sigmoid(a_o)
+    c = f * c_prev + i * g
+    h = o * tanh(c)
+    return (i, f, g, o), (h, c)
 
 
 @kernel(strict=True)
-def backward(ds, s_prev, s, a):
-    n = s.size // 2
-    i, f, g, o = a[:n], a[n : 2 * n], a[2 * n : 3 * n], a[3 * n :]
-    dh, dc, c, c_prev = ds[:n], ds[n:], s[n:], s_prev[n:]
-    zero, one = s.dtype.type(0), s.dtype.type(1)
-    for j in range(n):
-        tanh_c = tanh(c[j])
-        dc_j = dc[j] + dh[j] * o[j] * (one - tanh_c * tanh_c)
-        da_o = dh[j] * tanh_c * o[j] * (one - o[j])
-        da_i = dc_j * g[j] * i[j] * (one - i[j])
-        da_f = dc_j * c_prev[j] * f[j] * (one - f[j])
-        da_g = dc_j * i[j] * (one - g[j] * g[j])
-        dc[j] = dc_j * f[j]
-        dh[j] = zero
-        i[j], f[j], g[j], o[j] = da_i, da_f, da_g, da_o
+def backward(ds, s_prev, s, gates):
+    dh, dc = ds
+    _, c_prev = s_prev
+    _, c = s
+    i, f, g, o = gates
+    tanh_c = tanh(c)
+    dc = dc + dh * o * (1 - tanh_c * tanh_c)
+    da_o = dh * tanh_c * o * (1 - o)
+    da_i = dc * g * i * (1 - i)
+    da_f = dc * c_prev * f * (1 - f)
+    da_g = dc * i * (1 - g * g)
+    return (zero(dh), dc * f), (da_i, da_f, da_g, da_o)

@@ -13,35 +13,32 @@ to add to. At a = 0 the derivative of relu is taken as 0, as PyTorch does; a NaN
 
 from bptt.numerics.activations import relu, tanh
 from bptt.numerics.jit import kernel
+from bptt.numerics.lanes import select, zero
 
 
 @kernel(strict=True)
-def forward_tanh(a, s_prev, s):
-    h = s
-    for j in range(h.size):
-        h[j] = tanh(a[j])
+def forward_tanh(a, s_prev):
+    (a,) = a
+    h = tanh(a)
+    return (a,), (h,)
 
 
 @kernel(strict=True)
-def backward_tanh(ds, s_prev, s, a):
-    dh, h, da = ds, s, a
-    zero, one = h.dtype.type(0), h.dtype.type(1)
-    for j in range(h.size):
-        da[j] = dh[j] * (one - h[j] * h[j])
-        dh[j] = zero
+def backward_tanh(ds, s_prev, s, gates):
+    (dh,), (h,) = ds, s
+    da = dh * (1 - h * h)
+    return (zero(dh),), (da,)
 
 
 @kernel(strict=True)
-def forward_relu(a, s_prev, s):
-    h = s
-    for j in range(h.size):
-        h[j] = relu(a[j])
+def forward_relu(a, s_prev):
+    (a,) = a
+    h = relu(a)
+    return (a,), (h,)
 
 
 @kernel(strict=True)
-def backward_relu(ds, s_prev, s, a):
-    dh, h, da = ds, s, a
-    zero = h.dtype.type(0)
-    for j in range(h.size):
-        da[j] = zero if h[j] <= zero else dh[j] + zero * h[j]
-        dh[j] = zero
+def backward_relu(ds, s_prev, s, gates):
+    (dh,), (h,) = ds, s
+    da = select(h <= 0, zero(dh), dh + 0 * h)
+    return (zero(dh),), (da,)

@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bptt.cells import gru, lstm, rnn
-from bptt.numerics.jit import kernel
+from bptt.numerics.jit import apart
+from bptt.numerics.lanes import count, read, write
 
 __all__ = ["CELLS", "Cell", "Wiring", "backward", "forward"]
 
@@ -44,6 +45,19 @@ class Cell(NamedTuple):
     forget_block: int | None  # row block of the weights whose bias starts at 1 (Jozefowicz et al. 2015)
 
     @property
+    def x_order(self) -> tuple[int, ...]:
+        """For each block the row block of `weight_ih` that makes it, -1 where there is none."""
+        return self._order(self.from_x, self.x_rows)
+
+    @property
+    def h_order(self) -> tuple[int, ...]:
+        """For each block the row block of `weight_hh` that makes it, -1 where there is none."""
+        return self._order(self.from_h, self.h_rows)
+
+    def _order(self, fed: tuple[int, int], rows: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(rows[j - fed[0]] if fed[0] <= j < fed[1] else -1 for j in range(len(self.blocks)))
+
+    @property
     def wiring(self) -> Wiring:
         return Wiring(self.kind, len(self.states), len(self.blocks), *self.from_x, *self.from_h)
 
@@ -59,27 +73,74 @@ CELLS = {
 }
 
 
-@kernel
-def forward(kind, a, s_prev, s):
-    """One row, one step: a (A*n) in pre-activations, out gates; s_prev, s (S*n) the states before and after."""
-    if kind == LSTM:
-        lstm.forward(a, s_prev, s)
-    elif kind == GRU:
-        gru.forward(a, s_prev, s)
-    elif kind == RNN_TANH:
-        rnn.forward_tanh(a, s_prev, s)
-    elif kind == RNN_RELU:
-        rnn.forward_relu(a, s_prev, s)
+# How many blocks: the length of a tuple is known when it is compiled.
+ONE, TWO, FOUR = (0,), (0, 0), (0, 0, 0, 0)
 
 
-@kernel
-def backward(kind, ds, s_prev, s, a):
-    """The same row back: ds (S*n) in error of s, out the direct part of the error of s_prev; a in gates, out da."""
-    if kind == LSTM:
-        lstm.backward(ds, s_prev, s, a)
-    elif kind == GRU:
-        gru.backward(ds, s_prev, s, a)
-    elif kind == RNN_TANH:
-        rnn.backward_tanh(ds, s_prev, s, a)
-    elif kind == RNN_RELU:
-        rnn.backward_relu(ds, s_prev, s, a)
+@apart(strict=True)
+def forward(kind, n, first, last, a, s_prev, s):
+    """One step of all rows, units first to last - 1: a (M, A*n) in pre-activations, out gates.
+
+    s_prev, s (M, S*n): the states before and after.
+    """
+    for row in range(a.shape[0]):
+        for j in range(first, last, count(a)):
+            left = last - j
+            if kind == LSTM:
+                gates, state = lstm.forward(read(a, row, FOUR, n, j, left), read(s_prev, row, TWO, n, j, left))
+                write(a, row, gates, n, j, left)
+                write(s, row, state, n, j, left)
+            elif kind == GRU:
+                gates, state = gru.forward(read(a, row, FOUR, n, j, left), read(s_prev, row, ONE, n, j, left))
+                write(a, row, gates, n, j, left)
+                write(s, row, state, n, j, left)
+            elif kind == RNN_TANH:
+                gates, state = rnn.forward_tanh(read(a, row, ONE, n, j, left), read(s_prev, row, ONE, n, j, left))
+                write(s, row, state, n, j, left)
+            elif kind == RNN_RELU:
+                gates, state = rnn.forward_relu(read(a, row, ONE, n, j, left), read(s_prev, row, ONE, n, j, left))
+                write(s, row, state, n, j, left)
+
+
+@apart(strict=True)
+def backward(kind, n, first, last, ds, s_prev, s, a, da):
+    """The same back: ds (M, S*n) in error of s, out the direct part of the error of s_prev; a gates, da their error."""
+    for row in range(a.shape[0]):
+        for j in range(first, last, count(a)):
+            left = last - j
+            if kind == LSTM:
+                ds_new, da_new = lstm.backward(
+                    read(ds, row, TWO, n, j, left),
+                    read(s_prev, row, TWO, n, j, left),
+                    read(s, row, TWO, n, j, left),
+                    read(a, row, FOUR, n, j, left),
+                )
+                write(ds, row, ds_new, n, j, left)
+                write(da, row, da_new, n, j, left)
+            elif kind == GRU:
+                ds_new, da_new = gru.backward(
+                    read(ds, row, ONE, n, j, left),
+                    read(s_prev, row, ONE, n, j, left),
+                    read(s, row, ONE, n, j, left),
+                    read(a, row, FOUR, n, j, left),
+                )
+                write(ds, row, ds_new, n, j, left)
+                write(da, row, da_new, n, j, left)
+            elif kind == RNN_TANH:
+                ds_new, da_new = rnn.backward_tanh(
+                    read(ds, row, ONE, n, j, left),
+                    read(s_prev, row, ONE, n, j, left),
+                    read(s, row, ONE, n, j, left),
+                    read(a, row, ONE, n, j, left),
+                )
+                write(ds, row, ds_new, n, j, left)
+                write(da, row, da_new, n, j, left)
+            elif kind == RNN_RELU:
+                ds_new, da_new = rnn.backward_relu(
+                    read(ds, row, ONE, n, j, left),
+                    read(s_prev, row, ONE, n, j, left),
+                    read(s, row, ONE, n, j, left),
+                    read(a, row, ONE, n, j, left),
+                )
+                write(ds, row, ds_new, n, j, left)
+                write(da, row, da_new, n, j, left)

@@ -12,7 +12,7 @@ from bptt import arguments
 from bptt.cells.table import CELLS, Cell
 from bptt.network import parameters as named
 from bptt.network.initialisers import INITIALISERS, initialise
-from bptt.numerics.matmul import panel_shape
+from bptt.numerics.matmul import packed_rows, panel_shape, unit_stride
 from bptt.numerics.threads import run
 from bptt.unroll import sequence
 from bptt.unroll.tape import LayerTape, Tape
@@ -100,7 +100,7 @@ class Recurrent:
         self.flat, self.parameters = named.allocate(shapes, self.dtype)
         init = arguments.choice("init", init, tuple(INITIALISERS))
         initialise(cell, self.parameters, self.hidden_size, init, np.random.default_rng(self.seed))
-        self._orders = np.array(cell.x_rows), np.array(cell.h_rows)
+        self._orders = np.array(cell.x_order), np.array(cell.h_order)
         self._masks_drawn = 0
         self._packed: dict[tuple[str, int], np.ndarray] = {}
 
@@ -192,7 +192,8 @@ class Recurrent:
             for j, part in enumerate(initial):
                 s[0, :, j * H : (j + 1) * H] = part[layer]
             weights, packed = self._weights(layer), self._forward_buffers(layer)
-            run(sequence.layer_forward, wiring, *self._orders, *weights, rows, *packed, s, a, threads=threads)
+            y = np.empty((T, B, H) if layer == self.num_layers - 1 else (0, 0, 0), self.dtype)
+            run(sequence.layer_forward, wiring, *self._orders, *weights, rows, *packed, s, a, y, threads=threads)
             layers.append(LayerTape(self.cell, rows, s, a))
             if masks is None or layer == self.num_layers - 1:
                 rows = s[1:].reshape(T * B, wiring.S * H)
@@ -200,8 +201,8 @@ class Recurrent:
                 dropped = np.empty((T, B, H), self.dtype)
                 run(sequence.sequence_dropout, s[1:], dropped, self.seed, layer, masks, self.dropout)
                 rows = dropped.reshape(T * B, H)
-        y = layers[-1].h[1:]
-        y = np.array(y.swapaxes(0, 1) if self.batch_first else y, order="C")
+        if self.batch_first:
+            y = np.ascontiguousarray(y.swapaxes(0, 1))
         final = np.stack([layer.s[T] for layer in layers])
         return y, self._as_state(final), Tape(tuple(layers), masks)
 
@@ -249,7 +250,8 @@ class Recurrent:
         gradients = named.views(flat, {name: view.shape for name, view in self.parameters.items()})
         kept = np.empty((self.num_layers if errors else 0, T, B, H), self.dtype)
         ds = np.concatenate(final, axis=2)
-        da = np.empty((T, B, wiring.A * H), self.dtype)
+        da = np.empty((2, sequence.chunk_steps(T, B), B, wiring.A * H), self.dtype)
+        scratch, total = np.empty(packed_rows(H, wiring.A, self.dtype), self.dtype), np.empty(wiring.A * H, self.dtype)
         threads = self._threads(T * B)
         for layer in range(self.num_layers - 1, -1, -1):
             x, s, a = tape.layers[layer].x, tape.layers[layer].s, tape.layers[layer].a
@@ -257,8 +259,8 @@ class Recurrent:
             dweights = list(gradients.values())[4 * layer : 4 * layer + 4]
             errors_here = kept[layer] if errors else np.empty((0, 0, 0), self.dtype)
             dx = np.empty((T * B, weight_ih.shape[1]), self.dtype)
-            run(sequence.layer_backward, wiring, *self._orders, weight_ih, weight_hh, x, s, a, da, ds[layer], dy,
-                errors_here, *self._backward_buffers(layer), dx, *dweights, threads=threads)  # fmt: skip
+            run(sequence.layer_backward, wiring, *self._orders, weight_ih, weight_hh, x, s, a, da, scratch, total,
+                ds[layer], dy, errors_here, *self._backward_buffers(layer), dx, *dweights, threads=threads)  # fmt: skip
             dy = dx.reshape(T, B, -1)
             if layer > 0 and tape.masks is not None:
                 run(sequence.sequence_dropout, dy, dy, self.seed, layer - 1, tape.masks, self.dropout)
@@ -276,7 +278,8 @@ class Recurrent:
     def _forward_buffers(self, layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         weight_ih, weight_hh, _, _ = self._weights(layer)
         W = self._buffer("W", layer, weight_ih.shape[1], weight_ih.shape[0])
-        U = self._buffer("U", layer, weight_hh.shape[1], weight_hh.shape[0])
+        h_blocks = weight_hh.shape[0] // self.hidden_size
+        U = self._buffer("U", layer, weight_hh.shape[1], h_blocks * unit_stride(self.hidden_size, self.dtype))
         return W, U, np.empty(len(self.cell.blocks) * self.hidden_size, self.dtype)
 
     def _backward_buffers(self, layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -43,8 +43,14 @@ from numba import types
 from numba.extending import overload
 
 from bptt.numerics.jit import EXACT, kernel
+from bptt.numerics.lanes import at_least, at_most, copysign, fma, magnitude, power_of_two, select
 
 __all__ = ["exp", "log_sum_exp", "relu", "sigmoid", "softplus", "tanh"]
+
+
+# The polynomials p of degree 2 and 3 nearest to 1/d on [1, 2], relative to 1/d: 1 - d p(d) = T(2d - 3) / T(-3) with
+# Chebyshev's T of one degree more. Newton's method squares the error: 1/99^4 and 1/577^8.
+RECIPROCAL = (32 / 99, -144 / 99, 210 / 99), (-128 / 577, 768 / 577, -1696 / 577, 1632 / 577)
 
 
 class Format(NamedTuple):
@@ -55,10 +61,11 @@ class Format(NamedTuple):
     one: Any
     two: Any
     round_and_bias: Any  # 1.5 * 2^(p-1) + bias of the exponent
-    position: Any  # of the exponent among the bits
     magnitude: Any  # all bits but the sign
     log2_e: Any
     ln2: Any
+    R: Any  # 1 / d on [1, 2], highest power first
+    newton: Any  # one entry for each step of Newton's method after it
     ln2_high: Any  # few enough bits that n ln2_high is exact
     ln2_low: Any
     zero_from: Any  # n = -bias: 2^n has exponent field 0
@@ -89,12 +96,13 @@ def make_format(
         one=real(1.0),
         two=real(2.0),
         round_and_bias=real(1.5 * 2.0**fraction_bits + bias),
-        position=integer(fraction_bits),
         magnitude=integer(2 ** (bits - 1) - 1),
         log2_e=real(1 / ln2),
         ln2=real(ln2),
         ln2_high=real(ln2_high),
         ln2_low=real(ln2_low),
+        R=tuple(real(r) for r in RECIPROCAL[bits == 64]),
+        newton=(real(0),) * (3 if bits == 64 else 2),
         zero_from=real(-bias * ln2),
         infinity_from=real((bias + 1) * ln2),
         tanh_one_from=real((fraction_bits + 6) * ln2 / 2),
@@ -154,7 +162,7 @@ def format_of(x: Any) -> Format:
 
 @overload(format_of, inline="always")
 def _compiled_format_of(x):
-    if x == types.float32:
+    if getattr(x, "element", x) == types.float32:
         return lambda x: FLOAT32
     return lambda x: FLOAT64
 
@@ -185,17 +193,11 @@ def _compiled_from_bits(integer, x):
 
 
 @kernel(exact=True)
-def power_of_two(shifted: Any) -> Any:
-    """2^n out of n + round_and_bias."""
-    return from_bits(bits(shifted) << format_of(shifted).position, shifted)
-
-
-@kernel(exact=True)
 def polynomial(coefficients: Any, x: Any) -> Any:
     """Horner's rule; the length is known when it is compiled, and LLVM unrolls the loop."""
-    p = coefficients[0]
-    for k in range(1, len(coefficients)):
-        p = p * x + coefficients[k]
+    p = fma(x, coefficients[0], coefficients[1])
+    for k in range(2, len(coefficients)):
+        p = fma(p, x, coefficients[k])
     return p
 
 
@@ -204,41 +206,50 @@ def exp(x: Any) -> Any:
     """e^x within 3 ulp, denormal results included."""
     f = format_of(x)
     # Twice as far as the limits of `power_of_two`, as it is called for the two halves of n.
-    y = f.two * f.zero_from if x < f.two * f.zero_from else x
-    y = f.two * f.infinity_from if y > f.two * f.infinity_from else y
-    n = (y * f.log2_e + f.round_and_bias) - f.round_and_bias
-    r = (y - n * f.ln2_high) - n * f.ln2_low
-    e = (polynomial(f.P, r) * r + f.one) * r + f.one
-    shifted = n * f.half + f.round_and_bias
+    y = at_most(at_least(x, f.two * f.zero_from), f.two * f.infinity_from)
+    n = fma(y, f.log2_e, f.round_and_bias) - f.round_and_bias
+    r = fma(n, -f.ln2_low, fma(n, -f.ln2_high, y))
+    e = fma(fma(polynomial(f.P, r), r, f.one), r, f.one)
+    shifted = fma(n, f.half, f.round_and_bias)
     rest = n - (shifted - f.round_and_bias)
     return e * power_of_two(shifted) * power_of_two(rest + f.round_and_bias)
+
+
+@kernel(exact=True)
+def reciprocal(d: Any) -> Any:
+    """1 / d for d in [1, 2] within an ulp; division takes several times as long."""
+    f = format_of(d)
+    x = polynomial(f.R, d)
+    for _ in f.newton:
+        error = fma(-d, x, f.one)
+        x = fma(x, error, x)
+    return x
 
 
 @kernel(exact=True)
 def sigmoid(x: Any) -> Any:
     """1 / (1 + e^-x)."""
     f = format_of(x)
-    y = -f.infinity_from if x < -f.infinity_from else x
-    y = -f.zero_from if y > -f.zero_from else y
-    shifted = f.round_and_bias - y * f.log2_e
+    y = at_most(magnitude(x), -f.zero_from)
+    shifted = fma(y, -f.log2_e, f.round_and_bias)
     n = shifted - f.round_and_bias
-    r = -y - n * f.ln2
-    e = (polynomial(f.P, r) * r + f.one) * r + f.one
-    return f.one / (f.one + e * power_of_two(shifted))
+    r = fma(n, -f.ln2, -y)
+    e = fma(fma(polynomial(f.P, r), r, f.one), r, f.one) * power_of_two(shifted)
+    s = reciprocal(f.one + e)
+    return select(x > f.zero, s, e * s)
 
 
 @kernel(exact=True)
 def tanh(x: Any) -> Any:
     """The hyperbolic tangent."""
     f = format_of(x)
-    y = abs(x)
-    y = f.tanh_one_from if y > f.tanh_one_from else y
-    shifted = f.round_and_bias - y * (f.two * f.log2_e)
+    y = at_most(magnitude(x), f.tanh_one_from)
+    shifted = fma(y, -(f.two * f.log2_e), f.round_and_bias)
     n = shifted - f.round_and_bias
-    q = y + n * (f.half * f.ln2)
+    q = fma(n, f.half * f.ln2, y)
     scale = power_of_two(shifted)
-    w = (f.half - f.half * scale) + scale * (q - q * q * polynomial(f.P_of_minus_2q, q))
-    return np.copysign(w / (f.one - w), x)
+    w = fma(scale, fma(-(q * q), polynomial(f.P_of_minus_2q, q), q), fma(-f.half, scale, f.half))
+    return copysign((w + w) * reciprocal(fma(-f.two, w, f.two)), x)
 
 
 @kernel(exact=True)
@@ -255,8 +266,7 @@ def softplus(x: Any) -> Any:
 @kernel
 def relu(x: Any) -> Any:
     """max(x, 0), NaN for NaN."""
-    f = format_of(x)
-    return f.zero if x < f.zero else x
+    return at_least(x, format_of(x).zero)
 
 
 @kernel

@@ -4,12 +4,18 @@ Numba's cache knows a function by its own bytecode and argument types; it does n
 calls, in a global, or in another file. Here the cache of the whole package lies in a folder named after a hash of
 every compiled source file, of the versions of numba and llvmlite, and of what the environment says about vectors:
 an edit anywhere in the compiled code opens a new folder, and stale machine code is never run.
+
+A kernel that calls another one contains it: LLVM optimizes and translates the inner one anew for each caller, and for
+the caller's callers. What is large and called from many places is therefore compiled `apart`, once, and called through
+a symbol that each process binds to it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import importlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,14 +23,18 @@ from pathlib import Path
 from typing import Any
 
 import llvmlite
+import llvmlite.binding as llvm
 import numba
 import numpy as np
-from numba import config, njit
+from numba import config, njit, types
+from numba.core import cgutils
+from numba.core.caching import FunctionCache
 from numba.core.registry import CPUDispatcher
-from numba.extending import intrinsic, overload
+from numba.core.typing.templates import AbstractTemplate, builtin_registry, signature
+from numba.extending import intrinsic, lower_builtin, overload
 from numba.misc.appdirs import user_cache_dir
 
-__all__ = ["borrow", "kernel"]
+__all__ = ["apart", "borrow", "kernel"]
 
 # Never "nnan" or "ninf": training must see the NaN that they would let LLVM assume away.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
@@ -105,6 +115,37 @@ class InnerKernel(CPUDispatcher):  # type: ignore[misc]
         raise TypeError(f"{self.__name__} is compiled for other kernels only: call it from a function under @kernel")
 
 
+# Symbols of what is compiled apart: those that this process has bound, and to what.
+APART: dict[str, tuple[str, str, tuple[Any, ...]]] = {}
+
+
+def symbol(function: Any, argtypes: tuple[Any, ...]) -> str:
+    """The name under which the machine code for these types is called."""
+    digest = hashlib.sha256("".join(str(type_) for type_ in argtypes).encode()).hexdigest()[:16]
+    return f"bptt.{function.__module__}.{function.__name__}.{digest}"
+
+
+def bind(module: str, name: str, argtypes: tuple[Any, ...]) -> Any:
+    """Have the function compiled, or loaded from the cache, and its symbol point to it; returns the return type."""
+    stub = getattr(importlib.import_module(module), name)
+    key, dispatcher = symbol(stub, argtypes), stub.dispatcher
+    dispatcher.compile(argtypes)
+    overload_ = dispatcher.overloads[argtypes]
+    if key not in APART:
+        llvm.add_symbol(key, overload_.library.get_pointer_to_function(overload_.fndesc.llvm_func_name))
+        APART[key] = module, name, argtypes
+    return overload_.signature.return_type
+
+
+class KernelCache(FunctionCache):  # type: ignore[misc]
+    """Keeps with the machine code the list of symbols to bind before it is loaded."""
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        needed = [f.name for f in data.library._final_module.functions if f.is_declaration and f.name in APART]
+        binds = [functools.partial(bind, *APART[name]) for name in needed]
+        super().save_overload(sig, data._replace(reload_init=[*data.reload_init, *binds]))
+
+
 def kernel(
     function: Callable[..., Any] | None = None,
     *,
@@ -136,11 +177,61 @@ def kernel(
                 no_cfunc_wrapper=True,
                 no_cpython_wrapper=inner,
             )(function)
+            if CACHE_DIRECTORY is not None and not config.DISABLE_JIT:
+                compiled._cache = KernelCache(function)
         if inner and not config.DISABLE_JIT:
             compiled.__class__ = InnerKernel
         return compiled
 
     return decorate if function is None else decorate(function)
+
+
+def apart(**flags: bool) -> Callable[..., Any]:
+    """Like `kernel(inner=True, **flags)` for what many others call: compiled once for all of them.
+
+    Arrays of two and more dimensions are taken with any strides, and so are not a reason to compile it twice; loops
+    over them gain nothing from neighbours (`numerics.lanes` and `numerics.matmul` know theirs to be ones). Arguments
+    by position only.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        if config.DISABLE_JIT:
+            return function
+
+        @functools.wraps(function)
+        def stub(*arguments: Any) -> None:
+            raise TypeError(f"{function.__name__} is compiled for other kernels only: call it from one")
+
+        stub.dispatcher = kernel(function, inner=True, **flags)  # type: ignore[attr-defined]
+
+        class Template(AbstractTemplate):  # type: ignore[misc]
+            key = stub
+
+            def generic(self, args: Any, kws: Any) -> Any:
+                argtypes = tuple(any_strides(types.unliteral(type_)) for type_ in args)
+                return signature(bind(function.__module__, function.__name__, argtypes), *argtypes)
+
+        builtin_registry.globals.append((stub, types.Function(Template)))
+
+        @lower_builtin(stub, types.VarArg(types.Any))
+        def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            convention = context.call_conv
+            kind = convention.get_function_type(sig.return_type, sig.args)
+            callee = cgutils.get_or_insert_function(builder.module, kind, symbol(function, sig.args))
+            status, result = convention.call_function(builder, callee, sig.return_type, sig.args, args)
+            with cgutils.if_unlikely(builder, status.is_error):
+                convention.return_status_propagate(builder, status)
+            return result
+
+        return stub
+
+    return decorate
+
+
+def any_strides(type_: Any) -> Any:
+    if isinstance(type_, types.Array) and type_.ndim > 1:
+        return type_.copy(layout="A")
+    return type_
 
 
 def borrow(array: Any) -> Any:

@@ -1,7 +1,7 @@
 """Matrix products on packed, register-tiled operands: the only file with intrinsics and raw addresses.
 
     C = init + A B        `product`             B packed once in panels, used for many A
-    C = A^T B             `transposed_product`  both packed in passing: the weight gradients
+    C += A^T B            `transposed_products` both packed in passing: the weight gradients
 
 A panel holds `WIDTH` columns of B, row after row, so that the innermost loop reads it from front to back:
 panels[p, k, u] = B[k, p * WIDTH + u], zero past the last column. One tile of C, `rows` rows of `VECTORS` vectors,
@@ -15,60 +15,51 @@ Uncompiled (`NUMBA_DISABLE_JIT=1`) the same functions take NumPy's `@`.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
-import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
-from numba import config, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from bptt.numerics.jit import kernel
+from bptt.numerics.jit import apart, kernel
+from bptt.numerics.lanes import ARM, BITS, FUSED, count, lanes, read, spread, write
 from bptt.numerics.threads import share
 
-__all__ = ["pack", "panel_shape", "product", "shared_product", "transposed_product"]
+__all__ = ["pack", "packed_rows", "panel_shape", "product", "shared_product", "transposed_products", "unit_stride"]
 
 
-def host_features() -> set[str]:
-    """The processor's features that Numba compiles for."""
-    if config.CPU_FEATURES is not None:
-        return {name[1:] for name in config.CPU_FEATURES.split(",") if name.startswith("+")}
-    if config.CPU_NAME == "generic":
-        return set()
-    return {name for name, present in llvm.get_host_cpu_features().items() if present}
-
-
-def vector_bits(features: set[str]) -> int:
-    """Length of the vectors to use: the host's longest, or what BPTT_VECTOR_BITS asks for."""
-    asked = os.environ.get("BPTT_VECTOR_BITS")
-    if asked is not None:
-        if asked not in ("128", "256", "512"):
-            raise ValueError(f"environment variable BPTT_VECTOR_BITS={asked!r}: accepted are 128, 256 and 512")
-        return int(asked)
-    return 512 if "avx512f" in features else 256 if "avx2" in features else 128
-
-
-FEATURES = host_features()
-BITS = vector_bits(FEATURES)
-ARM = llvm.get_process_triple().startswith(("aarch64", "arm64"))
-FUSED = ARM or "fma" in FEATURES
 VECTORS = 3
+LINE = 64  # bytes of a cache line
 # Accumulators, one panel row and one broadcast must fit the vector registers: 8*3+3+1 of 32, 4*3+3+1 of 16.
 TILE_ROWS = (8, 4, 2, 1) if ARM or BITS == 512 else (4, 2, 1)
 HEIGHT = TILE_ROWS[0]
-DEPTH = 192  # rows of a block in `transposed_product`: its panel and one strip of A fit the first-level cache
-
-
-def lanes(itemsize: int) -> int:
-    return BITS // 8 // itemsize
+DEPTH = 192  # most rows of a piece in `transposed_products`: its panel and a strip of A fit the first-level cache
+ONE = (0,)
 
 
 def panel_shape(depth: int, columns: int, dtype: Any) -> tuple[int, int, int]:
     """Shape of the packed form of a (depth, columns) matrix. Allocate it with zeros: the padding stays zero."""
     width = VECTORS * lanes(np.dtype(dtype).itemsize)
     return -(-columns // width), depth, width
+
+
+def unit_stride(units: int, dtype: Any) -> int:
+    """Columns from one block of so many units to the next where each is to begin with a whole vector."""
+    n = lanes(np.dtype(dtype).itemsize)
+    return -(-units // n) * n
+
+
+def block_stride(units, array):
+    """`unit_stride` for the dtype of `array`."""
+    return unit_stride(units, array.dtype)
+
+
+@overload(block_stride, inline="always")
+def _compiled_block_stride(units, array):
+    n = lanes(array.dtype.bitwidth // 8)
+    return lambda units, array: (units + n - 1) // n * n
 
 
 @intrinsic
@@ -149,10 +140,19 @@ class Tile:
         function = self.intrinsic(f"llvm.fma.{self.suffix()}", self.vector, [self.vector] * 3)
         return self.builder.call(function, [a, b, c])
 
+    def prefetch(self, address: Any) -> None:
+        byte, flag = ir.PointerType(ir.IntType(8)), ir.IntType(32)
+        function = self.intrinsic("llvm.prefetch.p0", ir.VoidType(), [byte, flag, flag, flag])
+        read, keep, data = (ir.Constant(flag, value) for value in (0, 2, 1))
+        self.builder.call(function, [self.builder.inttoptr(address, byte), read, keep, data])
+
     def emit(
-        self, a: Any, a_row: Any, a_k: Any, b: Any, init: Any, init_row: Any, c: Any, c_row: Any, depth: Any
+        self, a: Any, a_row: Any, a_k: Any, b: Any, init: Any, init_row: Any, c: Any, c_row: Any, depth: Any, ahead: Any
     ) -> None:
-        """c[m, :] = init[m, :] + sum over k of a[m, k] * b[k, :]; all strides in bytes."""
+        """c[m, :] = init[m, :] + sum over k of a[m, k] * b[k, :]; all strides in bytes.
+
+        Meanwhile it fetches what comes next: the rows of init under these, and `depth` cache lines from `ahead` on.
+        """
         builder, word = self.builder, a.type
 
         def row(base: Any, stride: Any, m: int) -> Any:
@@ -160,6 +160,9 @@ class Tile:
 
         start = [self.load(row(init, init_row, m), v) for m in range(self.rows) for v in range(self.vectors)]
         a_rows = [row(a, a_row, m) for m in range(self.rows)]
+        for m in range(self.rows, 2 * self.rows):
+            for v in range(self.vectors):
+                self.prefetch(builder.add(row(init, init_row, m), ir.Constant(word, v * self.vector_bytes)))
         before, loop, after = (
             builder.block,
             builder.append_basic_block("k"),
@@ -172,6 +175,7 @@ class Tile:
         b_k = builder.add(b, builder.mul(k, ir.Constant(word, self.panel_bytes)))
         panel = [builder.load(self.pointer(b_k, v * self.vector_bytes), align=self.align) for v in range(self.vectors)]
         a_offset = builder.mul(k, a_k)
+        self.prefetch(builder.add(ahead, builder.mul(k, ir.Constant(word, LINE))))
         new = []
         for m in range(self.rows):
             a_mk = self.broadcast(builder.add(a_rows[m], a_offset))
@@ -196,7 +200,7 @@ class Tile:
 
 @intrinsic
 def strip(typingctx: Any, like: Any, rows: Any, columns: Any, depth: Any, a: Any, a_row: Any, a_k: Any, b: Any,
-          init: Any, init_row: Any, c: Any, c_row: Any) -> Any:  # fmt: skip
+          init: Any, init_row: Any, c: Any, c_row: Any, ahead: Any) -> Any:  # fmt: skip
     """All rows of C for one panel, tile by tile: the highest tiles first, then what is left in lower ones.
 
     `columns` (1 to the panel's width) says how much of the panel is real; addresses and strides in bytes.
@@ -204,25 +208,26 @@ def strip(typingctx: Any, like: Any, rows: Any, columns: Any, depth: Any, a: Any
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         element = context.get_value_type(signature.args[0])
-        _, rows, columns, depth, a, a_row, a_k, b, init, init_row, c, c_row = args
+        _, rows, columns, depth, a, a_row, a_k, b, init, init_row, c, c_row, ahead = args
         word = rows.type
         n = lanes(4 if isinstance(element, ir.FloatType) else 8)
-        counters = [cgutils.alloca_once_value(builder, value) for value in (rows, a, init, c)]
+        counters = [cgutils.alloca_once_value(builder, value) for value in (rows, a, init, c, ahead)]
+        ahead_row = builder.mul(depth, ir.Constant(word, LINE // TILE_ROWS[0]))
 
         def emit_rows(vectors: int, masks: list[Any] | None) -> None:
             for height in TILE_ROWS:
                 check, body, done = (builder.append_basic_block(name) for name in ("check", "tile", "lower"))
                 builder.branch(check)
                 builder.position_at_end(check)
-                left, a_m, init_m, c_m = (builder.load(counter) for counter in counters)
+                left, a_m, init_m, c_m, ahead_m = (builder.load(counter) for counter in counters)
                 builder.cbranch(builder.icmp_signed(">=", left, ir.Constant(word, height)), body, done)
                 builder.position_at_end(body)
                 Tile(builder, element, height, vectors, masks).emit(
-                    a_m, a_row, a_k, b, init_m, init_row, c_m, c_row, depth
+                    a_m, a_row, a_k, b, init_m, init_row, c_m, c_row, depth, ahead_m
                 )
                 builder.store(builder.sub(left, ir.Constant(word, height)), counters[0])
                 for counter, value, stride in zip(
-                    counters[1:], (a_m, init_m, c_m), (a_row, init_row, c_row), strict=True
+                    counters[1:], (a_m, init_m, c_m, ahead_m), (a_row, init_row, c_row, ahead_row), strict=True
                 ):
                     builder.store(builder.add(value, builder.mul(stride, ir.Constant(word, height))), counter)
                 builder.branch(check)
@@ -255,26 +260,70 @@ def strip(typingctx: Any, like: Any, rows: Any, columns: Any, depth: Any, a: Any
         builder.position_at_end(end)
         return context.get_dummy_value()
 
-    return types.void(like, *[types.intp] * 11), codegen
+    return types.void(like, *[types.intp] * 12), codegen
 
 
-@kernel
-def strips(like, rows, columns, depth, a, a_row, a_k, b, b_panel, width, init, init_row, c, c_row, size):
+@intrinsic
+def collect(typingctx: Any, like: Any, source: Any, step: Any, target: Any, left: Any) -> Any:
+    """One vector from elements `step` bytes apart to neighbours at `target`, cut to `left` elements."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _, source, step, target, left = args
+        element, word = context.get_value_type(signature.args[0]), source.type
+        size = signature.args[0].bitwidth // 8
+        n = lanes(size)
+        numbers = ir.Constant(ir.VectorType(word, n), list(range(n)))
+        mask = builder.icmp_signed("<", numbers, spread(builder, left, n))
+        vector, align = ir.VectorType(element, n), ir.Constant(ir.IntType(32), size)
+        kind = f"v{n}f{8 * size}"
+        nothing = ir.Constant(vector, None)
+
+        def function(name: str, result: Any, *arguments: Any) -> Any:
+            return cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, arguments), name)
+
+        pointer = builder.inttoptr(target, ir.PointerType(vector))
+        value = cgutils.alloca_once(builder, vector)
+        near = builder.icmp_signed("==", step, ir.Constant(word, size))
+        with builder.if_else(near) as (then, otherwise):
+            with then:
+                load = function(f"llvm.masked.load.{kind}.p0", vector, pointer.type, align.type, mask.type, vector)
+                row = builder.inttoptr(source, ir.PointerType(vector))
+                builder.store(builder.call(load, [row, align, mask, nothing]), value)
+            with otherwise:
+                offsets = builder.mul(numbers, spread(builder, step, n))
+                places = builder.add(offsets, spread(builder, source, n))
+                places = builder.inttoptr(places, ir.VectorType(ir.PointerType(element), n))
+                gather = function(
+                    f"llvm.masked.gather.{kind}.v{n}p0", vector, places.type, align.type, mask.type, vector
+                )
+                builder.store(builder.call(gather, [places, align, mask, nothing]), value)
+        store = function(f"llvm.masked.store.{kind}.p0", ir.VoidType(), vector, pointer.type, align.type, mask.type)
+        builder.call(store, [builder.load(value), pointer, align, mask])
+        return context.get_dummy_value()
+
+    return types.void(like, *[types.intp] * 4), codegen
+
+
+@apart()
+def strips(like, rows, column, columns, depth, a, a_row, a_k, b, b_panel, width, init, init_row, c, c_row, size):
     """`product` on addresses: compiled once for a dtype, whatever the layouts of the arrays."""
-    for p in range((columns + width - 1) // width):
-        first = p * width
+    first = 0
+    while first < columns:
+        p, u = divmod(column + first, width)
         offset = first * size
-        strip(like, rows, min(width, columns - first), depth, a, a_row, a_k, b + p * b_panel,
-              init + offset, init_row, c + offset, c_row)  # fmt: skip
+        strip(like, rows, min(width - u, columns - first), depth, a, a_row, a_k, b + p * b_panel + u * size,
+              init + offset, init_row, c + offset, c_row, b + (p + 1) * b_panel)  # fmt: skip
+        first += width - u
 
 
-def product(A, panels, init, C):
-    """C (M, N) = init + A (M, K) B, B packed in `panels`; `init` is (M, N) or (1, N) and may be C itself.
+def product(A, panels, init, C, column=0):
+    """C (M, N) = init + A (M, K) B, B the columns from `column` on of what is packed in `panels`.
 
-    C and init have unit column stride; A has any strides.
+    `init` is (M, N) or (1, N) and may be C itself. C and init have unit column stride; A has any strides. `column` is
+    a multiple of the vector's length.
     """
     P, K, width = panels.shape
-    B = panels.transpose(1, 0, 2).reshape(K, P * width)[:, : C.shape[1]]
+    B = panels.transpose(1, 0, 2).reshape(K, P * width)[:, column : column + C.shape[1]]
     rows = np.broadcast_to(init, C.shape).copy()
     # Row by row: a row's rounding must not depend on how many rows there are.
     for m in range(A.shape[0]):
@@ -282,11 +331,11 @@ def product(A, panels, init, C):
 
 
 @overload(product)
-def _compiled_product(A, panels, init, C):
-    def compiled(A, panels, init, C):
+def _compiled_product(A, panels, init, C, column=0):
+    def compiled(A, panels, init, C, column=0):
         M, K = A.shape
         init_row = 0 if init.shape[0] == 1 else init.strides[0]
-        strips(C.dtype.type(0), M, C.shape[1], K, address(A), A.strides[0], A.strides[1],
+        strips(C.dtype.type(0), M, column, C.shape[1], K, address(A), A.strides[0], A.strides[1],
                address(panels), panels.strides[0], panels.shape[2],
                address(init), init_row, address(C), C.strides[0], C.itemsize)  # fmt: skip
 
@@ -297,94 +346,135 @@ def _compiled_product(A, panels, init, C):
 def shared_product(team, A, panels, init, C):
     """`product`, of which each member makes its share of the rows."""
     M = A.shape[0]
-    first, last = share((M + 7) // 8, team)
-    first, last = 8 * first, min(M, 8 * last)
+    first, last = share((M + HEIGHT - 1) // HEIGHT, team)
+    first, last = HEIGHT * first, min(M, HEIGHT * last)
     product(A[first:last], panels, init if init.shape[0] == 1 else init[first:last], C[first:last])
 
 
-@kernel
 def pack(team, B, panels, first_row, first_column):
     """Lay B (K, N), any strides, into the panels of a larger matrix, its corner at (first_row, first_column)."""
     K, N = B.shape
     width = panels.shape[2]
-    j, last = share(N, team)
+    for j in range(N):
+        p, u = divmod(first_column + j, width)
+        panels[p, first_row : first_row + K, u] = B[:, j]
+
+
+@apart()
+def _pack(team, B, panels, first_row, first_column):
+    K, N = B.shape
+    size, width, n = B.itemsize, panels.shape[2], count(B)
+    # Members share columns; the last one of a member's share ends where the next one's begins.
+    first, last = share(N, team)
+    j = first
     while j < last:
         p, u = divmod(first_column + j, width)
-        # Eight columns at a time: where B is a transposed view, eight cache lines are read to their ends.
-        n = min(8, last - j, width - u)
+        left = min(n, last - j, width - u)
+        source = address(B) + j * B.strides[1]
+        target = address(panels) + p * panels.strides[0] + first_row * panels.strides[1] + u * size
         for k in range(K):
-            target = panels[p, first_row + k, u : u + n]
-            source = B[k, j : j + n]
-            for i in range(n):
-                target[i] = source[i]
-        j += n
+            collect(B.dtype.type(0), source + k * B.strides[0], B.strides[1], target + k * panels.strides[1], left)
+        j += left
 
 
-@kernel
-def _transposed(team, A, B, C, order, total):
-    """See `transposed_product`."""
-    zero, size = C.dtype.type(0), C.itemsize
-    R, N = B.shape
+@overload(pack)
+def _compiled_pack(team, B, panels, first_row, first_column):
+    return lambda team, B, panels, first_row, first_column: _pack(team, B, panels, first_row, first_column)
+
+
+def packed_rows(columns: int, blocks: int, dtype: Any) -> tuple[int, int]:
+    """Shape of the scratch array of `transposed_products` for A of `blocks` blocks of this many columns."""
+    return blocks * -(-columns // HEIGHT), DEPTH * HEIGHT + LINE // np.dtype(dtype).itemsize
+
+
+def transposed_products(team, A, B, C, order, B2, C2, order2, scratch, total, fresh):
+    """C += A^T B, C2 += A^T B2 and total (M) += sum of the rows of A: one way through A for all of them.
+
+    A (R, M) has `order.size` equal blocks of columns; block j of A^T B goes to block order[j] of C, that of A^T B2 to
+    block order2[j] of C2, nowhere where that is negative. With `fresh` they start at 0. Each member makes its share
+    of each block, so what it wrote is its own. Sums over R are cut into pieces by R alone, and made in order.
+    All arrays have unit column stride; `scratch` is as `packed_rows` says.
+    """
     n = A.shape[1] // order.size
+    if fresh:
+        total[...] = 0
+    total += A.sum(0)
+    for B_k, C_k, order_k in ((B, C, order), (B2, C2, order2)):
+        for j, block in enumerate(order_k):
+            if block >= 0:
+                rows = slice(block * n, (block + 1) * n)
+                C_k[rows] = A[:, j * n : (j + 1) * n].T @ B_k + (0 if fresh else C_k[rows])
+
+
+@kernel(inner=True)
+def lay_strips(A, k0, depth, n, blocks, first, last, scratch, total):
+    """Rows k0 to k0 + depth - 1 of A, strips first to last - 1 of each block, for `add_strips`; their sums."""
+    zero, size = A.dtype.type(0), A.itemsize
     per_block = (n + HEIGHT - 1) // HEIGHT
-    first, last = share(order.size * per_block, team)
-    width = _panel_width(C)
-    strip_bytes = DEPTH * HEIGHT * size
-    a_strips = np.empty((last - first + 1) * DEPTH * HEIGHT, C.dtype)
-    b_panel = np.empty(DEPTH * width, C.dtype)
-    nothing = np.zeros(width, C.dtype)
-    column, row, rows = (
-        np.empty(last - first, np.int64),
-        np.empty(last - first, np.int64),
-        np.empty(last - first, np.int64),
-    )
-    for q in range(last - first):
-        block, i = divmod(first + q, per_block)
-        column[q], row[q], rows[q] = (
-            block * n + i * HEIGHT,
-            order[block] * n + i * HEIGHT,
-            min(HEIGHT, n - i * HEIGHT),
-        )
-        for m in range(row[q], row[q] + rows[q]):
-            total[m] = 0
-            if R == 0:
-                C[m, :] = 0
-    for k0 in range(0, R, DEPTH):
-        depth = min(DEPTH, R - k0)
+    columns = min(n, last * HEIGHT) - first * HEIGHT
+    for block in range(blocks):
+        strip_ = address(scratch) + (block * per_block + first) * scratch.strides[0]
         for k in range(depth):
-            source, target = address(A) + (k0 + k) * A.strides[0], address(a_strips) + k * HEIGHT * size
-            for q in range(last - first):
-                if rows[q] == HEIGHT:
-                    move(zero, source + column[q] * size, target + q * strip_bytes)
-                else:
-                    for m in range(rows[q]):
-                        a_strips[(q * DEPTH + k) * HEIGHT + m] = A[k0 + k, column[q] + m]
-        for q in range(last - first):
-            strip_ = a_strips[q * DEPTH * HEIGHT : (q * DEPTH + depth) * HEIGHT]
-            add_rows(strip_.reshape(depth, HEIGHT), total[row[q] : row[q] + rows[q]])
-        for j0 in range(0, N, width):
-            columns = min(width, N - j0)
-            for k in range(depth):
-                source_row, target_row = (
-                    B[k0 + k, j0 : j0 + columns],
-                    b_panel[k * width : k * width + columns],
-                )
-                for u in range(columns):
-                    target_row[u] = source_row[u]
-            for q in range(last - first):
-                c = address(C) + row[q] * C.strides[0] + j0 * size
-                init, init_row = (address(nothing), 0) if k0 == 0 else (c, C.strides[0])
-                strips(zero, rows[q], columns, depth, address(a_strips) + q * strip_bytes, size, HEIGHT * size,
-                       address(b_panel), strip_bytes, width, init, init_row, c, C.strides[0], size)  # fmt: skip
+            source = address(A) + (k0 + k) * A.strides[0] + (block * n + first * HEIGHT) * size
+            target = strip_ + k * HEIGHT * size
+            for _ in range(columns // HEIGHT):
+                move(zero, source, target)
+                source += HEIGHT * size
+                target += scratch.strides[0]
+            if columns % HEIGHT > 0:
+                collect(zero, source, size, target, columns % HEIGHT)
+        for j in range(block * n + first * HEIGHT, block * n + first * HEIGHT + columns, count(A)):
+            left = block * n + first * HEIGHT + columns - j
+            (sums,) = read(total, 0, ONE, 0, j, left)
+            for k in range(k0, k0 + depth):
+                (row,) = read(A, k, ONE, 0, j, left)
+                sums = sums + row
+            write(total, 0, (sums,), 0, j, left)
 
 
-@kernel
-def add_rows(A, total):
-    """total (n) += sum of the rows of A (R, >= n), one after the other."""
-    for k in range(A.shape[0]):
-        row = A[k]
-        for j in range(total.size):
-            total[j] += row[j]
+@kernel(inner=True)
+def add_strips(B, k0, depth, C, order, n, first, last, scratch, panel, fresh):
+    """C += A^T B for the strips that `lay_strips` has laid."""
+    if order.max() < 0:
+        return
+    zero, size, width = B.dtype.type(0), B.itemsize, panel.shape[1]
+    per_block = (n + HEIGHT - 1) // HEIGHT
+    nothing = address(panel) + DEPTH * panel.strides[0]
+    for j0 in range(0, B.shape[1], width):
+        columns = min(width, B.shape[1] - j0)
+        for k in range(depth):
+            source, target = address(B) + (k0 + k) * B.strides[0] + j0 * size, address(panel) + k * panel.strides[0]
+            for u in range(0, columns, count(B)):
+                collect(zero, source + u * size, size, target + u * size, columns - u)
+        for block in range(order.size):
+            if order[block] >= 0:
+                for i in range(first, last):
+                    strip_ = address(scratch) + (block * per_block + i) * scratch.strides[0]
+                    c = address(C) + (order[block] * n + i * HEIGHT) * C.strides[0] + j0 * size
+                    init, init_row = (nothing, 0) if fresh else (c, C.strides[0])
+                    strip(zero, min(HEIGHT, n - i * HEIGHT), columns, depth, strip_, size, HEIGHT * size,
+                          address(panel), init, init_row, c, C.strides[0], strip_ + scratch.strides[0])  # fmt: skip
+
+
+@apart()
+def _transposed(team, A, B, C, order, B2, C2, order2, scratch, total, fresh):
+    """See `transposed_products`."""
+    R, n = A.shape[0], A.shape[1] // order.size
+    first, last = share((n + HEIGHT - 1) // HEIGHT, team)
+    # One row more than a panel needs: zeros to start from.
+    panel = np.empty((DEPTH + 1, _panel_width(A)), A.dtype)
+    panel[DEPTH] = 0
+    sums = total.reshape(1, total.size)
+    if fresh:
+        for block in range(order.size):
+            sums[0, block * n + first * HEIGHT : block * n + min(n, last * HEIGHT)] = 0
+    pieces = max(1, (R + DEPTH - 1) // DEPTH)
+    for piece in range(pieces):
+        k0, k1 = R * piece // pieces, R * (piece + 1) // pieces
+        start = fresh and piece == 0
+        lay_strips(A, k0, k1 - k0, n, order.size, first, last, scratch, sums)
+        add_strips(B, k0, k1 - k0, C, order, n, first, last, scratch, panel, start)
+        add_strips(B2, k0, k1 - k0, C2, order2, n, first, last, scratch, panel, start)
 
 
 @intrinsic
@@ -397,19 +487,9 @@ def _panel_width(typingctx: Any, array: Any) -> Any:
     return types.intp(array), codegen
 
 
-def transposed_product(team, A, B, C, order, total):
-    """C = A^T B for A (R, M) and B (R, N), and total (M) = sum of the rows of A.
+@overload(transposed_products)
+def _compiled_transposed_products(team, A, B, C, order, B2, C2, order2, scratch, total, fresh):
+    def compiled(team, A, B, C, order, B2, C2, order2, scratch, total, fresh):
+        _transposed(team, A, B, C, order, B2, C2, order2, scratch, total, fresh)
 
-    A's columns are `order.size` equal blocks; block j of the result goes to block order[j] of C (M, N) and total.
-    Each member makes its share of the columns of A. Sums over R run in blocks of fixed size, in order.
-    A, B and C have unit column stride.
-    """
-    n = A.shape[1] // order.size
-    for j, block in enumerate(order):
-        part, rows = A[:, j * n : (j + 1) * n], slice(block * n, (block + 1) * n)
-        C[rows], total[rows] = part.T @ B, part.sum(0)
-
-
-@overload(transposed_product)
-def _compiled_transposed_product(team, A, B, C, order, total):
-    return lambda team, A, B, C, order, total: _transposed(team, A, B, C, order, total)
+    return compiled

@@ -14,8 +14,8 @@ import numpy as np
 
 from bptt.network.losses import cross_entropy_rows
 from bptt.numerics import updates
-from bptt.numerics.jit import kernel
-from bptt.numerics.matmul import pack, shared_product, transposed_product
+from bptt.numerics.jit import apart, kernel
+from bptt.numerics.matmul import pack, shared_product, transposed_products
 from bptt.numerics.random import dropout
 from bptt.numerics.threads import barrier, share
 from bptt.unroll import sequence
@@ -37,7 +37,8 @@ def layer_of(network, flat, layer):
     """weight_ih, weight_hh, bias_ih, bias_hh of a layer in `flat` (theta or its gradient)."""
     H, start = network.H, network.layers[layer]
     inputs = network.E if layer == 0 else H
-    x_size, h_size = network.x_rows.size * H, network.h_rows.size * H
+    cell = network.cell
+    x_size, h_size = (cell.x1 - cell.x0) * H, (cell.h1 - cell.h0) * H
     return (
         matrix(flat, start[0], x_size, inputs),
         matrix(flat, start[1], h_size, H),
@@ -46,18 +47,19 @@ def layer_of(network, flat, layer):
     )
 
 
-@kernel(inner=True)
+@apart()
 def prepare(team, network, work, backward):
     """Pack the weights of this step, and project the embedding where that is done once for all symbols."""
     V, E, H, theta = network.V, network.E, network.H, network.theta
     for layer in range(network.L):
         weight_ih, weight_hh, bias_ih, bias_hh = layer_of(network, theta, layer)
         W = work.W0 if layer == 0 else work.W[layer - 1]
-        sequence.pack_forward(team, network.cell, network.x_rows, network.h_rows, weight_ih, weight_hh, bias_ih,
+        sequence.pack_forward(team, network.cell, network.x_order, network.h_order, weight_ih, weight_hh, bias_ih,
                               bias_hh, W, work.U[layer], work.b[layer])  # fmt: skip
         if backward:
             WT = work.WT0 if layer == 0 else work.WT[layer - 1]
-            sequence.pack_backward(team, network.x_rows, network.h_rows, weight_ih, weight_hh, WT, work.UT[layer])
+            sequence.pack_backward(team, network.cell, network.x_order, network.h_order, weight_ih, weight_hh, WT,
+                                   work.UT[layer])  # fmt: skip
     head = matrix(theta, network.head[0], V, H)
     pack(team, head.T, work.head, ZERO, ZERO)
     if backward:
@@ -107,7 +109,7 @@ def look_up(team, network, work, tokens, start, old, new, time):
         barrier(team)
 
 
-@kernel(inner=True)
+@apart()
 def up(team, network, work, tokens, start, old, new, time):
     """`new` steps up through all layers, to the logits z of each; `time` counts steps since training began."""
     V, H, L, B = network.V, network.H, network.L, work.s.shape[2]
@@ -118,7 +120,8 @@ def up(team, network, work, tokens, start, old, new, time):
             x = below(work.x, work.y, work.s, layer, old, old + new)
             sequence.project(team, network.cell, x, work.W[layer - 1], work.b[layer], a)
             barrier(team)
-        sequence.forward(team, network.cell, work.U[layer], work.b[layer], s, a)
+        W = work.W0 if layer == 0 else work.W[layer - 1]
+        sequence.forward(team, network.cell, work.no_rows, W, work.U[layer], work.b[layer], s, a, work.no_array)
         barrier(team)
         if network.dropout > 0:
             y = work.y[layer, old : old + new]
@@ -130,81 +133,105 @@ def up(team, network, work, tokens, start, old, new, time):
     barrier(team)
 
 
-@kernel(inner=True)
+@apart()
 def down(team, network, work, grad, old, new, time, k1):
     """From z's error down through all layers and all `old + new` steps: the gradient of every parameter."""
-    V, H, L, B = network.V, network.H, network.L, work.s.shape[2]
-    n, keep = old + new, work.da.shape[0] > 0
+    V, H, L, B, cell = network.V, network.H, network.L, work.s.shape[2], network.cell
+    n = old + new
     dz = work.z[: new * B, :V]
     y = below(work.x, work.y, work.s, L, old, n)
     dhead = matrix(grad, network.head[0], V, H)
-    transposed_product(team, dz, y[:, :H], dhead, network.one_block, grad[network.head[1] : network.head[1] + V])
+    plain_gradient(team, network, work, dz, y[:, :H], dhead, network.one_block,
+                   grad[network.head[1] : network.head[1] + V])  # fmt: skip
     dy = work.dy[:new]
     shared_product(team, dz, work.headT, work.nothing[:, :H], dy.reshape(new * B, H)[:, :H])
     barrier(team)
+    total = work.total[: cell.A * H]
     for layer in range(L - 1, -1, -1):
         s, a = work.s[layer, : n + 1], work.a[layer, :n]
-        da = work.da[:n] if keep else a
         dweight_ih, dweight_hh, dbias_ih, dbias_hh = layer_of(network, grad, layer)
+        without_dy = n - dy.shape[0]
         if network.dropout > 0:
-            first_time = time + new - dy.shape[0]
-            sequence.sequence_dropout(team, dy, dy, network.seed, layer, first_time, network.dropout)
-        first, last = share(work.ds.size, team)
-        ds = work.ds.reshape(work.ds.size)
-        for j in range(first, last):
-            ds[j] = 0
+            sequence.sequence_dropout(team, dy, dy, network.seed, layer, time - old + without_dy, network.dropout)
+        clear(team, work.ds.reshape(work.ds.size))
+        projected = layer == 0 and work.table.shape[0] > 0
+        if projected:
+            clear(team, work.dtable.reshape(work.dtable.size))
+        WT = work.WT0 if layer == 0 else work.WT[layer - 1]
+        dx = (
+            work.dx.reshape(work.dx.shape[0] * B, network.E) if layer == 0 else work.dy.reshape(work.dy.shape[0] * B, H)
+        )
+        x_order = network.no_order if projected else network.x_order
         barrier(team)
-        sequence.backward(team, network.cell, work.UT[layer], s, a, da, keep, work.ds, dy, work.no_errors)
-        barrier(team)
-        sequence.recurrent_gradient(team, network.cell, network.h_rows, s, da, dweight_hh, dbias_hh)
-        if layer > 0:
-            x = below(work.x, work.y, work.s, layer, ZERO, n)
-            sequence.input_gradient(team, network.cell, network.x_rows, x, da, dweight_ih, dbias_ih)
-            dy = work.dy[:n]
-            sequence.input_error(team, network.cell, work.WT[layer - 1], da, work.nothing[:, :H], dy.reshape(n * B, H))
+        last, half = n, 0
+        while last > 0:
+            first = max(0, last - work.da.shape[1])
+            chunk = work.da[half, : last - first]
+            dy_chunk = dy[max(0, first - without_dy) : max(0, last - without_dy)]
+            sequence.backward(team, cell, work.UT[layer], s[first : last + 1], a[first:last], chunk, work.ds, dy_chunk,
+                              work.no_array)  # fmt: skip
             barrier(team)
-        else:
-            embedding_gradient(team, network, work, grad, da, n, time - old, k1)
+            x = work.no_rows if projected else below(work.x, work.y, work.s, layer, first, last)
+            sequence.weight_gradients(team, cell, x_order, network.h_order, x, s[first:last], chunk, work.scratch,
+                                      total, dweight_ih, dweight_hh, last == n)  # fmt: skip
+            if projected:
+                rows = chunk.reshape(chunk.shape[0] * B, chunk.shape[2])[:, cell.x0 * H :]
+                scatter(team, rows, work.tokens[first:last], work.dtable)
+            else:
+                sequence.input_error(team, cell, WT, chunk, work.nothing[:, : dx.shape[1]], dx[first * B : last * B])
+            last, half = first, 1 - half
+        barrier(team)
+        sequence.bias_gradients(team, network.x_order, network.h_order, total, dbias_ih, dbias_hh)
+        barrier(team)
+        dy = work.dy[:n]
+    embedding_gradient(team, network, work, grad, n, time - old, k1)
     barrier(team)
 
 
 @kernel(inner=True)
-def embedding_gradient(team, network, work, grad, da, n, time, k1):
-    """Layer 0's input weights and the embedding: `look_up` read backwards."""
+def plain_gradient(team, network, work, A, B, C, order, total):
+    """C = A^T B, total = sums of the rows of A, by the function that makes two of them."""
+    nowhere = network.no_order[: order.size]
+    transposed_products(team, A, B, C, order, B[:, :0], C[:, :0], nowhere, work.scratch, total, YES)
+
+
+@kernel(inner=True)
+def embedding_gradient(team, network, work, grad, n, time, k1):
+    """The embedding, and layer 0's input weights where they act on its rows: `look_up` read backwards."""
     V, E, cell, B = network.V, network.E, network.cell, work.s.shape[2]
-    dweight_ih, _, dbias_ih, _ = layer_of(network, grad, ZERO)
+    dweight_ih, _, _, _ = layer_of(network, grad, ZERO)
     dembedding = matrix(grad, network.embedding, V, E)
     if work.table.shape[0] > 0:
-        dtable = work.dtable
-        scatter(team, da.reshape(n * B, da.shape[2])[:, cell.x0 * network.H :], work.tokens, dtable)
-        barrier(team)
+        dtable = work.dtable[:, : work.dtable.shape[1]]
         embedding = matrix(network.theta, network.embedding, V, E)
-        dtable_rows = dtable[:, : dtable.shape[1]]
-        transposed_product(team, dtable_rows, embedding[:, :E], dweight_ih, network.x_rows, dbias_ih)
-        shared_product(team, dtable_rows, work.WT0, work.nothing[:, :E], dembedding[:, :E])
+        x_order = network.x_order[cell.x0 : cell.x1]
+        plain_gradient(team, network, work, dtable, embedding[:, :E], dweight_ih, x_order, work.total)
+        shared_product(team, dtable, work.WT0, work.nothing[:, :E], dembedding[:, :E])
     else:
-        x = below(work.x, work.y, work.s, ZERO, ZERO, n)
-        sequence.input_gradient(team, cell, network.x_rows, x, da, dweight_ih, dbias_ih)
         dx = work.dx[:n].reshape(n * B, E)
-        sequence.input_error(team, cell, work.WT0, da, work.nothing[:, :E], dx)
-        barrier(team)
         if network.input_dropout > 0:
             first, last = share(n, team)
             for t in range(first, last):
                 dx_t = work.dx[t]
                 dropout(dx_t, dx_t, network.seed, network.L, (time + t) // k1 * k1, ZERO, network.input_dropout)
             barrier(team)
-        scatter(team, dx[:, :E], work.tokens, dembedding)
+        clear(team, grad[network.embedding : network.embedding + V * E])
+        barrier(team)
+        scatter(team, dx[:, :E], work.tokens[:n], dembedding)
+
+
+@kernel(inner=True)
+def clear(team, flat):
+    """0 everywhere."""
+    first, last = share(flat.size, team)
+    for j in range(first, last):
+        flat[j] = 0
 
 
 @kernel(inner=True)
 def scatter(team, rows, tokens, total):
-    """total (V, n) = for each symbol the sum of the rows (steps * B, n) where it stood, in order."""
+    """total (V, n) += for each symbol the rows (steps * B, n) where it stood, in order."""
     first, last = share(total.shape[1], team)
-    for symbol in range(total.shape[0]):
-        target = total[symbol, first:last]
-        for j in range(target.size):
-            target[j] = 0
     B = tokens.shape[1]
     for r in range(rows.shape[0]):
         source, target = rows[r, first:last], total[tokens[r // B, r % B], first:last]
@@ -212,7 +239,7 @@ def scatter(team, rows, tokens, total):
             target[j] += source[j]
 
 
-@kernel(inner=True)
+@apart()
 def carry(team, work, steps, old):
     """Let the next window begin where this one of `steps` steps ended, its last `old` steps kept as older ones."""
     B, shift = work.s.shape[2], steps - old

@@ -8,7 +8,8 @@ import numpy as np
 
 from bptt.cells.table import Wiring
 from bptt.network.sequence_model import SequenceModel
-from bptt.numerics.matmul import panel_shape
+from bptt.numerics.matmul import packed_rows, panel_shape, unit_stride
+from bptt.unroll.sequence import chunk_steps
 
 __all__ = ["Network", "Workspace", "network_of", "workspace_for"]
 
@@ -25,9 +26,10 @@ class Network(NamedTuple):
     embedding: int
     layers: np.ndarray  # int64 (L, 4): weight_ih, weight_hh, bias_ih, bias_hh
     head: np.ndarray  # int64 (2,): weight, bias
-    x_rows: np.ndarray
-    h_rows: np.ndarray
+    x_order: np.ndarray
+    h_order: np.ndarray
     one_block: np.ndarray  # int64 (1,): the head's rows are in order
+    no_order: np.ndarray  # int64 (A,): -1, nothing is multiplied
     seed: int
     dropout: float
     input_dropout: float
@@ -37,8 +39,8 @@ class Workspace(NamedTuple):
     """Tape, packed weights and errors for B streams and at most K steps.
 
     Slots 0 .. old-1 of `s`, `a`, `x`, `y` and `tokens` hold the older part of the tape, which only windows with
-    k2 > k1 have. `da` is empty where the error may overwrite the gates; `table` (and `dtable`) where
-    the embedding is not projected once a window; `y` where there is no dropout.
+    k2 > k1 have. `table` (and `dtable`) is empty where the embedding is not projected once a window, `y` where there
+    is no dropout.
     """
 
     tokens: np.ndarray  # int32 (K, B)
@@ -48,11 +50,14 @@ class Workspace(NamedTuple):
     y: np.ndarray  # (L, K, B, H) outputs, dropped out
     z: np.ndarray  # (K*B, V) logits, then their error
     losses: np.ndarray  # (K*B,)
-    da: np.ndarray  # (K, B, A*H)
+    da: np.ndarray  # (2, chunk, B, A*H)
+    scratch: np.ndarray  # of the weight gradients
+    total: np.ndarray  # (A*H,) sums of da
     ds: np.ndarray  # (B, S*H)
     dy: np.ndarray  # (K, B, H)
     dx: np.ndarray  # (K, B, E)
-    no_errors: np.ndarray  # (0, 0, 0)
+    no_array: np.ndarray  # (0, 0, 0)
+    no_rows: np.ndarray  # (0, 0)
     nothing: np.ndarray  # (1, max(E, H)) zeros
     table: np.ndarray  # (V, x-columns) the projected embedding
     dtable: np.ndarray
@@ -85,9 +90,10 @@ def network_of(model: SequenceModel, theta: np.ndarray | None = None, *, dropout
         embedding=starts["embedding.weight"],
         layers=np.array(layers),
         head=np.array([starts["head.weight"], starts["head.bias"]]),
-        x_rows=np.array(model.cell.x_rows),
-        h_rows=np.array(model.cell.h_rows),
+        x_order=np.array(model.cell.x_order),
+        h_order=np.array(model.cell.h_order),
         one_block=np.zeros(1, np.int64),
+        no_order=np.full(model.cell.wiring.A, -1),
         seed=model.seed,
         dropout=model.dropout if dropout else 0.0,
         input_dropout=model.input_dropout if dropout else 0.0,
@@ -103,6 +109,8 @@ def workspace_for(network: Network, B: int, K: int, *, older: int = 0, training:
     # vocabulary is smaller than the window. Not with a mask on the embedding, nor with old steps, whose
     # embedding has changed since.
     project_table = network.input_dropout == 0 and older == 0 and (K * B >= V or not training)
+    # As many rows as the recurrent weights or the head, whichever has more.
+    scratch = max(packed_rows(H, cell.A, dtype), packed_rows(V, 1, dtype))
     back, looked_up = int(training), int(not project_table)
 
     def empty(*shape: int) -> np.ndarray:
@@ -119,17 +127,20 @@ def workspace_for(network: Network, B: int, K: int, *, older: int = 0, training:
         y=empty(L, K if network.dropout > 0 else 0, B, H),
         z=empty(K * B, V),
         losses=empty(K * B),
-        da=empty(K if older else 0, B, width),
+        da=empty(2, back * chunk_steps(K, B), B, width),
+        scratch=empty(*(back * size for size in scratch)),
+        total=empty(width),
         ds=empty(B, cell.S * H),
         dy=empty(K * back, B, H),
         dx=empty(K * back * looked_up, B, E),
-        no_errors=empty(0, 0, 0),
+        no_array=empty(0, 0, 0),
+        no_rows=empty(0, 0),
         nothing=np.zeros((1, max(E, H)), dtype),
         table=empty(V * (1 - looked_up), x_columns),
         dtable=empty(V * (1 - looked_up) * back, x_columns),
         W0=panels(E, x_columns),
         W=panels(H, x_columns, L - 1),
-        U=panels(H, h_columns, L),
+        U=panels(H, (cell.h1 - cell.h0) * unit_stride(H, dtype), L),
         b=empty(L, width),
         WT0=panels(x_columns, E * back),
         WT=panels(x_columns, H * back, L - 1),

@@ -1,32 +1,49 @@
 """One layer through time, for any cell: T steps up, T steps back down.
 
-    forward     a = x W + b, all T in one product       backward    for t = T-1 ... 0:
+    forward     a = x W + b                             backward    for t = T-1 ... 0:
                 for t = 0 ... T-1:                                      ds_h += dy_t
                     a_t += h_t U                                        cell: ds, a_t -> ds', da_t
                     cell: a_t, s_t -> s_{t+1}                           ds_h += da_t U^T
                                                                     dW = x^T da, dU = h^T da, db = sum of da,
-                                                                    dx = da W^T, each one product over all T
+                                                                    dx = da W^T
 
 The rows of a batch never meet, so each thread takes a share of them through all T steps without waiting for another.
-Sums over the batch are made after the loop, in an order that no number of threads changes. Every function here is run
-by all members of a team (`numerics.threads`); where one needs what another wrote, its caller puts a barrier between.
+Where there are too few rows for that, or weights too large for a thread's own cache, the threads share the hidden
+units instead and meet at each step. Either way an element's sum is one chain over k, and has the same bits.
+
+The way back goes in chunks of steps: the error da of a chunk is kept just as long as its products are made, while it
+is in the cache. Sums over the batch are made chunk after chunk, in an order that no number of threads changes. Every
+function here is run by all members of a team (`numerics.threads`); where one needs what another wrote, its caller
+puts a barrier between.
 
 T, B, H, I: steps, rows, hidden units, inputs; S states and A blocks a unit (see `cells.table`).
     x (T*B, >= I)   inputs, its first I columns        s (T+1, B, S*H)     states, slot 0 the initial one
-    a (T, B, A*H)   pre-activations, then gates        da like a, may be a itself where the tape is not needed again
+    a (T, B, A*H)   pre-activations, then gates        da (2, chunk, B, A*H)   two chunks in turns
     W, U, WT, UT    packed weights (`numerics.matmul`)  b (A*H)
+    x_order, h_order (A)    the row block of weight_ih and weight_hh that makes each block of a, or -1
 """
 
 import numpy as np
 
 from bptt.cells import table
-from bptt.numerics.jit import borrow, kernel
-from bptt.numerics.matmul import pack, product, shared_product, transposed_product
+from bptt.numerics.jit import apart, borrow, kernel
+from bptt.numerics.lanes import count, read, write
+from bptt.numerics.matmul import HEIGHT, block_stride, pack, product, shared_product, transposed_products
 from bptt.numerics.random import dropout
 from bptt.numerics.threads import barrier, share
 
 # A bare 0 has a type of its own for Numba, and each function it is passed to would be compiled once more.
-ZERO, YES = np.int64(0), np.bool_(True)
+ZERO, YES, NO = np.int64(0), np.bool_(True), np.bool_(False)
+ONE = (0,)
+# Rows of a chunk on the way back: enough for one product, few enough for the cache.
+CHUNK = 384
+# Bytes of packed weights up to which a thread's own cache holds them, whatever else goes through it.
+CACHED = 1_500_000
+
+
+def chunk_steps(T: int, B: int) -> int:
+    """Steps of a chunk on the way back."""
+    return min(T, max(1, CHUNK // B))
 
 
 @kernel
@@ -35,33 +52,70 @@ def copy(source, target):
         target[j] = source[j]
 
 
+@kernel(inner=True)
+def copy_units(source, target, first, last):
+    """Columns first to last - 1 of all rows."""
+    for row in range(target.shape[0]):
+        for j in range(first, last, count(target)):
+            write(target, row, read(source, row, ONE, ZERO, j, last - j), ZERO, j, last - j)
+
+
+@kernel(strict=True, inner=True)
+def add_units(source, target, first, last):
+    """target += source in columns first to last - 1 of all rows."""
+    for row in range(target.shape[0]):
+        for j in range(first, last, count(target)):
+            (new,), (old,) = read(source, row, ONE, ZERO, j, last - j), read(target, row, ONE, ZERO, j, last - j)
+            write(target, row, (old + new,), ZERO, j, last - j)
+
+
+@kernel(inner=True)
+def by_units(team, B, U):
+    """Whether the threads share the hidden units instead of the rows."""
+    return team.size > 1 and (B < HEIGHT * team.size or U.size * U.itemsize > CACHED)
+
+
+@kernel(inner=True)
+def my_share(team, B, H, units, like):
+    """First and last row, first and last unit that are this member's."""
+    if units:
+        n = block_stride(1, like)
+        first, last = share((H + n - 1) // n, team)
+        return ZERO, B, min(H, first * n), min(H, last * n)
+    first, last = share(B, team)
+    return first, last, ZERO, H
+
+
 @kernel
-def pack_forward(team, cell, x_rows, h_rows, weight_ih, weight_hh, bias_ih, bias_hh, W, U, b):
+def pack_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, bias_hh, W, U, b):
     """Lay one layer's parameters, in the users' layout, ready for `forward`."""
     H = weight_hh.shape[1]
-    for j in range(x_rows.size):
-        pack(team, weight_ih[x_rows[j] * H : (x_rows[j] + 1) * H].T, W, ZERO, j * H)
-    for j in range(h_rows.size):
-        pack(team, weight_hh[h_rows[j] * H : (h_rows[j] + 1) * H].T, U, ZERO, j * H)
-    if team.index == 0:
-        for column in range(b.size):
-            b[column] = 0
-        for j in range(x_rows.size):
+    stride = block_stride(H, weight_hh)
+    for j in range(cell.A):
+        x, h = x_order[j], h_order[j]
+        if x >= 0:
+            pack(team, weight_ih[x * H : (x + 1) * H].T, W, ZERO, (j - cell.x0) * H)
+        if h >= 0:
+            pack(team, weight_hh[h * H : (h + 1) * H].T, U, ZERO, (j - cell.h0) * stride)
+        if team.index == 0:
             for unit in range(H):
-                b[(cell.x0 + j) * H + unit] += bias_ih[x_rows[j] * H + unit]
-        for j in range(h_rows.size):
-            for unit in range(H):
-                b[(cell.h0 + j) * H + unit] += bias_hh[h_rows[j] * H + unit]
+                b[j * H + unit] = 0
+                if x >= 0:
+                    b[j * H + unit] += bias_ih[x * H + unit]
+                if h >= 0:
+                    b[j * H + unit] += bias_hh[h * H + unit]
 
 
 @kernel
-def pack_backward(team, x_rows, h_rows, weight_ih, weight_hh, WT, UT):
+def pack_backward(team, cell, x_order, h_order, weight_ih, weight_hh, WT, UT):
     """Lay the same weights, transposed, ready for `backward` and `input_error`."""
     H = weight_hh.shape[1]
-    for j in range(x_rows.size):
-        pack(team, weight_ih[x_rows[j] * H : (x_rows[j] + 1) * H], WT, j * H, ZERO)
-    for j in range(h_rows.size):
-        pack(team, weight_hh[h_rows[j] * H : (h_rows[j] + 1) * H], UT, j * H, ZERO)
+    for j in range(cell.A):
+        x, h = x_order[j], h_order[j]
+        if x >= 0:
+            pack(team, weight_ih[x * H : (x + 1) * H], WT, (j - cell.x0) * H, ZERO)
+        if h >= 0:
+            pack(team, weight_hh[h * H : (h + 1) * H], UT, (j - cell.h0) * H, ZERO)
 
 
 @kernel
@@ -75,79 +129,103 @@ def project(team, cell, x, W, b, a):
 
 
 @kernel(inner=True)
-def forward(team, cell, U, b, s, a):
-    """From the projected inputs in `a` and the initial state in s[0] to all states and gates.
+def recur(cell, h, U, b, a, first, last):
+    """a += h U for units first to last - 1, in the blocks that h feeds; those that x does not feed start from b."""
+    width = a.shape[1]
+    H = width // cell.A
+    stride, bias = block_stride(H, a), b.reshape(1, width)
+    if last - first == stride:
+        # No gap between the packed blocks: as one product.
+        x1 = min(cell.x1, cell.h1)
+        fed = a[:, cell.h0 * H : x1 * H]
+        product(h, U, fed, fed, ZERO)
+        if x1 < cell.h1:
+            product(h, U, bias[:, x1 * H : cell.h1 * H], a[:, x1 * H : cell.h1 * H], (x1 - cell.h0) * stride)
+    else:
+        for block in range(cell.h0, cell.h1):
+            part, column = a[:, block * H + first : block * H + last], (block - cell.h0) * stride + first
+            if block < cell.x1:
+                product(h, U, part, part, column)
+            else:
+                product(h, U, bias[:, block * H + first : block * H + last], part, column)
 
-    Each member takes its share of the batch through all steps.
+
+@apart()
+def forward(team, cell, x, W, U, b, s, a, y):
+    """From x (or, where it has no rows, from the projected inputs in `a`) and s[0] to all states and gates.
+
+    y (T, B, H), or empty: a copy of the outputs.
     """
     T, B, width = a.shape
     H = width // cell.A
-    s, a = borrow(s), borrow(a)
-    first, last = share(B, team)
+    units = by_units(team, B, U)
+    first, last, unit, end = my_share(team, B, H, units, a)
+    x, W, U, s, a, y = borrow(x), borrow(W), borrow(U), borrow(s), borrow(a), borrow(y)
+    bias = b.reshape(1, width)[:, cell.x0 * H : cell.x1 * H]
     for t in range(T):
         a_t, s_t, s_next = a[t, first:last], s[t, first:last], s[t + 1, first:last]
-        from_h = a_t[:, cell.h0 * H : cell.h1 * H]
-        for row in range(last - first):
-            # Blocks that x does not feed start from their bias.
-            for column in range(cell.x1 * H, width):
-                a_t[row, column] = b[column]
-        product(s_t[:, :H], U, from_h, from_h)
-        for row in range(last - first):
-            table.forward(cell.kind, a_t[row], s_t[row], s_next[row])
+        if x.shape[0] > 0:
+            product(x[t * B + first : t * B + last, : W.shape[1]], W, bias, a_t[:, cell.x0 * H : cell.x1 * H], ZERO)
+        recur(cell, s_t[:, :H], U, b, a_t, unit, end)
+        table.forward(cell.kind, H, unit, end, a_t, s_t, s_next)
+        if y.shape[0] > 0:
+            copy_units(s_next, y[t, first:last], unit, end)
+        if units:
+            barrier(team)
 
 
-@kernel(inner=True)
-def backward(team, cell, UT, s, a, da, keep, ds, dy, errors):
+@apart()
+def backward(team, cell, UT, s, a, da, ds, dy, errors):
     """From the outputs' errors to da and the error of the initial state: `forward` read from the bottom up.
 
     ds (B, S*H): in error of the final state, out that of the initial one. dy (<= T, B, H): errors of the last outputs
-    from outside. errors (T, B, H), or empty: on return the whole dL/dh of every output. `keep` leaves the gates in
-    `a` as they are (da is then another array); without it da and `a` are the same array.
+    from outside. errors (T, B, H), or empty: on return the whole dL/dh of every output. `a` stays as it is.
     """
     T, B, width = a.shape
     H = width // cell.A
-    first, last = share(B, team)
+    units = by_units(team, B, UT)
+    first, last, unit, end = my_share(team, B, H, units, a)
     without_dy = T - dy.shape[0]
     s, a, da, ds, dy, errors = borrow(s), borrow(a), borrow(da), borrow(ds), borrow(dy), borrow(errors)
     ds_rows = ds[first:last]
-    ds_h = ds_rows[:, :H]
+    dh = ds_rows[:, unit:end]
     for t in range(T - 1, -1, -1):
         a_t, da_t, s_t, s_next = a[t, first:last], da[t, first:last], s[t, first:last], s[t + 1, first:last]
-        for row in range(last - first):
-            if t >= without_dy:
-                dh, dy_row = ds_h[row], dy[t - without_dy, first + row]
-                for j in range(H):
-                    dh[j] += dy_row[j]
-            if errors.shape[0] > 0:
-                copy(ds_h[row], errors[t, first + row])
-            if keep:
-                copy(a_t[row], da_t[row])
-            table.backward(cell.kind, ds_rows[row], s_t[row], s_next[row], da_t[row])
-        product(da_t[:, cell.h0 * H : cell.h1 * H], UT, ds_h, ds_h)
+        if t >= without_dy:
+            add_units(dy[t - without_dy, first:last], ds_rows, unit, end)
+        if errors.shape[0] > 0:
+            copy_units(ds_rows, errors[t, first:last], unit, end)
+        table.backward(cell.kind, H, unit, end, ds_rows, s_t, s_next, a_t, da_t)
+        if units:
+            barrier(team)
+        product(da_t[:, cell.h0 * H : cell.h1 * H], UT, dh, dh, unit)
 
 
 @kernel
-def recurrent_gradient(team, cell, h_rows, s, da, dweight_hh, dbias_hh):
-    """dU = h^T da, db = sum of da, over all T*B rows at once."""
+def weight_gradients(team, cell, x_order, h_order, x, s, da, scratch, total, dweight_ih, dweight_hh, fresh):
+    """dW += x^T da, dU += h^T da, total += sums of da, over the rows of a chunk."""
     T, B, width = da.shape
-    H = width // cell.A
-    rows = da.reshape(T * B, width)[:, cell.h0 * H : cell.h1 * H]
-    h = s[:T].reshape(T * B, s.shape[2])[:, :H]
-    transposed_product(team, rows, h, dweight_hh, h_rows, dbias_hh)
+    h = s[:T].reshape(T * B, s.shape[2])[:, : dweight_hh.shape[1]]
+    transposed_products(team, da.reshape(T * B, width), h, dweight_hh, h_order,
+                        x[:, : dweight_ih.shape[1]], dweight_ih, x_order, scratch, total, fresh)  # fmt: skip
 
 
 @kernel
-def input_gradient(team, cell, x_rows, x, da, dweight_ih, dbias_ih):
-    """dW = x^T da, db = sum of da, over all T*B rows at once."""
-    T, B, width = da.shape
-    H = width // cell.A
-    rows = da.reshape(T * B, width)[:, cell.x0 * H : cell.x1 * H]
-    transposed_product(team, rows, x[:, : dweight_ih.shape[1]], dweight_ih, x_rows, dbias_ih)
+def bias_gradients(team, x_order, h_order, total, dbias_ih, dbias_hh):
+    """The sums of da in the users' layout."""
+    if team.index == 0:
+        H = total.size // x_order.size
+        for j in range(x_order.size):
+            x, h = x_order[j], h_order[j]
+            if x >= 0:
+                copy(total[j * H : (j + 1) * H], dbias_ih[x * H : (x + 1) * H])
+            if h >= 0:
+                copy(total[j * H : (j + 1) * H], dbias_hh[h * H : (h + 1) * H])
 
 
 @kernel
 def input_error(team, cell, WT, da, nothing, dx):
-    """dx = da W^T; dx (T*B, I), nothing (1, >= I) zeros."""
+    """dx = da W^T over the rows of a chunk; dx (chunk*B, I), nothing (1, >= I) zeros."""
     T, B, width = da.shape
     H = width // cell.A
     rows = da.reshape(T * B, width)[:, cell.x0 * H : cell.x1 * H]
@@ -163,23 +241,35 @@ def sequence_dropout(team, x, out, seed, layer, t0, rate):
 
 
 @kernel
-def layer_forward(team, cell, x_rows, h_rows, weight_ih, weight_hh, bias_ih, bias_hh, x, W, U, b, s, a):
+def layer_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, bias_hh, x, W, U, b, s, a, y):
     """One layer up, from the users' parameters to the tape."""
-    pack_forward(team, cell, x_rows, h_rows, weight_ih, weight_hh, bias_ih, bias_hh, W, U, b)
+    pack_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, bias_hh, W, U, b)
     barrier(team)
-    project(team, cell, x, W, b, a)
-    barrier(team)
-    forward(team, cell, U, b, s, a)
+    # Weights that stay in the cache are multiplied step by step, so that `a` is there as well.
+    on_the_way = not by_units(team, a.shape[1], U) and (W.size + U.size) * U.itemsize <= CACHED
+    if not on_the_way:
+        project(team, cell, x, W, b, a)
+        barrier(team)
+    forward(team, cell, x if on_the_way else x[:0], W, U, b, s, a, y)
 
 
 @kernel
-def layer_backward(team, cell, x_rows, h_rows, weight_ih, weight_hh, x, s, a, da, ds, dy, errors, WT, UT, nothing,
-                   dx, dweight_ih, dweight_hh, dbias_ih, dbias_hh):  # fmt: skip
-    """One layer down, the tape left as it is: all gradients."""
-    pack_backward(team, x_rows, h_rows, weight_ih, weight_hh, WT, UT)
+def layer_backward(team, cell, x_order, h_order, weight_ih, weight_hh, x, s, a, da, scratch, total, ds, dy, errors,
+                   WT, UT, nothing, dx, dweight_ih, dweight_hh, dbias_ih, dbias_hh):  # fmt: skip
+    """One layer down, chunk after chunk from the end: all gradients. The tape stays as it is."""
+    pack_backward(team, cell, x_order, h_order, weight_ih, weight_hh, WT, UT)
     barrier(team)
-    backward(team, cell, UT, s, a, da, YES, ds, dy, errors)
+    T, B, _ = a.shape
+    last, half = T, 0
+    while last > 0:
+        first = max(0, last - da.shape[1])
+        chunk = da[half, : last - first]
+        backward(team, cell, UT, s[first : last + 1], a[first:last], chunk, ds, dy[first:last], errors[first:last])
+        barrier(team)
+        rows = x[first * B : last * B]
+        weight_gradients(team, cell, x_order, h_order, rows, s[first:last], chunk, scratch, total,
+                         dweight_ih, dweight_hh, last == T)  # fmt: skip
+        input_error(team, cell, WT, chunk, nothing, dx[first * B : last * B])
+        last, half = first, 1 - half
     barrier(team)
-    recurrent_gradient(team, cell, h_rows, s, da, dweight_hh, dbias_hh)
-    input_gradient(team, cell, x_rows, x, da, dweight_ih, dbias_ih)
-    input_error(team, cell, WT, da, nothing, dx)
+    bias_gradients(team, x_order, h_order, total, dbias_ih, dbias_hh)
