@@ -103,11 +103,12 @@ def marked(mark: float | None, missed: bool) -> str:
     return "" if mark is None else f"{mark:g}" + (" missed" if missed else "")
 
 
-def options(document: str | None, budget: float) -> argparse.ArgumentParser:
-    """The options that all scripts have; `budget` is the default of --seconds."""
+def options(document: str | None, budget: float, *, threads: bool = True) -> argparse.ArgumentParser:
+    """The options that the scripts have in common; `budget` is the default of --seconds."""
     parser = argparse.ArgumentParser(description=str(document).split("\n")[0])
     parser.add_argument("--seconds", type=float, default=budget, help="sampling time a row (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="threads of either side (default: %(default)s)")
+    if threads:
+        parser.add_argument("--threads", type=int, default=2, help="threads of either side (default: %(default)s)")
     parser.add_argument("--check", action="store_true", help="exit with code 1 where a mark is missed")
     parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
     return parser
