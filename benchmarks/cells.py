@@ -35,6 +35,7 @@ EACH = {"LSTM": 1.0, "GRU": 2.0, "RNN": 1.5}
 MEAN = {"LSTM": 1.4, "GRU": 3.5, "RNN": 3.0}
 SHARE_OF_PEAK = 0.75  # of the LSTM's step in float32, where B and H are at least:
 LARGE = (32, 256)
+UNDISTURBED = 0.85  # of the run's best peak
 # Sums of H + I terms over T steps, in two different orders.
 AGREEMENT = {"float32": 1e-4, "float64": 1e-11}
 
@@ -130,6 +131,16 @@ def print_means(results: list[Result]) -> Iterator[str]:
                 yield f"{PASSES[passes]}, {cell}: geometric mean {mean:.2f}, mark {mark:g}"
 
 
+def print_disturbed(results: list[Result]) -> None:
+    """Name the rows beside which the machine itself was slow: something else ran, and their ratios say nothing."""
+    best = {dtype: max((r.peak for r in results if r.row.dtype == dtype), default=0.0) for dtype in AGREEMENT}
+    disturbed = [r for r in results if r.peak < UNDISTURBED * best[r.row.dtype]]
+    if disturbed:
+        print("\nDisturbed, to be measured again: the peak beside these rows is far from the best of the run.")
+    for r in disturbed:
+        print(f"  {PASSES[r.passes]}, {r}: {r.peak / 1e9:.0f} of {best[r.row.dtype] / 1e9:.0f} GF/s")
+
+
 def print_limits(results: list[Result]) -> None:
     """Name the rows whose mark asks for more than the machine has."""
     above = [r for r in results if r.mark is not None and r.mark > r.attainable]
@@ -176,6 +187,7 @@ def main(arguments: list[str] | None = None) -> int:
     print()
     missed = list(print_means(results))
     print_limits(results)
+    print_disturbed(results)
     missed += [f"{r}: {r.time.ratio:.2f}, mark {r.mark:g}" for r in results if r.below]
     missed += [f"{r}: {r.share:.0%} of the peak, mark {SHARE_OF_PEAK:.0%}" for r in results if r.below_peak]
     return verdict(missed, chosen.check)

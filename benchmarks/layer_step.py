@@ -32,7 +32,7 @@ class Row(NamedTuple):
         return 2 * self.T * self.B * (inputs + self.layers * self.H) * BLOCKS[cell] * self.H
 
 
-# Streaming, character models, wide layers, forecasting; a language model of words (Zaremba et al. 2014).
+# Streaming, character models, wide layers, forecasting; a language model of words (as wide as Zaremba's, 2014).
 GRID = (
     Row(1, 25, 64, 100),
     Row(1, 100, 64, 128),

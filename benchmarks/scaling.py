@@ -77,6 +77,12 @@ print(json.dumps({**step(T), "peak": peak() - before}))
 """
 
 
+def others(symbol: str) -> str:
+    """The sizes that stay while this one grows."""
+    sizes = zip("BTIH", SWEEPS[symbol][0], strict=False)
+    return ", ".join(f"{name} = {size}" for name, size in sizes if name != symbol)
+
+
 class Curve(NamedTuple):
     """Seconds of a step at each value of the symbol."""
 
@@ -107,6 +113,7 @@ def curves_of(torch: Any, cell: str, symbol: str, budget: float) -> list[Curve]:
         for curve, median in zip(active, np.median(samples, axis=0), strict=True):
             curve.values.append(value)
             curve.seconds.append(float(median))
+        # The next value takes some four times as long.
         active = [curve for curve in active if curve.side == "bptt" or curve.seconds[-1] < LIMIT / 4]
     return curves
 
@@ -116,15 +123,14 @@ def measure_time(torch: Any, markdown: bool, budget: float) -> tuple[list[Curve]
     columns = {"cell": 4, "grows": 5, "others": 20, "side": 7, "from - to": 12, "slope": 5, "upper half": 5}
     table = Table(columns | {"work": 4, "us a step, first": 9, "last": 9}, markdown)
     curves = []
-    for symbol, (base, _, work) in SWEEPS.items():
-        fixed = ", ".join(f"{name} = {size}" for name, size in zip("BTIH", base, strict=False) if name != symbol)
+    for symbol, (_, _, work) in SWEEPS.items():
         for cell in BLOCKS:
             for curve in curves_of(torch, cell, symbol, budget):
                 curves.append(curve)
                 ends = f"{curve.values[0]:,} - {curve.values[-1]:,}"
                 times = [f"{1e6 * curve.seconds[end]:,.0f}" for end in (0, -1)]
                 slopes = [f"{curve.slope():.2f}", f"{curve.slope(0.5):.2f}"]
-                table.row(cell, symbol, fixed, curve.side, ends, *slopes, work, *times)
+                table.row(cell, symbol, others(symbol), curve.side, ends, *slopes, work, *times)
     print(f"\nA time step at T = {LONGEST:,} against one at T = {LINEAR_FROM:,} (mark: at most {LINEAR_MARK:g}):")
     missed = []
     for curve in (curve for curve in curves if (curve.symbol, curve.side) == ("T", "bptt")):
@@ -168,16 +174,17 @@ def plot(curves: list[Curve], threads: int, path: Path) -> None:
         len(BLOCKS), len(SWEEPS), figsize=(11, 9), sharex="col", sharey="col", layout="constrained"
     )
     for axes_row, cell in zip(axes, BLOCKS, strict=True):
-        for axis, (symbol, (base, _, work)) in zip(axes_row, SWEEPS.items(), strict=True):
+        for axis, (symbol, (_, _, work)) in zip(axes_row, SWEEPS.items(), strict=True):
             for curve in (curve for curve in curves if (curve.cell, curve.symbol) == (cell, symbol)):
                 style = "C0o-" if curve.side == "bptt" else "C1s--"
                 axis.loglog(curve.values, curve.seconds, style, markersize=3.5, linewidth=1.2, label=curve.side)
                 if curve.side == "bptt":
-                    # Through the last point.
-                    line = curve.seconds[-1] * (np.array(curve.values) / curve.values[-1]) ** work
-                    axis.loglog(curve.values, line, color="0.6", linewidth=0.8, zorder=0, label=f"slope {work}")
-            fixed = ", ".join(f"{name} = {size}" for name, size in zip("BTIH", base, strict=False) if name != symbol)
-            axis.set_title(f"{cell}: {fixed}", fontsize=9)
+                    # Through the last point, as far down as there are times.
+                    values = np.array(curve.values)
+                    line = curve.seconds[-1] * (values / values[-1]) ** work
+                    seen = line > 0.5 * min(curve.seconds)
+                    axis.loglog(values[seen], line[seen], "0.6", linewidth=0.8, zorder=0, label=f"slope {work}")
+            axis.set_title(f"{cell}: {others(symbol)}", fontsize=9)
             axis.grid(alpha=0.3)
         axes_row[0].set_ylabel("seconds")
     for axis, symbol in zip(axes[-1], SWEEPS, strict=True):

@@ -117,7 +117,7 @@ def options(document: str | None, budget: float, *, threads: bool = True) -> arg
 def verdict(missed: Iterable[str], check: bool) -> int:
     """Say which marks are missed; the exit code."""
     missed = list(missed)
-    print("\nMarks missed:\n  " + "\n  ".join(missed) if missed else "\nEvery mark is met.")
+    print("\nMarks missed:\n  " + "\n  ".join(missed) if missed else "\nEvery mark of what was measured is met.")
     return int(check and bool(missed))
 
 
