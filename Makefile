@@ -54,6 +54,9 @@ test-peers: .venv/peers.stamp
 
 benchmarks: .venv/peers.stamp
 	.venv/bin/python benchmarks/cells.py
+	.venv/bin/python benchmarks/characters.py
+	.venv/bin/python benchmarks/threads.py
+	.venv/bin/python benchmarks/scaling.py
 	.venv/bin/python benchmarks/startup.py
 	.venv/bin/python benchmarks/text.py
 
