@@ -28,6 +28,11 @@ def multiply(team, A, panels, init, C):
 
 
 @kernel
+def pack(team, B, panels, first_row, first_column):
+    matmul.pack(team, B, panels, first_row, first_column)
+
+
+@kernel
 def multiply_transposed(team, A, B, C, order, B2, C2, order2, scratch, total, fresh):
     matmul.transposed_products(team, A, B, C, order, B2, C2, order2, scratch, total, fresh)
 
@@ -51,7 +56,7 @@ def guarded(rows, columns, dtype, value=np.nan):
 
 def packed(B):
     panels = np.zeros(matmul.panel_shape(*B.shape, B.dtype), B.dtype)
-    run(matmul.pack, B, panels, 0, 0)
+    run(pack, B, panels, 0, 0)
     return panels
 
 
@@ -132,7 +137,7 @@ def test_pack_lays_blocks_side_by_side_and_leaves_the_padding_zero(K, left, N, a
     B = lay(draw(1, dtype, K, N), layout)
     P, depth, width = matmul.panel_shape(above + K, left + N, dtype)
     panels = np.zeros((P, depth, width), dtype)
-    run(matmul.pack, B, panels, above, left)
+    run(pack, B, panels, above, left)
     flat = panels.transpose(1, 0, 2).reshape(depth, P * width)
     expected = np.zeros_like(flat)
     expected[above:, left : left + N] = B
@@ -186,12 +191,16 @@ assert matmul.BITS == {bits}
 def multiply(team, A, panels, init, C):
     matmul.product(A, panels, init, C)
 
+@kernel
+def pack(team, B, panels):
+    matmul.pack(team, B, panels, 0, 0)
+
 rng = np.random.default_rng(0)
 for M in range(1, 18):
     for K, N in ((0, 3), (1, 1), (7, 50), (30, 101)):
         A, B, init = (rng.uniform(-1, 1, shape).astype("{dtype}") for shape in ((M, K), (K, N), (1, N)))
         panels, C = np.zeros(matmul.panel_shape(K, N, "{dtype}"), "{dtype}"), np.full((M, N + 1), np.nan, "{dtype}")
-        run(matmul.pack, B, panels, 0, 0)
+        run(pack, B, panels)
         run(multiply, A, panels, init, C[:, :N], threads=1)
         np.testing.assert_allclose(C[:, :N], init + A @ B, rtol=0, atol=300 * np.finfo("{dtype}").eps)
         assert np.isnan(C[:, N]).all()

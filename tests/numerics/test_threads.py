@@ -91,6 +91,7 @@ def test_a_forked_process_has_threads_of_its_own(any_number):
 def test_an_error_in_a_member_reaches_the_caller_and_the_team_works_on(any_number):
     set_num_threads(2)
 
+    @kernel
     def fails_in_the_second(team):
         if team.index == 1:
             raise RuntimeError("here")

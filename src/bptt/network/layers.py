@@ -12,6 +12,7 @@ from bptt import arguments
 from bptt.cells.table import CELLS, Cell
 from bptt.network import parameters as named
 from bptt.network.initialisers import INITIALISERS, initialise
+from bptt.numerics import memory
 from bptt.numerics.matmul import packed_rows, panel_shape, unit_stride
 from bptt.numerics.threads import run
 from bptt.unroll import sequence
@@ -103,6 +104,7 @@ class Recurrent:
         self._orders = np.array(cell.x_order), np.array(cell.h_order)
         self._masks_drawn = 0
         self._packed: dict[tuple[str, int], np.ndarray] = {}
+        self._stock = memory.Stock()
 
     def __repr__(self) -> str:
         more = f", num_layers={self.num_layers}, dropout={self.dropout:g}, dtype={self.dtype.name!r}"
@@ -187,18 +189,18 @@ class Recurrent:
         wiring = self.cell.wiring
         threads = self._threads(T * B)
         for layer in range(self.num_layers):
-            s = np.empty((T + 1, B, wiring.S * H), self.dtype)
-            a = np.empty((T, B, wiring.A * H), self.dtype)
+            s = self._stock.empty((T + 1, B, wiring.S * H), self.dtype)
+            a = self._stock.empty((T, B, wiring.A * H), self.dtype)
             for j, part in enumerate(initial):
                 s[0, :, j * H : (j + 1) * H] = part[layer]
             weights, packed = self._weights(layer), self._forward_buffers(layer)
-            y = np.empty((T, B, H) if layer == self.num_layers - 1 else (0, 0, 0), self.dtype)
+            y = self._stock.empty((T, B, H) if layer == self.num_layers - 1 else (0, 0, 0), self.dtype)
             run(sequence.layer_forward, wiring, *self._orders, *weights, rows, *packed, s, a, y, threads=threads)
             layers.append(LayerTape(self.cell, rows, s, a))
             if masks is None or layer == self.num_layers - 1:
                 rows = s[1:].reshape(T * B, wiring.S * H)
             else:
-                dropped = np.empty((T, B, H), self.dtype)
+                dropped = self._stock.empty((T, B, H), self.dtype)
                 run(sequence.sequence_dropout, s[1:], dropped, self.seed, layer, masks, self.dropout)
                 rows = dropped.reshape(T * B, H)
         if self.batch_first:
@@ -246,19 +248,20 @@ class Recurrent:
         if self.batch_first:
             dy = np.ascontiguousarray(dy.swapaxes(0, 1))
         final = self._states("dstate", dstate, B)
-        flat = np.empty_like(self.flat)
+        flat = self._stock.empty(self.flat.shape, self.dtype)
         gradients = named.views(flat, {name: view.shape for name, view in self.parameters.items()})
         kept = np.empty((self.num_layers if errors else 0, T, B, H), self.dtype)
         ds = np.concatenate(final, axis=2)
-        da = np.empty((2, sequence.chunk_steps(T, B), B, wiring.A * H), self.dtype)
-        scratch, total = np.empty(packed_rows(H, wiring.A, self.dtype), self.dtype), np.empty(wiring.A * H, self.dtype)
+        da = self._stock.empty((2, sequence.chunk_steps(T, B), B, wiring.A * H), self.dtype)
+        scratch = self._stock.empty(packed_rows(H, wiring.A, self.dtype), self.dtype)
+        total = np.empty(wiring.A * H, self.dtype)
         threads = self._threads(T * B)
         for layer in range(self.num_layers - 1, -1, -1):
             x, s, a = tape.layers[layer].x, tape.layers[layer].s, tape.layers[layer].a
             weight_ih, weight_hh, _, _ = self._weights(layer)
             dweights = list(gradients.values())[4 * layer : 4 * layer + 4]
             errors_here = kept[layer] if errors else np.empty((0, 0, 0), self.dtype)
-            dx = np.empty((T * B, weight_ih.shape[1]), self.dtype)
+            dx = self._stock.empty((T * B, weight_ih.shape[1]), self.dtype)
             run(sequence.layer_backward, wiring, *self._orders, weight_ih, weight_hh, x, s, a, da, scratch, total,
                 ds[layer], dy, errors_here, *self._backward_buffers(layer), dx, *dweights, threads=threads)  # fmt: skip
             dy = dx.reshape(T, B, -1)
@@ -272,7 +275,7 @@ class Recurrent:
 
     def _buffer(self, name: str, layer: int, depth: int, columns: int) -> np.ndarray:
         if (name, layer) not in self._packed:
-            self._packed[name, layer] = np.zeros(panel_shape(depth, columns, self.dtype), self.dtype)
+            self._packed[name, layer] = memory.zeros(panel_shape(depth, columns, self.dtype), self.dtype)
         return self._packed[name, layer]
 
     def _forward_buffers(self, layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -34,7 +34,7 @@ from numba.core.typing.templates import AbstractTemplate, builtin_registry, sign
 from numba.extending import intrinsic, lower_builtin, overload
 from numba.misc.appdirs import user_cache_dir
 
-__all__ = ["apart", "borrow", "kernel"]
+__all__ = ["apart", "bind", "borrow", "emit_call", "kernel"]
 
 # Never "nnan" or "ninf": training must see the NaN that they would let LLVM assume away.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
@@ -125,16 +125,27 @@ def symbol(function: Any, argtypes: tuple[Any, ...]) -> str:
     return f"bptt.{function.__module__}.{function.__name__}.{digest}"
 
 
-def bind(module: str, name: str, argtypes: tuple[Any, ...]) -> Any:
+def bind(dispatcher: Any, argtypes: tuple[Any, ...]) -> Any:
     """Have the function compiled, or loaded from the cache, and its symbol point to it; returns the return type."""
-    stub = getattr(importlib.import_module(module), name)
-    key, dispatcher = symbol(stub, argtypes), stub.dispatcher
+    key = symbol(dispatcher, argtypes)
     dispatcher.compile(argtypes)
     overload_ = dispatcher.overloads[argtypes]
-    if key not in APART:
-        llvm.add_symbol(key, overload_.library.get_pointer_to_function(overload_.fndesc.llvm_func_name))
-        APART[key] = module, name, argtypes
+    llvm.add_symbol(key, overload_.library.get_pointer_to_function(overload_.fndesc.llvm_func_name))
+    APART[key] = dispatcher.__module__, dispatcher.__name__, argtypes
     return overload_.signature.return_type
+
+
+def bind_again(module: str, name: str, argtypes: tuple[Any, ...]) -> None:
+    """`bind` in another process."""
+    function = getattr(importlib.import_module(module), name)
+    bind(getattr(function, "dispatcher", function), argtypes)
+
+
+def emit_call(context: Any, builder: Any, function: Any, sig: Any, args: Any) -> Any:
+    """Call what `bind` has bound; returns its status and its result."""
+    kind = context.call_conv.get_function_type(sig.return_type, sig.args)
+    callee = cgutils.get_or_insert_function(builder.module, kind, symbol(function, sig.args))
+    return context.call_conv.call_function(builder, callee, sig.return_type, sig.args, args)
 
 
 class KernelCache(FunctionCache):  # type: ignore[misc]
@@ -142,7 +153,7 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
 
     def save_overload(self, sig: Any, data: Any) -> None:
         needed = [f.name for f in data.library._final_module.functions if f.is_declaration and f.name in APART]
-        binds = [functools.partial(bind, *APART[name]) for name in needed]
+        binds = [functools.partial(bind_again, *APART[name]) for name in needed]
         super().save_overload(sig, data._replace(reload_init=[*data.reload_init, *binds]))
 
 
@@ -152,6 +163,7 @@ def kernel(
     exact: bool = False,
     strict: bool = False,
     inner: bool = False,
+    cache: bool = True,
 ) -> Any:
     """Compile a function of arrays and scalars; it validates nothing.
 
@@ -165,19 +177,22 @@ def kernel(
     inner : bool
         Only other kernels call it, never Python: compiled without the entrance for Python, which for a function of
         many arrays takes as long to compile as the function.
+    cache : bool
+        Whether to keep the machine code on disk.
     """
+    kept = cache and CACHE_DIRECTORY is not None
 
     def decorate(function: Callable[..., Any]) -> Any:
         with cache_here():
             compiled = njit(
                 nogil=True,
                 error_model="numpy",
-                cache=CACHE_DIRECTORY is not None,
+                cache=kept,
                 fastmath=STRICT if strict else EXACT if exact else FASTMATH,
                 no_cfunc_wrapper=True,
                 no_cpython_wrapper=inner,
             )(function)
-            if CACHE_DIRECTORY is not None and not config.DISABLE_JIT:
+            if kept and not config.DISABLE_JIT:
                 compiled._cache = KernelCache(function)
         if inner and not config.DISABLE_JIT:
             compiled.__class__ = InnerKernel
@@ -202,25 +217,22 @@ def apart(**flags: bool) -> Callable[..., Any]:
         def stub(*arguments: Any) -> None:
             raise TypeError(f"{function.__name__} is compiled for other kernels only: call it from one")
 
-        stub.dispatcher = kernel(function, inner=True, **flags)  # type: ignore[attr-defined]
+        dispatcher = stub.dispatcher = kernel(function, inner=True, **flags)  # type: ignore[attr-defined]
 
         class Template(AbstractTemplate):  # type: ignore[misc]
             key = stub
 
             def generic(self, args: Any, kws: Any) -> Any:
                 argtypes = tuple(any_strides(types.unliteral(type_)) for type_ in args)
-                return signature(bind(function.__module__, function.__name__, argtypes), *argtypes)
+                return signature(bind(dispatcher, argtypes), *argtypes)
 
         builtin_registry.globals.append((stub, types.Function(Template)))
 
         @lower_builtin(stub, types.VarArg(types.Any))
         def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            convention = context.call_conv
-            kind = convention.get_function_type(sig.return_type, sig.args)
-            callee = cgutils.get_or_insert_function(builder.module, kind, symbol(function, sig.args))
-            status, result = convention.call_function(builder, callee, sig.return_type, sig.args, args)
+            status, result = emit_call(context, builder, function, sig, args)
             with cgutils.if_unlikely(builder, status.is_error):
-                convention.return_status_propagate(builder, status)
+                context.call_conv.return_status_propagate(builder, status)
             return result
 
         return stub

@@ -25,13 +25,13 @@ from numba.extending import intrinsic, overload
 
 from bptt.numerics.jit import apart, kernel
 from bptt.numerics.lanes import ARM, BITS, FUSED, count, lanes, read, spread, write
+from bptt.numerics.memory import LINE
 from bptt.numerics.threads import share
 
 __all__ = ["pack", "packed_rows", "panel_shape", "product", "shared_product", "transposed_products", "unit_stride"]
 
 
 VECTORS = 3
-LINE = 64  # bytes of a cache line
 # Accumulators, one panel row and one broadcast must fit the vector registers: 8*3+3+1 of 32, 4*3+3+1 of 16.
 TILE_ROWS = (8, 4, 2, 1) if ARM or BITS == 512 else (4, 2, 1)
 HEIGHT = TILE_ROWS[0]
@@ -461,8 +461,11 @@ def _transposed(team, A, B, C, order, B2, C2, order2, scratch, total, fresh):
     """See `transposed_products`."""
     R, n = A.shape[0], A.shape[1] // order.size
     first, last = share((n + HEIGHT - 1) // HEIGHT, team)
-    # One row more than a panel needs: zeros to start from.
-    panel = np.empty((DEPTH + 1, _panel_width(A)), A.dtype)
+    # One row more than a panel needs: zeros to start from. It begins on a cache line.
+    width, line = _panel_width(A), LINE // A.itemsize
+    raw = np.empty((DEPTH + 1) * width + line, A.dtype)
+    start = -address(raw) // A.itemsize % line
+    panel = raw[start : start + (DEPTH + 1) * width].reshape(DEPTH + 1, width)
     panel[DEPTH] = 0
     sums = total.reshape(1, total.size)
     if fresh:
@@ -471,10 +474,10 @@ def _transposed(team, A, B, C, order, B2, C2, order2, scratch, total, fresh):
     pieces = max(1, (R + DEPTH - 1) // DEPTH)
     for piece in range(pieces):
         k0, k1 = R * piece // pieces, R * (piece + 1) // pieces
-        start = fresh and piece == 0
+        from_zero = fresh and piece == 0
         lay_strips(A, k0, k1 - k0, n, order.size, first, last, scratch, sums)
-        add_strips(B, k0, k1 - k0, C, order, n, first, last, scratch, panel, start)
-        add_strips(B2, k0, k1 - k0, C2, order2, n, first, last, scratch, panel, start)
+        add_strips(B, k0, k1 - k0, C, order, n, first, last, scratch, panel, from_zero)
+        add_strips(B2, k0, k1 - k0, C2, order2, n, first, last, scratch, panel, from_zero)
 
 
 @intrinsic

@@ -9,27 +9,25 @@ Which member does what never changes a result: sums have an order of their own (
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
 from numba import config, types
 from numba.core import cgutils
+from numba.core.typing.templates import signature
 from numba.extending import intrinsic, overload
 
 from bptt import arguments
-from bptt.numerics.jit import kernel
+from bptt.numerics.jit import bind, emit_call, kernel
 
 __all__ = ["Team", "barrier", "get_num_threads", "run", "set_num_threads", "share"]
 
-SPINS = 4000  # rounds (some 50 us) before a waiting thread offers its core to others
+SPINS = 4000  # rounds (some 5 us) before a waiting thread offers its core to others
+RESTS = 2000  # offers before a worker that has nothing to do goes to sleep
 YIELD = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
 
 
@@ -47,40 +45,65 @@ def share(n, team):
     return n * team.index // team.size, n * (team.index + 1) // team.size
 
 
-@intrinsic
-def _wait(typingctx: Any, sync: Any, size: Any) -> Any:
-    """Sense-reversing barrier (Mellor-Crummey & Scott 1991) on two counters."""
+def atomic(name: str, emit: Any, *, values: int, returns: bool) -> Any:
+    """An intrinsic function (array, index, *values) on one word of an int64 array; emit(builder, pointer, *values)."""
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        word = ir.IntType(64)
-        waiting = context.make_array(signature.args[0])(context, builder, args[0]).data
-        passed = builder.gep(waiting, [ir.Constant(word, 8)])
-        one, zero = ir.Constant(word, 1), ir.Constant(word, 0)
-        before = builder.load_atomic(passed, "acquire", 8)
-        arrived = builder.atomic_rmw("add", waiting, one, "acq_rel")
-        last = builder.icmp_signed("==", builder.add(arrived, one), args[1])
-        spins = cgutils.alloca_once_value(builder, zero)
-        go, check, again, rest, end = (builder.append_basic_block(n) for n in ("go", "check", "again", "rest", "end"))
-        builder.cbranch(last, go, check)
-        builder.position_at_end(go)
-        builder.store_atomic(zero, waiting, "release", 8)
-        builder.atomic_rmw("add", passed, one, "acq_rel")
-        builder.branch(end)
-        builder.position_at_end(check)
-        now = builder.load_atomic(passed, "acquire", 8)
-        builder.cbranch(builder.icmp_signed("!=", now, before), end, again)
-        builder.position_at_end(again)
-        spun = builder.load(spins)
-        builder.store(builder.add(spun, one), spins)
-        builder.cbranch(builder.icmp_signed(">", spun, ir.Constant(word, SPINS)), rest, check)
-        builder.position_at_end(rest)
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        result = emit(builder, builder.gep(data, [args[1]]), *args[2:])
+        return result if returns else context.get_dummy_value()
+
+    result = types.int64 if returns else types.void
+    if values == 0:
+        return intrinsic(lambda typingctx, array, i: (result(array, types.int64), codegen))
+    if values == 1:
+        return intrinsic(lambda typingctx, array, i, a: (result(array, types.int64, types.int64), codegen))
+    return intrinsic(lambda typingctx, array, i, a, b: (result(array, *[types.int64] * 3), codegen))
+
+
+def emit_swap(builder: Any, pointer: Any, before: Any, after: Any) -> Any:
+    pair = builder.cmpxchg(pointer, before, after, "seq_cst", "seq_cst")
+    return builder.zext(builder.extract_value(pair, 1), ir.IntType(64))
+
+
+read = atomic("read", lambda b, p: b.load_atomic(p, "seq_cst", 8), values=0, returns=True)
+store = atomic("store", lambda b, p, value: b.store_atomic(value, p, "seq_cst", 8), values=1, returns=False)
+add = atomic("add", lambda b, p, value: b.atomic_rmw("add", p, value, "seq_cst"), values=1, returns=True)
+exchange = atomic("exchange", lambda b, p, value: b.atomic_rmw("xchg", p, value, "seq_cst"), values=1, returns=True)
+swap_if = atomic("swap_if", emit_swap, values=2, returns=True)
+
+
+@intrinsic
+def rest(typingctx: Any) -> Any:
+    """Offer this core to others."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.IntType(32), []), YIELD)
         builder.call(function, [])
-        builder.branch(check)
-        builder.position_at_end(end)
         return context.get_dummy_value()
 
-    return types.void(sync, types.int64), codegen
+    return types.void(), codegen
+
+
+@kernel
+def wait_for(array, i, value):
+    """Wait until word i of the array has this value."""
+    spins = 0
+    while read(array, i) != value:
+        spins += 1
+        if spins > SPINS:
+            rest()
+
+
+@kernel
+def meet(sync, size):
+    """Sense-reversing barrier (Mellor-Crummey & Scott 1991) on two counters."""
+    passed = read(sync, 8)
+    if add(sync, 0, 1) + 1 == size:
+        store(sync, 0, 0)
+        store(sync, 8, passed + 1)
+    else:
+        wait_for(sync, 8, passed + 1)
 
 
 def barrier(team: Team) -> None:
@@ -91,9 +114,172 @@ def barrier(team: Team) -> None:
 def _compiled_barrier(team):
     def compiled(team):
         if team.size > 1:
-            _wait(team.sync, team.size)
+            meet(team.sync, team.size)
 
     return compiled
+
+
+# Words of the board on which a job is posted for the workers; each is alone on its cache line.
+JOB, DONE, WANTED, CODE, DATA, SIZE = 0, 8, 16, 24, 32, 40
+BOARD = 48
+AWAKE, ASLEEP = 0, 1
+
+
+@intrinsic
+def call_at(typingctx: Any, code: Any, data: Any, index: Any) -> Any:
+    """Call the function at address `code` on (data, index): what `fork` has posted."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        byte, word = ir.PointerType(ir.IntType(8)), ir.IntType(64)
+        pointer = builder.inttoptr(args[0], ir.PointerType(ir.FunctionType(ir.VoidType(), [byte, word])))
+        builder.call(pointer, [builder.inttoptr(args[1], byte), args[2]])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), codegen
+
+
+@kernel
+def serve(board, state, index, last):
+    """A worker's life: do the jobs posted after number `last`; returns the last one's number to go to sleep."""
+    idle = 0
+    while True:
+        job = read(board, JOB)
+        if job != last:
+            code, data, size = read(board, CODE), read(board, DATA), read(board, SIZE)
+            if read(board, JOB) == job:  # else these three may be of the next one
+                if index < size:
+                    call_at(code, data, index)
+                    add(board, DONE, 1)
+                last, idle = job, 0
+        idle += 1
+        if idle > SPINS:
+            rest()
+        if idle > SPINS + RESTS and swap_if(state, 0, AWAKE, ASLEEP) == 1:
+            # Whoever wants a team sets WANTED before it looks for sleepers: one of the two sees the other.
+            if read(board, JOB) == last and read(board, WANTED) == 0:
+                return last
+            if swap_if(state, 0, ASLEEP, AWAKE) == 0:
+                return last
+            idle = 0
+
+
+@kernel
+def want(board, yes):
+    store(board, WANTED, yes)
+
+
+@kernel
+def was_asleep(state):
+    """Whether this worker has to be woken: it is taken to be awake from now on."""
+    return exchange(state, 0, AWAKE) == ASLEEP
+
+
+def member_of_team(member: Any, sync: Any, args: Any) -> Any:
+    """The signature with which `member` is called for these further arguments."""
+    argtypes = (types.NamedTuple((types.int64, types.int64, sync), Team), *args)
+    return signature(bind(member, argtypes), *argtypes)
+
+
+def outcome_type(context: Any, inner: Any) -> Any:
+    """What a member leaves behind: status, exception, result."""
+    exception = context.call_conv.get_function_type(inner.return_type, inner.args).args[1].pointee
+    return ir.LiteralStructType([ir.IntType(32), exception, context.get_value_type(inner.return_type)])
+
+
+def part_of(builder: Any, outcome: Any, k: int) -> Any:
+    return builder.gep(outcome, [ir.Constant(ir.IntType(32), 0), ir.Constant(ir.IntType(32), k)])
+
+
+def posting_of(member: Any) -> Any:
+    """An intrinsic function (board, sync, args) that writes the call `member(team, *args)` on the board.
+
+    Returns the address of the members' outcomes. Everything lies in the frame of the function that calls it.
+    """
+
+    @intrinsic
+    def post(typingctx: Any, board: Any, sync: Any, args: Any) -> Any:
+        inner = member_of_team(member, sync, args)
+
+        def codegen(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+            word, byte = ir.IntType(64), ir.PointerType(ir.IntType(8))
+            words = context.make_array(sig.args[0])(context, builder, values[0]).data
+            size = builder.load(builder.gep(words, [ir.Constant(word, SIZE)]))
+            outcomes = builder.alloca(outcome_type(context, inner), size=size)
+            arguments = cgutils.unpack_tuple(builder, values[2])
+            data = cgutils.alloca_once_value(builder, cgutils.pack_struct(builder, [size, values[1], outcomes, *arguments]))
+
+            # The member's call as a function of its index, which any thread can make at its address.
+            name = builder.module.get_unique_name("member")
+            thunk = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [byte, word]), name)
+            thunk.linkage = "internal"
+            inside = ir.IRBuilder(thunk.append_basic_block("entry"))
+            shared = inside.load(inside.bitcast(thunk.args[0], data.type))
+            its_size, its_sync, its_outcomes, *its_arguments = cgutils.unpack_tuple(inside, shared)
+            team = context.make_tuple(inside, inner.args[0], [thunk.args[1], its_size, its_sync])
+            status, result = emit_call(context, inside, member, inner, [team, *its_arguments])
+            outcome = inside.gep(its_outcomes, [thunk.args[1]])
+            for k, part in enumerate((status.code, status.excinfoptr, result)):
+                inside.store(part, part_of(inside, outcome, k))
+            inside.ret_void()
+
+            for place, pointer in ((CODE, thunk), (DATA, data)):
+                builder.store(builder.ptrtoint(pointer, word), builder.gep(words, [ir.Constant(word, place)]))
+            return builder.ptrtoint(outcomes, word)
+
+        return types.int64(board, sync, args), codegen
+
+    return post
+
+
+def ending_of(member: Any) -> Any:
+    """An intrinsic function (outcomes, size, sync, args): raises what a member raised, returns what the first returned."""
+
+    @intrinsic
+    def end(typingctx: Any, outcomes: Any, size: Any, sync: Any, args: Any) -> Any:
+        inner = member_of_team(member, sync, args)
+
+        def codegen(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+            first = builder.inttoptr(values[0], ir.PointerType(outcome_type(context, inner)))
+            with cgutils.for_range(builder, values[1]) as loop:
+                outcome = builder.gep(first, [loop.index])
+                code = builder.load(part_of(builder, outcome, 0))
+                with builder.if_then(builder.icmp_unsigned("!=", code, ir.Constant(code.type, 0)), likely=False):
+                    builder.store(builder.load(part_of(builder, outcome, 1)), builder.function.args[1])
+                    builder.ret(code)
+            return builder.load(part_of(builder, first, 2))
+
+        return inner.return_type(outcomes, size, sync, args), codegen
+
+    return end
+
+
+ENTRANCE = """
+def entrance(board, sync, *args):
+    outcomes = post(board, sync, args)
+    store(board, DONE, 0)
+    add(board, JOB, 1)
+    call_at(read(board, CODE), read(board, DATA), 0)
+    wait_for(board, DONE, read(board, SIZE) - 1)
+    return end(outcomes, read(board, SIZE), sync, args)
+"""
+
+
+def entrance_of(member: Any) -> Any:
+    """The function by which Python has all members of a team call `member(team, *args)`; made once for each kernel.
+
+    It carries the kernel's file, line and name, under which Numba's cache keeps it.
+    """
+    if not hasattr(member, "entrance"):
+        plain = member.py_func.__code__
+        names = globals() | {"post": posting_of(member), "end": ending_of(member)}
+        exec(compile(ENTRANCE, plain.co_filename, "exec"), names)
+        function = names["entrance"]
+        name = f"{member.__name__}_on_a_team"
+        function.__code__ = function.__code__.replace(co_firstlineno=plain.co_firstlineno, co_name=name)
+        function.__name__, function.__qualname__, function.__module__ = name, name, member.__module__
+        in_module = getattr(sys.modules.get(member.__module__), member.__name__, None) is member
+        member.entrance = kernel(function, cache=in_module)
+    return member.entrance
 
 
 def available_cores() -> int:
@@ -104,39 +290,46 @@ def available_cores() -> int:
 
 
 class _Worker:
-    """One waiting Python thread: it runs what it is handed and says when it is done."""
+    """One waiting Python thread: it serves its team, and sleeps when there was nothing to do for a while."""
 
-    def __init__(self) -> None:
-        self.start, self.done = threading.Lock(), threading.Lock()
-        self.start.acquire()
-        self.done.acquire()
-        self.task: Callable[[], None] | None = None
-        self.error: BaseException | None = None
+    def __init__(self, board: np.ndarray, index: int) -> None:
+        self.board, self.index, self.state = board, index, np.zeros(8, np.int64)
+        self.last = int(board[JOB])
+        self.alarm = threading.Lock()
+        self.alarm.acquire()
         threading.Thread(target=self.loop, daemon=True, name="bptt").start()
 
-    def hand(self, task: Callable[[], None]) -> None:
-        self.task, self.error = task, None
-        self.start.release()
-
-    def wait(self) -> None:
-        self.done.acquire()
-        self.task = None
+    def wake(self) -> None:
+        if was_asleep(self.state):
+            self.alarm.release()
 
     def loop(self) -> None:
         while True:
-            self.start.acquire()
-            try:
-                if self.task is not None:
-                    self.task()
-            except BaseException as error:
-                self.error = error
-            self.done.release()
+            self.last = serve(self.board, self.state, self.index, self.last)
+            self.alarm.acquire()
 
 
 class _Pool:
     def __init__(self) -> None:
-        self.workers: list[_Worker] = []
         self.lock = threading.Lock()
+        self.board, self.sync = np.zeros(BOARD, np.int64), np.zeros(16, np.int64)
+        self.workers: list[_Worker] = []
+
+    def run(self, entrance: Any, size: int, args: Any) -> Any:
+        with self.lock:
+            while len(self.workers) < size - 1:
+                self.workers.append(_Worker(self.board, len(self.workers) + 1))
+            self.board[SIZE] = size
+            want(self.board, 1)
+            for worker in self.workers[: size - 1]:
+                worker.wake()
+            try:
+                return entrance(self.board, self.sync, *args)
+            except BaseException:
+                self.sync = np.zeros(16, np.int64)  # a member that left early met nobody at the barriers
+                raise
+            finally:
+                want(self.board, 0)
 
 
 _pool = _Pool()
@@ -191,44 +384,17 @@ def get_num_threads() -> int:
     return 1 if config.DISABLE_JIT else _threads
 
 
-def run(kernel: Callable[..., Any], *args: Any, threads: int | None = None) -> Any:
-    """Call `kernel(team, *args)` in every member of a team; returns what the first member returned.
+def run(member: Any, *args: Any, threads: int | None = None) -> Any:
+    """Call the kernel `member(team, *args)` in every member of a team; returns what the first member returned.
 
     Callers from several Python threads take turns.
     """
     size = get_num_threads() if threads is None else min(threads, get_num_threads())
+    if config.DISABLE_JIT:
+        return member(Team(0, 1, np.zeros(16, np.int64)), *args)
+    entrance = entrance_of(member)
     if size == 1:
-        return kernel(Team(0, 1, np.zeros(16, np.int64)), *args)
-    with _pool.lock, _interrupts_later():
-        while len(_pool.workers) < size - 1:
-            _pool.workers.append(_Worker())
-        workers = _pool.workers[: size - 1]
-        sync = np.zeros(16, np.int64)
-        for index, worker in enumerate(workers, 1):
-            worker.hand(partial(kernel, Team(index, size, sync), *args))
-        try:
-            return kernel(Team(0, size, sync), *args)
-        finally:
-            for worker in workers:
-                worker.wait()
-            for worker in workers:
-                if worker.error is not None:
-                    raise worker.error
-
-
-@contextlib.contextmanager
-def _interrupts_later() -> Iterator[None]:
-    """Hear Ctrl-C when the team is done: one member that leaves early would keep the others at their barrier."""
-    before = signal.getsignal(signal.SIGINT)
-    # Python runs signal handlers in the main thread only; one that is not Python's could not be put back.
-    if threading.current_thread() is not threading.main_thread() or before is None:
-        yield
-        return
-    heard: list[Any] = []
-    signal.signal(signal.SIGINT, lambda *call: heard.append(call))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if heard and callable(before):
-        before(*heard[0])
+        board = np.zeros(BOARD, np.int64)
+        board[SIZE] = 1
+        return entrance(board, np.zeros(16, np.int64), *args)
+    return _pool.run(entrance, size, args)

@@ -72,7 +72,7 @@ def log_probability(logits: Any, token: Any) -> Any:
     return np.float64(logits[token]) - largest - math.log(total)
 
 
-@kernel
+@kernel(inner=True)
 def steps(
     team: Any,
     network: Any,

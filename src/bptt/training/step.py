@@ -266,7 +266,7 @@ def mean_loss(losses):
     return total / losses.size
 
 
-@kernel
+@kernel(inner=True)
 def train_chunk(team, network, work, grad, m, v, mean, partial, tokens, first, k1, k2, old, windows_before,
                 kind, hyper, learning_rates, clip_norm, clip_value, decay, losses, norms):  # fmt: skip
     """Train on learning_rates.size windows of k1 steps from step `first` on.
@@ -303,7 +303,7 @@ def train_chunk(team, network, work, grad, m, v, mean, partial, tokens, first, k
     return learning_rates.size
 
 
-@kernel
+@kernel(inner=True)
 def score_chunk(team, network, work, tokens, first, steps, losses):
     """Losses of all streams in windows of `steps` steps from step `first` on, losses.size of them; no update."""
     B = work.s.shape[2]

@@ -8,6 +8,7 @@ import numpy as np
 
 from bptt.cells.table import Wiring
 from bptt.network.sequence_model import SequenceModel
+from bptt.numerics import memory
 from bptt.numerics.matmul import packed_rows, panel_shape, unit_stride
 from bptt.unroll.sequence import chunk_steps
 
@@ -114,15 +115,15 @@ def workspace_for(network: Network, B: int, K: int, *, older: int = 0, training:
     back, looked_up = int(training), int(not project_table)
 
     def empty(*shape: int) -> np.ndarray:
-        return np.empty(shape, dtype)
+        return memory.empty(shape, dtype)
 
     def panels(depth: int, columns: int, *layers: int) -> np.ndarray:
-        return np.zeros((*layers, *panel_shape(depth, columns, dtype)), dtype)
+        return memory.zeros((*layers, *panel_shape(depth, columns, dtype)), dtype)
 
     return Workspace(
         tokens=np.zeros((K, B), np.int32),
         x=empty(K * looked_up, B, E),
-        s=np.zeros((L, K + 1, B, cell.S * H), dtype),
+        s=memory.zeros((L, K + 1, B, cell.S * H), dtype),
         a=empty(L, K, B, width),
         y=empty(L, K if network.dropout > 0 else 0, B, H),
         z=empty(K * B, V),

@@ -240,7 +240,7 @@ def sequence_dropout(team, x, out, seed, layer, t0, rate):
         dropout(x[t], out[t], seed, layer, t0 + t, ZERO, rate)
 
 
-@kernel
+@kernel(inner=True)
 def layer_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, bias_hh, x, W, U, b, s, a, y):
     """One layer up, from the users' parameters to the tape."""
     pack_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, bias_hh, W, U, b)
@@ -253,7 +253,7 @@ def layer_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, b
     forward(team, cell, x if on_the_way else x[:0], W, U, b, s, a, y)
 
 
-@kernel
+@kernel(inner=True)
 def layer_backward(team, cell, x_order, h_order, weight_ih, weight_hh, x, s, a, da, scratch, total, ds, dy, errors,
                    WT, UT, nothing, dx, dweight_ih, dweight_hh, dbias_ih, dbias_hh):  # fmt: skip
     """One layer down, chunk after chunk from the end: all gradients. The tape stays as it is."""
