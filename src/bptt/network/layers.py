@@ -20,8 +20,8 @@ from bptt.unroll.tape import LayerTape, Tape
 
 __all__ = ["GRU", "LSTM", "RNN", "Gradients", "Recurrent"]
 
-# Multiply-adds under which a layer runs in one thread; to wake another takes some 100 us.
-SMALL = 5_000_000
+# Multiply-adds under which a layer runs in one thread: to wake another takes as long as some 100,000 of them.
+SMALL = 100_000
 
 State = np.ndarray | tuple[np.ndarray, ...]
 

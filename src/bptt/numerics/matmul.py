@@ -36,6 +36,7 @@ VECTORS = 3
 TILE_ROWS = (8, 4, 2, 1) if ARM or BITS == 512 else (4, 2, 1)
 HEIGHT = TILE_ROWS[0]
 DEPTH = 192  # most rows of a piece in `transposed_products`: its panel and a strip of A fit the first-level cache
+DIRECT = 2048  # bytes of a row of A up to which `transposed_products` reads its strips where they stand
 ONE = (0,)
 
 
@@ -407,8 +408,21 @@ def transposed_products(team, A, B, C, order, B2, C2, order2, scratch, total, fr
 
 
 @kernel(inner=True)
-def lay_strips(A, k0, depth, n, blocks, first, last, scratch, total):
-    """Rows k0 to k0 + depth - 1 of A, strips first to last - 1 of each block, for `add_strips`; their sums."""
+def add_sums(A, k0, depth, n, blocks, first, last, total):
+    """total += the sums of rows k0 to k0 + depth - 1 of A, in strips first to last - 1 of each block."""
+    for block in range(blocks):
+        end = block * n + min(n, last * HEIGHT)
+        for j in range(block * n + first * HEIGHT, end, count(A)):
+            (sums,) = read(total, 0, ONE, 0, j, end - j)
+            for k in range(k0, k0 + depth):
+                (row,) = read(A, k, ONE, 0, j, end - j)
+                sums = sums + row
+            write(total, 0, (sums,), 0, j, end - j)
+
+
+@kernel(inner=True)
+def lay_strips(A, k0, depth, n, blocks, first, last, scratch):
+    """Rows k0 to k0 + depth - 1 of A, strips first to last - 1 of each block, for `add_strips`."""
     zero, size = A.dtype.type(0), A.itemsize
     per_block = (n + HEIGHT - 1) // HEIGHT
     columns = min(n, last * HEIGHT) - first * HEIGHT
@@ -423,18 +437,11 @@ def lay_strips(A, k0, depth, n, blocks, first, last, scratch, total):
                 target += scratch.strides[0]
             if columns % HEIGHT > 0:
                 collect(zero, source, size, target, columns % HEIGHT)
-        for j in range(block * n + first * HEIGHT, block * n + first * HEIGHT + columns, count(A)):
-            left = block * n + first * HEIGHT + columns - j
-            (sums,) = read(total, 0, ONE, 0, j, left)
-            for k in range(k0, k0 + depth):
-                (row,) = read(A, k, ONE, 0, j, left)
-                sums = sums + row
-            write(total, 0, (sums,), 0, j, left)
 
 
 @kernel(inner=True)
-def add_strips(B, k0, depth, C, order, n, first, last, scratch, panel, fresh):
-    """C += A^T B for the strips that `lay_strips` has laid."""
+def add_strips(A, B, k0, depth, C, order, n, first, last, scratch, panel, fresh, laid):
+    """C += A^T B, the strips of A as `lay_strips` has laid them, or as they stand in A."""
     if order.max() < 0:
         return
     zero, size, width = B.dtype.type(0), B.itemsize, panel.shape[1]
@@ -449,10 +456,13 @@ def add_strips(B, k0, depth, C, order, n, first, last, scratch, panel, fresh):
         for block in range(order.size):
             if order[block] >= 0:
                 for i in range(first, last):
-                    strip_ = address(scratch) + (block * per_block + i) * scratch.strides[0]
+                    if laid:
+                        strip_, a_k = address(scratch) + (block * per_block + i) * scratch.strides[0], HEIGHT * size
+                    else:
+                        strip_, a_k = address(A) + k0 * A.strides[0] + (block * n + i * HEIGHT) * size, A.strides[0]
                     c = address(C) + (order[block] * n + i * HEIGHT) * C.strides[0] + j0 * size
                     init, init_row = (nothing, 0) if fresh else (c, C.strides[0])
-                    strip(zero, min(HEIGHT, n - i * HEIGHT), columns, depth, strip_, size, HEIGHT * size,
+                    strip(zero, min(HEIGHT, n - i * HEIGHT), columns, depth, strip_, size, a_k,
                           address(panel), init, init_row, c, C.strides[0], strip_ + scratch.strides[0])  # fmt: skip
 
 
@@ -471,13 +481,16 @@ def _transposed(team, A, B, C, order, B2, C2, order2, scratch, total, fresh):
     if fresh:
         for block in range(order.size):
             sums[0, block * n + first * HEIGHT : block * n + min(n, last * HEIGHT)] = 0
+    laid = DIRECT < A.shape[1] * A.itemsize
     pieces = max(1, (R + DEPTH - 1) // DEPTH)
     for piece in range(pieces):
         k0, k1 = R * piece // pieces, R * (piece + 1) // pieces
         from_zero = fresh and piece == 0
-        lay_strips(A, k0, k1 - k0, n, order.size, first, last, scratch, sums)
-        add_strips(B, k0, k1 - k0, C, order, n, first, last, scratch, panel, from_zero)
-        add_strips(B2, k0, k1 - k0, C2, order2, n, first, last, scratch, panel, from_zero)
+        add_sums(A, k0, k1 - k0, n, order.size, first, last, sums)
+        if laid:
+            lay_strips(A, k0, k1 - k0, n, order.size, first, last, scratch)
+        add_strips(A, B, k0, k1 - k0, C, order, n, first, last, scratch, panel, from_zero, laid)
+        add_strips(A, B2, k0, k1 - k0, C2, order2, n, first, last, scratch, panel, from_zero, laid)
 
 
 @intrinsic

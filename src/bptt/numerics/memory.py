@@ -65,7 +65,7 @@ class Stock:
         self._most = max(self._most, self._in_use)
         self._shrink()
         # Views of an array share its base; this one's is no array, so they keep the array itself alive.
-        owner = np.frombuffer(memoryview(block), dtype)
+        owner = np.frombuffer(block.data, dtype)
         weakref.finalize(owner, self._give_back, block).atexit = False
         return owner.reshape(shape)
 

@@ -206,7 +206,9 @@ def posting_of(member: Any) -> Any:
             size = builder.load(builder.gep(words, [ir.Constant(word, SIZE)]))
             outcomes = builder.alloca(outcome_type(context, inner), size=size)
             arguments = cgutils.unpack_tuple(builder, values[2])
-            data = cgutils.alloca_once_value(builder, cgutils.pack_struct(builder, [size, values[1], outcomes, *arguments]))
+            data = cgutils.alloca_once_value(
+                builder, cgutils.pack_struct(builder, [size, values[1], outcomes, *arguments])
+            )
 
             # The member's call as a function of its index, which any thread can make at its address.
             name = builder.module.get_unique_name("member")
@@ -232,7 +234,7 @@ def posting_of(member: Any) -> Any:
 
 
 def ending_of(member: Any) -> Any:
-    """An intrinsic function (outcomes, size, sync, args): raises what a member raised, returns what the first returned."""
+    """An intrinsic function (outcomes, size, sync, args) that raises what a member raised, else returns its result."""
 
     @intrinsic
     def end(typingctx: Any, outcomes: Any, size: Any, sync: Any, args: Any) -> Any:

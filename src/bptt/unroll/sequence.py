@@ -28,7 +28,7 @@ import numpy as np
 from bptt.cells import table
 from bptt.numerics.jit import apart, borrow, kernel
 from bptt.numerics.lanes import count, read, write
-from bptt.numerics.matmul import HEIGHT, block_stride, pack, product, shared_product, transposed_products
+from bptt.numerics.matmul import block_stride, pack, product, shared_product, transposed_products
 from bptt.numerics.random import dropout
 from bptt.numerics.threads import barrier, share
 
@@ -37,6 +37,9 @@ ZERO, YES, NO = np.int64(0), np.bool_(True), np.bool_(False)
 ONE = (0,)
 # Rows of a chunk on the way back: enough for one product, few enough for the cache.
 CHUNK = 384
+# Fewer rows than this for each thread, and so many multiply-adds a step: enough to pay for meeting at each.
+FEW_ROWS = 4
+WORTH_A_MEETING = 100_000
 # Bytes of packed weights up to which a thread's own cache holds them, whatever else goes through it.
 CACHED = 1_500_000
 
@@ -72,7 +75,8 @@ def add_units(source, target, first, last):
 @kernel(inner=True)
 def by_units(team, B, U):
     """Whether the threads share the hidden units instead of the rows."""
-    return team.size > 1 and (B < HEIGHT * team.size or U.size * U.itemsize > CACHED)
+    few = B < FEW_ROWS * team.size and U.size * B > WORTH_A_MEETING
+    return team.size > 1 and (few or U.size * U.itemsize > CACHED)
 
 
 @kernel(inner=True)
