@@ -38,7 +38,7 @@ def any_number():
 @pytest.mark.interpreted
 @given(st.integers(0, 1000), st.integers(1, 40))
 def test_shares_follow_each_other_without_gap_or_overlap(n, size):
-    ends = [share(n, Team(i, size, np.zeros(16, np.int64))) for i in range(size)]
+    ends = [share(n, Team(i, size, np.zeros(8 * size, np.int64))) for i in range(size)]
     assert ends[0][0] == 0
     assert ends[-1][1] == n
     assert all(a[1] == b[0] for a, b in itertools.pairwise(ends))

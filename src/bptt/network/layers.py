@@ -139,9 +139,8 @@ class Recurrent:
         named.load(self.parameters, mapping)
 
     def __call__(self, x: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State]:
-        """Outputs and final state; see `forward`, whose tape is dropped here."""
-        y, state, _ = self.forward(x, state)
-        return y, state
+        """Outputs and final state as `forward` returns them, without the memory and the time that a tape takes."""
+        return self._up(x, state, tape=False)[:2]
 
     def forward(self, x: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State, Tape]:
         """Run over a batch of sequences and remember what `backward` needs.
@@ -175,6 +174,9 @@ class Recurrent:
         >>> y.shape, h.shape
         ((7, 2, 5), (1, 2, 5))
         """
+        return self._up(x, state, tape=True)
+
+    def _up(self, x: np.ndarray, state: State | None, tape: bool) -> tuple[np.ndarray, State, Tape]:
         letters = "B, T, I" if self.batch_first else "T, B, I"
         x = arguments.real_array("x", x, self.dtype, (None, None, self.input_size), letters)
         if self.batch_first:
@@ -185,28 +187,31 @@ class Recurrent:
         masks = self._masks_drawn if self.training and self.dropout > 0 and self.num_layers > 1 else None
         if masks is not None:
             self._masks_drawn += T
-        rows, layers = x.reshape(T * B, self.input_size), []
+        rows, layers, final = x.reshape(T * B, self.input_size), [], []
         wiring = self.cell.wiring
         threads = self._threads(T * B)
+        steps = T if tape else sequence.chunk_steps(T, B)
         for layer in range(self.num_layers):
-            s = self._stock.empty((T + 1, B, wiring.S * H), self.dtype)
-            a = self._stock.empty((T, B, wiring.A * H), self.dtype)
+            top = layer == self.num_layers - 1
+            s = self._stock.empty((steps + 1, B, wiring.S * H), self.dtype)
+            a = self._stock.empty((steps, B, wiring.A * H), self.dtype)
+            y = self._stock.empty((T, B, H) if top or not tape else (0, 0, 0), self.dtype)
             for j, part in enumerate(initial):
                 s[0, :, j * H : (j + 1) * H] = part[layer]
             weights, packed = self._weights(layer), self._forward_buffers(layer)
-            y = self._stock.empty((T, B, H) if layer == self.num_layers - 1 else (0, 0, 0), self.dtype)
             run(sequence.layer_forward, wiring, *self._orders, *weights, rows, *packed, s, a, y, threads=threads)
-            layers.append(LayerTape(self.cell, rows, s, a))
-            if masks is None or layer == self.num_layers - 1:
-                rows = s[1:].reshape(T * B, wiring.S * H)
-            else:
+            final.append(s[(T - 1) % steps + 1])
+            if tape:
+                layers.append(LayerTape(self.cell, rows, s, a))
+            outputs = s[1:] if tape else y
+            if masks is not None and not top:
                 dropped = self._stock.empty((T, B, H), self.dtype)
-                run(sequence.sequence_dropout, s[1:], dropped, self.seed, layer, masks, self.dropout)
-                rows = dropped.reshape(T * B, H)
+                run(sequence.sequence_dropout, outputs, dropped, self.seed, layer, masks, self.dropout)
+                outputs = dropped
+            rows = outputs.reshape(T * B, outputs.shape[2])
         if self.batch_first:
             y = np.ascontiguousarray(y.swapaxes(0, 1))
-        final = np.stack([layer.s[T] for layer in layers])
-        return y, self._as_state(final), Tape(tuple(layers), masks)
+        return y, self._as_state(np.stack(final)), Tape(tuple(layers), masks)
 
     def backward(self, dy: np.ndarray, tape: Tape, dstate: State | None = None, *, errors: bool = False) -> Gradients:
         """Back-propagate through all T steps and all layers; the tape stays as it is.

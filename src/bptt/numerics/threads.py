@@ -22,6 +22,7 @@ from numba.core.typing.templates import signature
 from numba.extending import intrinsic, overload
 
 from bptt import arguments
+from bptt.numerics import memory
 from bptt.numerics.jit import bind, emit_call, kernel
 
 __all__ = ["Team", "barrier", "get_num_threads", "run", "set_num_threads", "share"]
@@ -36,7 +37,7 @@ class Team(NamedTuple):
 
     index: int  # type: ignore[assignment]  # a tuple has a method of this name
     size: int
-    sync: np.ndarray  # int64 (16,): [0] members waiting, [8] barriers passed, on two cache lines
+    sync: np.ndarray  # int64 (8 * size,): how many barriers each has come to, one on a cache line
 
 
 @kernel
@@ -96,14 +97,16 @@ def wait_for(array, i, value):
 
 
 @kernel
-def meet(sync, size):
-    """Sense-reversing barrier (Mellor-Crummey & Scott 1991) on two counters."""
-    passed = read(sync, 8)
-    if add(sync, 0, 1) + 1 == size:
-        store(sync, 0, 0)
-        store(sync, 8, passed + 1)
-    else:
-        wait_for(sync, 8, passed + 1)
+def meet(sync, index, size):
+    """Each counts its meetings on a cache line of its own, and waits until all others have counted as far."""
+    here = read(sync, 8 * index) + 1
+    store(sync, 8 * index, here)
+    for other in range(size):
+        spins = 0
+        while read(sync, 8 * other) < here:
+            spins += 1
+            if spins > SPINS:
+                rest()
 
 
 def barrier(team: Team) -> None:
@@ -114,7 +117,7 @@ def barrier(team: Team) -> None:
 def _compiled_barrier(team):
     def compiled(team):
         if team.size > 1:
-            meet(team.sync, team.size)
+            meet(team.sync, team.index, team.size)
 
     return compiled
 
@@ -295,7 +298,7 @@ class _Worker:
     """One waiting Python thread: it serves its team, and sleeps when there was nothing to do for a while."""
 
     def __init__(self, board: np.ndarray, index: int) -> None:
-        self.board, self.index, self.state = board, index, np.zeros(8, np.int64)
+        self.board, self.index, self.state = board, index, memory.zeros((8,), np.int64)
         self.last = int(board[JOB])
         self.alarm = threading.Lock()
         self.alarm.acquire()
@@ -314,7 +317,7 @@ class _Worker:
 class _Pool:
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.board, self.sync = np.zeros(BOARD, np.int64), np.zeros(16, np.int64)
+        self.board = memory.zeros((BOARD,), np.int64)
         self.workers: list[_Worker] = []
 
     def run(self, entrance: Any, size: int, args: Any) -> Any:
@@ -326,10 +329,7 @@ class _Pool:
             for worker in self.workers[: size - 1]:
                 worker.wake()
             try:
-                return entrance(self.board, self.sync, *args)
-            except BaseException:
-                self.sync = np.zeros(16, np.int64)  # a member that left early met nobody at the barriers
-                raise
+                return entrance(self.board, memory.zeros((8 * size,), np.int64), *args)
             finally:
                 want(self.board, 0)
 
@@ -393,10 +393,10 @@ def run(member: Any, *args: Any, threads: int | None = None) -> Any:
     """
     size = get_num_threads() if threads is None else min(threads, get_num_threads())
     if config.DISABLE_JIT:
-        return member(Team(0, 1, np.zeros(16, np.int64)), *args)
+        return member(Team(0, 1, np.zeros(8, np.int64)), *args)
     entrance = entrance_of(member)
     if size == 1:
         board = np.zeros(BOARD, np.int64)
         board[SIZE] = 1
-        return entrance(board, np.zeros(16, np.int64), *args)
+        return entrance(board, np.zeros(8, np.int64), *args)
     return _pool.run(entrance, size, args)

@@ -39,9 +39,11 @@ ONE = (0,)
 CHUNK = 384
 # Fewer rows than this for each thread, and so many multiply-adds a step: enough to pay for meeting at each.
 FEW_ROWS = 4
-WORTH_A_MEETING = 100_000
-# Bytes of packed weights up to which a thread's own cache holds them, whatever else goes through it.
+WORTH_A_MEETING = 30_000
+# Bytes of packed weights up to which a thread's own cache holds them, whatever else goes through it; and the rows for
+# each thread with which larger ones may stream through it, the next panel fetched while one is multiplied.
 CACHED = 1_500_000
+MANY_ROWS = 24
 
 
 def chunk_steps(T: int, B: int) -> int:
@@ -76,7 +78,13 @@ def add_units(source, target, first, last):
 def by_units(team, B, U):
     """Whether the threads share the hidden units instead of the rows."""
     few = B < FEW_ROWS * team.size and U.size * B > WORTH_A_MEETING
-    return team.size > 1 and (few or U.size * U.itemsize > CACHED)
+    return team.size > 1 and (few or streams(team, B, U.size * U.itemsize))
+
+
+@kernel(inner=True)
+def streams(team, B, weights):
+    """Whether so many bytes of weights come anew from memory at each step, for too few rows to be worth it."""
+    return weights > CACHED and B < MANY_ROWS * team.size
 
 
 @kernel(inner=True)
@@ -246,15 +254,29 @@ def sequence_dropout(team, x, out, seed, layer, t0, rate):
 
 @kernel(inner=True)
 def layer_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, bias_hh, x, W, U, b, s, a, y):
-    """One layer up, from the users' parameters to the tape."""
+    """One layer up, from the users' parameters to the tape.
+
+    s and a have room for all steps, or for fewer: then they are used again and again, and only y is complete.
+    """
     pack_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, bias_hh, W, U, b)
     barrier(team)
-    # Weights that stay in the cache are multiplied step by step, so that `a` is there as well.
-    on_the_way = not by_units(team, a.shape[1], U) and (W.size + U.size) * U.itemsize <= CACHED
-    if not on_the_way:
-        project(team, cell, x, W, b, a)
-        barrier(team)
-    forward(team, cell, x if on_the_way else x[:0], W, U, b, s, a, y)
+    # Step by step where that costs no time for the weights, so that `a` is in the cache; else all at once.
+    weights = (W.size + U.size) * U.itemsize
+    on_the_way = not by_units(team, a.shape[1], U) and not streams(team, a.shape[1], weights)
+    room, B, _ = a.shape
+    T = x.shape[0] // B
+    for first in range(0, T, room):
+        n = min(room, T - first)
+        rows = x[first * B : (first + n) * B]
+        if first > 0:
+            barrier(team)
+            row, last = share(B, team)
+            copy_units(s[room, row:last], s[0, row:last], ZERO, s.shape[2])
+            barrier(team)
+        if not on_the_way:
+            project(team, cell, rows, W, b, a[:n])
+            barrier(team)
+        forward(team, cell, rows if on_the_way else rows[:0], W, U, b, s[: n + 1], a[:n], y[first : first + n])
 
 
 @kernel(inner=True)
