@@ -1,8 +1,4 @@
-"""The packed products against NumPy's, over shapes, strides, transposes, tails, and for every vector length."""
-
-import os
-import subprocess
-import sys
+"""The packed products against NumPy's, over shapes, strides, transposes, tails."""
 
 import numba
 import numpy as np
@@ -178,50 +174,3 @@ def test_nan_and_infinity_come_through(dtype):
     assert np.isnan(C[2]).all()
     assert np.isinf(C[[0, 1, 3, 4], 3]).all()
     assert np.isfinite(np.delete(np.delete(C, 2, 0), 3, 1)).all()
-
-
-PRODUCTS_IN_A_PROCESS = """
-import numpy as np
-from bptt.numerics import matmul
-from bptt.numerics.jit import kernel
-from bptt.numerics.threads import run
-assert matmul.BITS == {bits}
-
-@kernel
-def multiply(team, A, panels, init, C):
-    matmul.product(A, panels, init, C)
-
-@kernel
-def pack(team, B, panels):
-    matmul.pack(team, B, panels, 0, 0)
-
-rng = np.random.default_rng(0)
-for M in range(1, 18):
-    for K, N in ((0, 3), (1, 1), (7, 50), (30, 101)):
-        A, B, init = (rng.uniform(-1, 1, shape).astype("{dtype}") for shape in ((M, K), (K, N), (1, N)))
-        panels, C = np.zeros(matmul.panel_shape(K, N, "{dtype}"), "{dtype}"), np.full((M, N + 1), np.nan, "{dtype}")
-        run(pack, B, panels)
-        run(multiply, A, panels, init, C[:, :N], threads=1)
-        np.testing.assert_allclose(C[:, :N], init + A @ B, rtol=0, atol=300 * np.finfo("{dtype}").eps)
-        assert np.isnan(C[:, N]).all()
-print("good")
-"""
-
-
-@pytest.mark.skipif(SMALL, reason="compiled vectors only")
-@pytest.mark.parametrize(("bits", "dtype"), [("128", "float32"), ("256", "float32"), ("512", "float64")])
-def test_every_vector_length_gives_the_same_products(bits, dtype, tmp_path):
-    """LLVM splits vectors that the machine does not have, so each length runs everywhere."""
-    code = PRODUCTS_IN_A_PROCESS.format(bits=bits, dtype=dtype)
-    script = tmp_path / "products.py"
-    script.write_text(code)
-    environment = os.environ | {"BPTT_VECTOR_BITS": bits, "NUMBA_CACHE_DIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True)
-    assert done.stdout == "good\n", done.stderr
-
-
-def test_a_vector_length_that_does_not_exist_is_refused():
-    environment = os.environ | {"BPTT_VECTOR_BITS": "300"}
-    done = subprocess.run([sys.executable, "-c", "import bptt"], env=environment, capture_output=True, text=True)
-    assert done.returncode != 0
-    assert "BPTT_VECTOR_BITS='300': accepted are 128, 256 and 512" in done.stderr

@@ -435,8 +435,9 @@ def lay_strips(A, k0, depth, n, blocks, first, last, scratch):
                 move(zero, source, target)
                 source += HEIGHT * size
                 target += scratch.strides[0]
-            if columns % HEIGHT > 0:
-                collect(zero, source, size, target, columns % HEIGHT)
+            # A strip may be wider than a vector: that of 128 bits, and any on ARM.
+            for u in range(0, columns % HEIGHT, count(A)):
+                collect(zero, source + u * size, size, target + u * size, columns % HEIGHT - u)
 
 
 @kernel(inner=True)

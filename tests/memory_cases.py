@@ -1,0 +1,472 @@
+"""What `test_memory_safety.py` has another process run: each kernel on arrays between guard pages (see `guarded.py`).
+
+A case is called with sizes; it runs its kernel with all arrays at the one edge and at the other, has the surroundings
+checked and the results compared, and where a plain formula exists compares with that, too.
+"""
+
+import numpy as np
+
+from bptt.cells import table
+from bptt.cells.table import CELLS
+from bptt.network.losses import cross_entropy_rows
+from bptt.network.sequence_model import SequenceModel
+from bptt.numerics import matmul, updates
+from bptt.numerics.jit import kernel
+from bptt.numerics.lanes import lanes, read, write
+from bptt.numerics.random import dropout
+from bptt.numerics.threads import run, set_num_threads, share
+from bptt.training import step
+from bptt.training.optimizers import SGD, Adam, AdamW, RMSprop
+from bptt.training.workspace import network_of, workspace_for
+from bptt.unroll import sequence
+from guarded import everywhere, serve
+
+GAP = 3  # columns between the rows of a view
+ONE = (0,)
+
+
+def draw(dtype, *shape, seed=0):
+    return np.random.default_rng([seed, *shape]).uniform(-1, 1, shape).astype(dtype)
+
+
+def close(got, expected, depth):
+    """Rounding of a sum of `depth` products of numbers of size about 1."""
+    np.testing.assert_allclose(got, expected, rtol=0, atol=8 * np.finfo(got.dtype).eps * (depth + 1))
+
+
+def panels_of(dtype, depth, columns):
+    return np.zeros(matmul.panel_shape(depth, columns, dtype), dtype)
+
+
+# --- deliberate faults: what the harness has to find ---
+
+
+@kernel
+def read_past(x, n, out):
+    out[0] = x[n]
+
+
+@kernel
+def write_past(x, n):
+    x[n] = 1
+
+
+@kernel
+def read_before(x, j, out):
+    write(out, 0, read(x, 0, ONE, 0, j, 1), 0, 0, 1)
+
+
+def fault_reads_one_past_the_end(dtype):
+    def case(arena):
+        x, out = arena.copy(draw(dtype, 9)), arena.lay(1, dtype=dtype)
+        if arena.edge == "end":
+            read_past(x, x.size, out)
+        return []
+
+    everywhere(case)
+
+
+def fault_reads_one_before_the_beginning(dtype):
+    def case(arena):
+        x, out = arena.copy(draw(dtype, 1, 9)), arena.lay(1, 1, dtype=dtype)
+        read_before(x, -1 if arena.edge == "begin" else 0, out)
+        return []
+
+    everywhere(case)
+
+
+def fault_reads_the_surroundings(dtype):
+    def case(arena):
+        x, out = arena.copy(draw(dtype, 9)), arena.lay(1, dtype=dtype)
+        if arena.edge == "begin":
+            read_past(x, x.size, out)
+            return [out]
+        return [x[:1]]
+
+    everywhere(case)
+
+
+def fault_writes_one_past_the_end(dtype):
+    def case(arena):
+        x = arena.copy(draw(dtype, 9))
+        if arena.edge == "begin":
+            write_past(x, x.size)
+        return []
+
+    everywhere(case)
+
+
+def fault_writes_into_a_gap(dtype):
+    def case(arena):
+        whole, first = arena.gapped(draw(dtype, 3, 9), GAP)
+        # One element past the row on the one side, one before it on the other: never past the array.
+        write_past(whole[1], first + 9 if arena.edge == "begin" else first - 1)
+        return []
+
+    everywhere(case)
+
+
+# --- numerics.matmul ---
+
+
+@kernel
+def multiply(team, shared, flip, A, a0, K, panels, init, i0, C, c0, N, column):
+    """`product` or `shared_product` on columns of whole arrays, A also lying transposed."""
+    A = A.T[:, a0 : a0 + K] if flip else A[:, a0 : a0 + K]
+    init, C = init[:, i0 : i0 + N], C[:, c0 : c0 + N]
+    if shared:
+        matmul.shared_product(team, A, panels, init, C)
+    else:
+        matmul.product(A, panels, init, C, column)
+
+
+def product(dtype, M, N, depths, kinds, columns=(0,), shared=False, flip=False, threads=1):
+    """C (M, N) = init + A (M, K) B for all these K, kinds of `init` and first columns, in whole vectors, of B."""
+    set_num_threads(threads)
+    n = lanes(np.dtype(dtype).itemsize)
+    for K in depths:
+        A, B = draw(dtype, M, K), draw(dtype, K, max(columns) * n + N)
+        panels = panels_of(dtype, *B.shape)
+        run(matmul.pack, B, panels, 0, 0, threads=1)
+        for kind in kinds:
+            for column in columns:
+                start = draw(dtype, 1 if kind == "row" else M, N, seed=1)
+
+                def case(arena, A=A, panels=panels, kind=kind, start=start, K=K, column=column):
+                    if flip:
+                        # The gap lies between the columns of A: rows of what is laid.
+                        A_whole, a0 = arena.copy(A.T), 0
+                    else:
+                        A_whole, a0 = arena.gapped(A, GAP)
+                    C, c0 = arena.gapped(start if kind == "itself" else np.full((M, N), np.nan, dtype), GAP)
+                    init, i0 = (C, c0) if kind == "itself" else arena.gapped(start, GAP)
+                    packed = arena.copy(panels)
+                    run(multiply, shared, flip, A_whole, a0, K, packed, init, i0, C, c0, N, column * n)
+                    return [C[:, c0 : c0 + N]]
+
+                (got,) = everywhere(case)
+                close(got, start + A @ B[:, column * n : column * n + N], K)
+
+
+@kernel
+def lay_corner(team, flip, B, b0, N, panels, first_row, first_column):
+    matmul.pack(team, B.T[:, b0 : b0 + N] if flip else B[:, b0 : b0 + N], panels, first_row, first_column)
+
+
+def pack(dtype, K, N, above, left, below=0, flip=False, threads=1):
+    """B (K, N) into larger panels, its corner at (above, left)."""
+    set_num_threads(threads)
+    B, depth = draw(dtype, K, N), above + K + below
+
+    def case(arena):
+        panels = arena.copy(panels_of(dtype, depth, left + N))
+        whole, b0 = (arena.copy(B.T), 0) if flip else arena.gapped(B, GAP)
+        run(lay_corner, flip, whole, b0, N, panels, above, left)
+        return [panels]
+
+    (panels,) = everywhere(case)
+    expected = np.zeros((depth, panels.shape[0] * panels.shape[2]), dtype)
+    expected[above : above + K, left : left + N] = B
+    np.testing.assert_array_equal(panels.transpose(1, 0, 2).reshape(expected.shape), expected)
+
+
+@kernel
+def multiply_transposed(team, A, a0, M, B, b0, N, C, c0, order, B2, b02, N2, C2, c02, order2, scratch, total, fresh):
+    matmul.transposed_products(
+        team, A[:, a0 : a0 + M], B[:, b0 : b0 + N], C[:, c0 : c0 + N], order, B2[:, b02 : b02 + N2],
+        C2[:, c02 : c02 + N2], order2, scratch, total, fresh,
+    )  # fmt: skip
+
+
+def transposed_products(dtype, R, n, N, N2, blocks, threads=1):
+    """Blocks of A (R, blocks * n) times B (R, N) and B2 (R, N2), from zero and on top of what is there."""
+    set_num_threads(threads)
+    M = blocks * n
+    A, B, B2 = draw(dtype, R, M), draw(dtype, R, N), draw(dtype, R, N2)
+    order, order2 = np.arange(blocks)[::-1].copy(), np.arange(blocks) - 1  # the first block of A nowhere in C2
+    for fresh in (True, False):
+
+        def case(arena, fresh=fresh):
+            a, b, b2 = arena.gapped(A, GAP), arena.gapped(B, GAP), arena.gapped(B2, GAP)
+            start = np.nan if fresh else 1
+            c, c2 = (arena.gapped(np.full((M, k), start, dtype), GAP) for k in (N, N2))
+            total = arena.copy(np.full(M, start, dtype))
+            scratch = arena.lay(*matmul.packed_rows(n, blocks, dtype), dtype=dtype)
+            run(multiply_transposed, *a, M, *b, N, *c, arena.copy(order), *b2, N2, *c2, arena.copy(order2), scratch,
+                total, fresh)  # fmt: skip
+            last = M - n
+            left = c2[0][last:, c2[1] : c2[1] + N2]
+            assert (np.isnan(left) if fresh else left == 1).all(), "a block that belongs nowhere was written"
+            return [c[0][:, c[1] : c[1] + N], c2[0][:last, c2[1] : c2[1] + N2], total]
+
+        C, C2, total = everywhere(case)
+        add = 0 if fresh else 1
+        close(total, add + A.sum(0, dtype=float), R)
+        for j in range(blocks):
+            part = A[:, j * n : (j + 1) * n].T.astype(float)
+            close(C[order[j] * n : (order[j] + 1) * n], add + part @ B, R)
+            if j > 0:
+                close(C2[(j - 1) * n : j * n], add + part @ B2, R)
+
+
+# --- cells ---
+
+
+@kernel
+def cell_forward(kind, n, first, last, a, a0, A, s_prev, p0, s, s0, S):
+    table.forward(kind, n, first, last, a[:, a0 : a0 + A], s_prev[:, p0 : p0 + S], s[:, s0 : s0 + S])
+
+
+@kernel
+def cell_backward(kind, n, first, last, ds, d0, S, s_prev, p0, s, s0, a, a0, A, da, e0):
+    table.backward(kind, n, first, last, ds[:, d0 : d0 + S], s_prev[:, p0 : p0 + S], s[:, s0 : s0 + S],
+                   a[:, a0 : a0 + A], da[:, e0 : e0 + A])  # fmt: skip
+
+
+def cell(name, dtype, n, ranges, rows=2):
+    """Units first to last - 1 of n, forward and backward; the others' numbers stay as they were."""
+    wiring = CELLS[name].wiring
+    A, S = wiring.A * n, wiring.S * n
+    for first, last in ranges:
+        units = np.isin(np.arange(n), np.arange(first, last))
+        others_A, others_S = np.tile(~units, wiring.A), np.tile(~units, wiring.S)
+
+        def case(arena, first=first, last=last, others_A=others_A, others_S=others_S):
+            a, s_prev, ds = (
+                arena.gapped(draw(dtype, rows, columns, seed=k), GAP) for k, columns in enumerate((A, S, S))
+            )
+            s, da = (arena.gapped(np.full((rows, columns), 7, dtype), GAP) for columns in (S, A))
+            cell_forward(wiring.kind, n, first, last, *a, A, *s_prev, *s, S)
+            gates, state = a[0][:, a[1] : a[1] + A].copy(), s[0][:, s[1] : s[1] + S].copy()
+            cell_backward(wiring.kind, n, first, last, *ds, S, *s_prev, *s, *a, A, *da)
+            arrays = [v[0][:, v[1] : v[1] + k] for v, k in ((a, A), (s, S), (ds, S), (da, A))]
+            assert arrays[0].tobytes() == gates.tobytes(), "backward changed the gates"
+            assert arrays[1].tobytes() == state.tobytes(), "backward changed the state"
+            np.testing.assert_array_equal(arrays[0][:, others_A], draw(dtype, rows, A, seed=0)[:, others_A])
+            np.testing.assert_array_equal(arrays[2][:, others_S], draw(dtype, rows, S, seed=2)[:, others_S])
+            for array, others in ((arrays[1], others_S), (arrays[3], others_A)):
+                assert (array[:, others] == 7).all(), "units of others were written"
+            return arrays
+
+        everywhere(case)
+
+
+# --- unroll.sequence ---
+
+
+@kernel
+def up(team, cell, x, W, U, b, s, a, y):
+    sequence.forward(team, cell, x, W, U, b, s, a, y)
+
+
+@kernel
+def down(team, cell, UT, s, a, da, ds, dy, errors):
+    sequence.backward(team, cell, UT, s, a, da, ds, dy, errors)
+
+
+class Layer:
+    """All arrays of one layer, laid in an arena."""
+
+    def __init__(self, arena, name, dtype, T, B, I, H):
+        self.cell = CELLS[name]
+        self.wiring = cell = self.cell.wiring
+        x_rows, h_rows, width, states = (cell.x1 - cell.x0) * H, (cell.h1 - cell.h0) * H, cell.A * H, cell.S * H
+
+        def values(*shape, seed):
+            return arena.copy(draw(dtype, *shape, seed=seed))
+
+        def panels(depth, columns):
+            return arena.copy(panels_of(dtype, depth, columns))
+
+        def empty(*shape):
+            return arena.lay(*shape, dtype=dtype)
+
+        self.orders = arena.copy(np.array(self.cell.x_order)), arena.copy(np.array(self.cell.h_order))
+        self.weight_ih, self.weight_hh = values(x_rows, I, seed=1), values(h_rows, H, seed=2)
+        self.weight_hh /= np.sqrt(H)  # else 70 steps of relu overflow
+        self.bias_ih, self.bias_hh = values(x_rows, seed=3), values(h_rows, seed=4)
+        self.x, self.dy, self.ds = values(T * B, I, seed=5), values(T, B, H, seed=6), values(B, states, seed=7)
+        self.s, self.a, self.y = empty(T + 1, B, states), empty(T, B, width), empty(T, B, H)
+        self.s[0] = draw(dtype, B, states, seed=8)
+        self.W, self.b = panels(I, x_rows), empty(width)
+        self.U = panels(H, h_rows // H * matmul.unit_stride(H, dtype))
+        self.WT, self.UT = panels(x_rows, I), panels(h_rows, H)
+        self.nothing = arena.copy(np.zeros((1, I), dtype))
+        self.chunks = empty(2, sequence.chunk_steps(T, B), B, width)
+        self.scratch, self.total = empty(*matmul.packed_rows(H, cell.A, dtype)), empty(width)
+        self.errors, self.dx = empty(T, B, H), empty(T * B, I)
+        self.gradients = [empty(*v.shape) for v in (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)]
+        self.da, self.no_rows, self.no_array = empty(T, B, width), empty(0, 0), empty(0, 0, 0)
+
+
+def layer(name, dtype, T, B, I, H, errors=True):
+    """`layer_forward` and `layer_backward`; the same bits for one, two and three threads."""
+    seen = []
+    for threads in (1, 2, 3):
+        set_num_threads(threads)
+
+        def case(arena):
+            v = Layer(arena, name, dtype, T, B, I, H)
+            run(sequence.layer_forward, v.wiring, *v.orders, v.weight_ih, v.weight_hh, v.bias_ih, v.bias_hh, v.x,
+                v.W, v.U, v.b, v.s, v.a, v.y if errors else v.no_array)  # fmt: skip
+            gates = v.a if name in ("gru", "lstm") else v.no_array  # the simple cells leave nothing there
+            tape = [v.s.copy(), gates.copy(), v.y.copy() if errors else v.no_array]
+            run(sequence.layer_backward, v.wiring, *v.orders, v.weight_ih, v.weight_hh, v.x, v.s, v.a, v.chunks,
+                v.scratch, v.total, v.ds, v.dy, v.errors if errors else v.no_array, v.WT, v.UT, v.nothing, v.dx,
+                *v.gradients)  # fmt: skip
+            assert v.s.tobytes() == tape[0].tobytes(), "backward changed the states"
+            return [*tape, v.ds, v.dx, *v.gradients, *([v.errors] if errors else [])]
+
+        seen.append(everywhere(case))
+    for results in seen[1:]:
+        for k, (one, other) in enumerate(zip(seen[0], results, strict=True)):
+            assert one.tobytes() == other.tobytes(), f"result {k} depends on the number of threads"
+
+
+def passes(name, dtype, T, B, I, H, without_dy, threads):
+    """`forward` and `backward` alone, inputs multiplied on the way or before, errors of the last outputs only."""
+    set_num_threads(threads)
+
+    def case(arena):
+        v, results = Layer(arena, name, dtype, T, B, I, H), []
+        run(sequence.pack_forward, v.wiring, *v.orders, v.weight_ih, v.weight_hh, v.bias_ih, v.bias_hh, v.W, v.U, v.b)
+        run(sequence.pack_backward, v.wiring, *v.orders, v.weight_ih, v.weight_hh, v.WT, v.UT)
+        run(sequence.project, v.wiring, v.x, v.W, v.b, v.a)
+        run(up, v.wiring, v.no_rows, v.W, v.U, v.b, v.s, v.a, v.no_array)
+        results.append(v.s.copy())
+        if threads == 1 or B >= matmul.HEIGHT * threads:  # where threads share the units, inputs come multiplied
+            v.s[1:], v.a[...] = np.nan, np.nan
+            run(up, v.wiring, v.x, v.W, v.U, v.b, v.s, v.a, v.y)
+            assert v.s.tobytes() == results[0].tobytes(), "inputs multiplied on the way give other states"
+            results.append(v.y)
+        run(down, v.wiring, v.UT, v.s, v.a, v.da, v.ds, v.dy[without_dy:], v.errors)
+        return [*results, v.da, v.ds, v.errors]
+
+    everywhere(case)
+
+
+# --- elementwise ---
+
+
+@kernel
+def optimize(team, kind, theta, g, m, v, mean, count, rate, hyper, partial, limit, high):
+    updates.clip_value(team, g, high)
+    length = updates.clip_norm(team, g, limit, partial)
+    updates.update(team, kind, theta, g, m, v, count, rate, hyper)
+    updates.average(team, theta, mean, 0.9)
+    return length
+
+
+def flat_vectors(dtype, size, threads=1):
+    """Clipping, every rule of `updates`, and the average."""
+    set_num_threads(threads)
+    for rule in (
+        SGD(), SGD(momentum=0.9, weight_decay=0.1), RMSprop(), RMSprop(momentum=0.9, weight_decay=0.1), Adam(),
+        Adam(weight_decay=0.1), AdamW(weight_decay=0.1),
+    ):  # fmt: skip
+
+        def case(arena, rule=rule):
+            theta, g, m, mean = (arena.copy(draw(dtype, size, seed=k)) for k in range(4))
+            v = arena.copy(draw(dtype, size, seed=4) ** 2)
+            partial, hyper = arena.lay(updates.blocks(size), dtype="float64"), arena.copy(rule.hyper)
+            length = run(optimize, rule.kind, theta, g, m, v, mean, 2, 0.1, hyper, partial, 0.5, 0.9)
+            return [theta, m, v, mean, length]
+
+        everywhere(case)
+
+
+@kernel
+def masked(team, x, out, t, rate):
+    first, last = share(out.shape[0], team)
+    dropout(x[first:last], out[first:last], 5, 1, t, first, rate)
+
+
+def dropout_mask(dtype, rows, n, more, threads=1):
+    """The first n columns of x, which has `more`; into another array and in place."""
+    set_num_threads(threads)
+    x = draw(dtype, rows, n + more) + 2
+
+    def case(arena):
+        source, out = arena.copy(x), arena.lay(rows, n, dtype=dtype)
+        run(masked, source, out, 3, 0.4)
+        if more == 0:
+            run(masked, source, source, 3, 0.4)
+            assert source.tobytes() == out.tobytes(), "another mask in place"
+        return [out]
+
+    (out,) = everywhere(case)
+    kept = out != 0
+    np.testing.assert_allclose(out[kept], x[:, :n][kept] / 0.6, rtol=1e-6)
+
+
+def cross_entropy(dtype, T, B, V, threads=1):
+    set_num_threads(threads)
+    logits = draw(dtype, T * B, V)
+    targets = np.random.default_rng(T * B).integers(V, size=(B, T)).astype(np.int32)
+
+    def case(arena):
+        z, losses, at = arena.copy(logits), arena.lay(T * B, dtype=dtype), arena.copy(targets)
+        run(cross_entropy_rows, z, at, losses, False)
+        assert z.tobytes() == logits.tobytes(), "the logits were changed though no gradient was asked for"
+        run(cross_entropy_rows, z, at, losses, True)
+        return [z, losses]
+
+    gradient, losses = everywhere(case)
+    exponentials, rows = np.exp(logits.astype(float)), np.arange(T * B)
+    p = exponentials / exponentials.sum(1, keepdims=True)
+    close(losses, -np.log(p[rows, targets.T.ravel()]), 4)
+    p[rows, targets.T.ravel()] -= 1
+    close(gradient, p / (T * B), 4)
+
+
+# --- training ---
+
+ZEROED = {"tokens", "s", "nothing", "W0", "W", "U", "WT0", "WT", "UT", "head", "headT"}
+
+
+def training(dtype, rule, sizes, window, options):
+    """Windows of a whole training step, each array of the workspace laid by itself; then a score."""
+    V, E, H, L, B = sizes
+    k1, k2 = window
+    optimizer = {"sgd": SGD(momentum=0.9), "rmsprop": RMSprop(), "adamw": AdamW(weight_decay=0.1)}[rule]
+    model = SequenceModel(vocabulary_size=V, embedding_size=E, hidden_size=H, num_layers=L, dtype=dtype, **options)
+    tokens = np.random.default_rng(0).integers(V, size=(B, 3 * k1 + 1)).astype(np.int32)
+    seen = []
+    for threads in (1, 2, 3):
+        set_num_threads(threads)
+
+        def case(arena):
+            def laid(record, zeroed):
+                """A record of arrays and numbers with the arrays laid, those that hold nothing full of the pattern."""
+                values = record._asdict().items()
+                return record._replace(**{
+                    name: arena.copy(value) if name in zeroed else arena.lay(*value.shape, dtype=value.dtype)
+                    for name, value in values if isinstance(value, np.ndarray)
+                })  # fmt: skip
+
+            plain = network_of(model)
+            network = laid(plain, set(plain._fields))
+            work = laid(workspace_for(plain, B, k2, older=k2 - k1), ZEROED)
+            size = model.flat.size
+            grad, partial = arena.lay(size, dtype=dtype), arena.lay(updates.blocks(size), dtype="float64")
+            m, v = (arena.copy(np.zeros(size, dtype)) for _ in range(2))
+            mean, at, rates = arena.copy(model.flat), arena.copy(tokens), arena.copy(np.full(3, 0.01))
+            losses, norms = arena.lay(3, dtype="float64"), arena.lay(3, dtype="float64")
+            done = run(step.train_chunk, network, work, grad, m, v, mean, partial, at, 0, k1, k2, 0, 0, optimizer.kind,
+                       arena.copy(optimizer.hyper), rates, 0.5, 0.1, 0.9, losses, norms)  # fmt: skip
+            assert done == 3, f"{done} windows of 3: losses {losses}, norms {norms}"
+            scores = arena.lay(3, dtype="float64")
+            still = network_of(model, network.theta, dropout=False)
+            idle = laid(workspace_for(still, B, k1, training=False), ZEROED)
+            run(step.score_chunk, laid(still, set(still._fields)), idle, at, 0, k1, scores)
+            return [network.theta, m, v, mean, losses, norms, scores]
+
+        seen.append(everywhere(case))
+    assert (seen[0][0] != model.flat).any(), "nothing was learnt"
+    for results in seen[1:]:
+        for k, (one, other) in enumerate(zip(seen[0], results, strict=True)):
+            assert one.tobytes() == other.tobytes(), f"result {k} depends on the number of threads"
+
+
+if __name__ == "__main__":
+    serve({name: case for name, case in globals().items() if callable(case)})
