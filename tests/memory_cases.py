@@ -110,6 +110,11 @@ def fault_writes_into_a_gap(dtype):
 
 
 @kernel
+def pack_all(team, B, panels):
+    matmul.pack(team, B, panels, 0, 0)
+
+
+@kernel
 def multiply(team, shared, flip, A, a0, K, panels, init, i0, C, c0, N, column):
     """`product` or `shared_product` on columns of whole arrays, A also lying transposed."""
     A = A.T[:, a0 : a0 + K] if flip else A[:, a0 : a0 + K]
@@ -127,7 +132,7 @@ def product(dtype, M, N, depths, kinds, columns=(0,), shared=False, flip=False, 
     for K in depths:
         A, B = draw(dtype, M, K), draw(dtype, K, max(columns) * n + N)
         panels = panels_of(dtype, *B.shape)
-        run(matmul.pack, B, panels, 0, 0, threads=1)
+        run(pack_all, B, panels, threads=1)
         for kind in kinds:
             for column in columns:
                 start = draw(dtype, 1 if kind == "row" else M, N, seed=1)

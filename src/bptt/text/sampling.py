@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from bptt.network.sequence_model import SequenceModel
 from bptt.numerics import threads
+from bptt.numerics.activations import exp
 from bptt.numerics.jit import kernel
 from bptt.numerics.random import uniform
+from bptt.numerics.threads import barrier
 from bptt.training.step import carry, prepare, up
 from bptt.training.workspace import network_of, workspace_for
 
@@ -19,6 +21,9 @@ __all__ = ["choose", "generate"]
 
 # Steps of one compiled call, so that Ctrl-C is heard.
 CHUNK = 2000
+# Multiply-adds of a step under which one thread makes it faster than two that meet several times.
+SMALL = 100_000
+ZERO, ONE, NO = np.int64(0), np.int64(1), np.bool_(False)
 # Which of the seed's streams of random numbers: dropout has others.
 STREAM = 1
 
@@ -37,29 +42,37 @@ def choose(logits: Any, unknown: Any, temperature: Any, top_k: Any, top_p: Any, 
             best = v
     if temperature == 0:
         return best
-    p = np.zeros(V, np.float64)
+    p, largest = np.empty(V, np.float64), np.float64(logits[best])
     for v in range(V):
-        below = np.float64(logits[v]) - np.float64(logits[best])
-        if v != unknown and below > -745 * temperature:  # further down e^x is 0
-            p[v] = math.exp(below / temperature)
-    order = np.argsort(-p, kind="mergesort")  # a stable one: ties stay in order
-    kept = V if top_k == 0 else min(top_k, V)
+        p[v] = exp((np.float64(logits[v]) - largest) / temperature)
+    if unknown >= 0:
+        p[unknown] = 0
+    if top_k > 0 or top_p < 1:
+        cut(p, min(top_k, V) if top_k > 0 else V, top_p)
     total = 0.0
-    for rank in range(kept):
-        total += p[order[rank]]
-    if top_p < 1:
-        reached, limit = 0.0, top_p * total
-        for rank in range(kept):
-            reached += p[order[rank]]
-            if reached >= limit:
-                kept, total = rank + 1, reached
-                break
+    for v in range(V):
+        total += p[v]
     reached = 0.0
-    for rank in range(kept):
-        reached += p[order[rank]]
+    for v in range(V):
+        reached += p[v]
         if u * total < reached:
-            return order[rank]
+            return v
     return best  # rounding alone can lead here
+
+
+@kernel
+def cut(p: Any, top_k: Any, top_p: Any) -> None:
+    """0 for all but the top_k largest, and of these but the fewest whose share of their sum reaches top_p."""
+    order = np.argsort(-p, kind="mergesort")  # a stable one: ties stay in order
+    total = 0.0
+    for rank in range(top_k):
+        total += p[order[rank]]
+    reached, kept = 0.0, 0
+    while kept < top_k and (top_p == 1 or reached < top_p * total):
+        reached += p[order[kept]]
+        kept += 1
+    for rank in range(kept, p.size):
+        p[order[rank]] = 0
 
 
 @kernel
@@ -68,7 +81,7 @@ def log_probability(logits: Any, token: Any) -> Any:
     largest = np.float64(logits.max())
     total = 0.0
     for v in range(logits.size):
-        total += math.exp(np.float64(logits[v]) - largest)
+        total += exp(np.float64(logits[v]) - largest)
     return np.float64(logits[token]) - largest - math.log(total)
 
 
@@ -89,16 +102,18 @@ def steps(
     log_p: Any,
 ) -> None:
     """Read tokens first to last - 1; from the prompt's last on, write the next and its log-probability."""
-    prepare(team, network, work, False)
+    prepare(team, network, work, NO)
     for t in range(first, last):
-        up(team, network, work, tokens, t, 0, 1, 0)
-        carry(team, work, 1, 0)
+        up(team, network, work, tokens, t, ZERO, ONE, ZERO)
+        carry(team, work, ONE, ZERO)
         written = t + 1 - prompt
         if written >= 0:
-            logits = work.z[0, : network.V]
-            token = choose(logits, unknown, temperature, top_k, top_p, uniform(seed, STREAM, written))
-            tokens[0, t + 1] = token
-            log_p[written] = log_probability(logits, token)
+            if team.index == 0:
+                logits = work.z[0, : network.V]
+                token = choose(logits, unknown, temperature, top_k, top_p, uniform(seed, STREAM, written))
+                tokens[0, t + 1] = token
+                log_p[written] = log_probability(logits, token)
+            barrier(team)
 
 
 def generate(
@@ -162,6 +177,6 @@ def generate(
             1.0 if top_p is None else float(top_p),
             seed,
             log_p,
-            threads=1,
+            threads=None if work.U.size > SMALL else 1,
         )
     return tokens[0, len(prompt) :], log_p
