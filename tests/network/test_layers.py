@@ -5,6 +5,7 @@ import pytest
 
 import bptt
 from problem import LAYERS, Problem, as_state, as_tuple, close, every_cell, every_dtype, named
+from bptt.unroll.sequence import CHUNK, chunk_steps
 from reference import REFERENCES, stack
 
 
@@ -18,6 +19,21 @@ def test_absent_state_is_zero(name, dtype):
     for part, part_expected in zip(as_tuple(last), expected[1], strict=True):
         np.testing.assert_array_equal(part, part_expected)
     np.testing.assert_array_equal(tape.h[0][0], 0)
+
+
+@every_cell
+@every_dtype
+@pytest.mark.parametrize(("T", "B"), [(3, 2), (chunk_steps(10_000, 3) + 5, 3), (2, CHUNK + 1)])
+def test_a_call_gives_the_outputs_of_forward_bit_for_bit(name, dtype, T, B):
+    """It keeps the states of a chunk of steps only, here of less than T, and draws the same dropout masks."""
+    problem = Problem(name, T, B, 3, 5, 2, dtype=dtype, dropout=0.5)
+    again = Problem(name, T, B, 3, 5, 2, dtype=dtype, dropout=0.5)
+    for _ in range(2):
+        y, last, _ = problem.run()
+        y_called, last_called = again.layer(again.x, as_state(again.state))
+        np.testing.assert_array_equal(y, y_called)
+        for part, part_called in zip(as_tuple(last), as_tuple(last_called), strict=True):
+            np.testing.assert_array_equal(part, part_called)
 
 
 @every_cell

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import pytest
 
-from bptt.numerics import jit
+from bptt.numerics import jit, matmul
 from bptt.numerics.jit import borrow, kernel
 
 compiled_only = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
@@ -111,6 +111,23 @@ def test_second_process_hits_and_an_edited_callee_misses(tree):
     assert (value, hits, misses) == (18, 0, 1)
     assert len({first, second, third}) == 3
     assert tree.run()[:3] == (18, 1, 0)
+
+
+@compiled_only
+def test_what_is_compiled_apart_is_found_again_and_never_stale(tree):
+    """Its callers hold a symbol only: the second process has to load it before them, the edit to reach it."""
+    tree.callee.write_text(CALLEE.replace("import kernel", "import apart").replace("@kernel", "@apart()"))
+    assert tree.run()[:3] == (6, 0, 1)
+    assert tree.run()[:3] == (6, 1, 0)
+    tree.edit_callee("FACTOR = 2.0", "FACTOR = 5.0")
+    assert tree.run()[:3] == (15, 0, 1)
+    assert tree.run()[:3] == (15, 1, 0)
+
+
+@compiled_only
+def test_what_is_compiled_apart_has_no_entrance_for_python():
+    with pytest.raises(TypeError, match="strips is compiled for other kernels only"):
+        matmul.strips(1)
 
 
 @compiled_only
