@@ -20,8 +20,8 @@ from bptt.unroll.tape import LayerTape, Tape
 
 __all__ = ["GRU", "LSTM", "RNN", "Gradients", "Recurrent"]
 
-# Multiply-adds under which a layer runs in one thread: to wake another takes as long as some 100,000 of them.
-SMALL = 100_000
+# Multiply-adds under which a layer runs in one thread: what it wrote is then far from another's cache.
+SMALL = 3_000_000
 
 State = np.ndarray | tuple[np.ndarray, ...]
 

@@ -247,21 +247,32 @@ def any_strides(type_: Any) -> Any:
 
 
 def borrow(array: Any) -> Any:
-    """The same array without a part in its memory's reference count.
+    """The same array, or tuple of arrays, without a part in its memory's reference count.
 
     Each view of a row otherwise counts up and down with locked instructions, which costs as much as computing a
-    short row. The caller's own argument keeps the memory alive.
+    short row, and many times that where several threads count at once. The caller's own argument keeps the memory
+    alive.
     """
     return array
+
+
+def without_owner(context: Any, builder: Any, type_: Any, value: Any) -> Any:
+    if isinstance(type_, types.BaseTuple):
+        parts = cgutils.unpack_tuple(builder, value)
+        borrowed = [without_owner(context, builder, t, part) for t, part in zip(type_.types, parts, strict=True)]
+        return context.make_tuple(builder, type_, borrowed)
+    if not isinstance(type_, types.Array):
+        return value
+    view = context.make_array(type_)(context, builder, value)
+    view.meminfo = view.meminfo.type(None)
+    view.parent = view.parent.type(None)
+    return view._getvalue()
 
 
 @intrinsic
 def _borrow(typingctx: Any, array: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        view = context.make_array(signature.args[0])(context, builder, args[0])
-        view.meminfo = view.meminfo.type(None)
-        view.parent = view.parent.type(None)
-        return view._getvalue()
+        return without_owner(context, builder, signature.args[0], args[0])
 
     return array(array), codegen
 

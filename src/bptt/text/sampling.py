@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bptt.network.sequence_model import SequenceModel
 from bptt.numerics import threads
 from bptt.numerics.activations import exp
-from bptt.numerics.jit import kernel
+from bptt.numerics.jit import borrow, kernel
 from bptt.numerics.random import uniform
 from bptt.numerics.threads import barrier
 from bptt.training.step import carry, prepare, up
@@ -102,10 +102,11 @@ def steps(
     log_p: Any,
 ) -> None:
     """Read tokens first to last - 1; from the prompt's last on, write the next and its log-probability."""
+    network, work = borrow(network), borrow(work)
     prepare(team, network, work, NO)
     for t in range(first, last):
         up(team, network, work, tokens, t, ZERO, ONE, ZERO)
-        carry(team, work, ONE, ZERO)
+        carry(team, network, work, ONE, ZERO)
         written = t + 1 - prompt
         if written >= 0:
             if team.index == 0:

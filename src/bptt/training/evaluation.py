@@ -9,7 +9,7 @@ from bptt.network.sequence_model import SequenceModel
 from bptt.numerics.threads import run
 from bptt.training import step
 from bptt.training.trainer import check_tokens
-from bptt.training.workspace import network_of, workspace_for
+from bptt.training.workspace import network_of, threads_for, workspace_for
 
 __all__ = ["score"]
 
@@ -47,10 +47,11 @@ def score(
     B, N = tokens.shape[0], tokens.shape[1] - 1
     network = network_of(model, flat, dropout=False)
     work = workspace_for(network, B, min(window, N), training=False)
+    threads = threads_for(network, B * window)
     whole, rest = divmod(N, window)
     losses, tail = np.empty(whole), np.empty(1 if rest else 0)
     if whole:
-        run(step.score_chunk, network, work, tokens, 0, window, losses)
+        run(step.score_chunk, network, work, tokens, 0, window, losses, threads=threads)
     if rest:
-        run(step.score_chunk, network, work, tokens, whole * window, rest, tail)
+        run(step.score_chunk, network, work, tokens, whole * window, rest, tail, threads=threads)
     return float(losses.sum() * window * B + tail.sum() * rest * B), B * N

@@ -14,7 +14,7 @@ import numpy as np
 
 from bptt.network.losses import cross_entropy_rows
 from bptt.numerics import updates
-from bptt.numerics.jit import apart, kernel
+from bptt.numerics.jit import apart, borrow, kernel
 from bptt.numerics.matmul import pack, shared_product, transposed_products
 from bptt.numerics.random import dropout
 from bptt.numerics.threads import barrier, share
@@ -87,26 +87,35 @@ def below(x, y, s, layer, first, last):
 @kernel(inner=True)
 def look_up(team, network, work, tokens, start, old, new, time):
     """Layer 0's projected inputs: rows of the projected embedding, or embeddings and their product with W."""
-    E, H, cell = network.E, network.H, network.cell
+    E, H, B, cell = network.E, network.H, tokens.shape[0], network.cell
+    if work.table.shape[0] > 0:
+        # What the same member will work on in `forward`: then nobody has to wait, and it is in the right cache.
+        units = sequence.by_units(team, B, work.U[0])
+        first, last, unit, end = sequence.my_share(team, B, H, units, work.table)
+        for t in range(new):
+            for row in range(first, last):
+                token = tokens[row, start + t]
+                work.tokens[old + t, row] = token
+                projected, a = work.table[token], work.a[0, old + t, row]
+                for block in range(cell.x1 - cell.x0):
+                    source, target = block * H, (block + cell.x0) * H
+                    sequence.copy(projected[source + unit : source + end], a[target + unit : target + end])
+        return
     first, last = share(new, team)
     embedding = matrix(network.theta, network.embedding, network.V, E)
     for t in range(first, last):
-        for row in range(tokens.shape[0]):
+        for row in range(B):
             token = tokens[row, start + t]
             work.tokens[old + t, row] = token
-            if work.table.shape[0] > 0:
-                sequence.copy(work.table[token], work.a[0, old + t, row, cell.x0 * H : cell.x1 * H])
-            else:
-                sequence.copy(embedding[token], work.x[old + t, row])
+            sequence.copy(embedding[token], work.x[old + t, row])
         if network.input_dropout > 0:
             # One mask for all steps of a window: its address is that of the window's first step.
             x_t = work.x[old + t]
             dropout(x_t, x_t, network.seed, network.L, time, ZERO, network.input_dropout)
     barrier(team)
-    if work.table.shape[0] == 0:
-        rows = below(work.x, work.y, work.s, ZERO, old, old + new)
-        sequence.project(team, cell, rows, work.W0, work.b[0], work.a[0, old : old + new])
-        barrier(team)
+    rows = below(work.x, work.y, work.s, ZERO, old, old + new)
+    sequence.project(team, cell, rows, work.W0, work.b[0], work.a[0, old : old + new])
+    barrier(team)
 
 
 @apart()
@@ -240,21 +249,27 @@ def scatter(team, rows, tokens, total):
 
 
 @apart()
-def carry(team, work, steps, old):
+def carry(team, network, work, steps, old):
     """Let the next window begin where this one of `steps` steps ended, its last `old` steps kept as older ones."""
-    B, shift = work.s.shape[2], steps - old
+    B, H, shift = work.s.shape[2], network.H, steps - old
+    for layer in range(network.L):
+        units = sequence.by_units(team, B, work.U[layer])
+        first, last, unit, end = sequence.my_share(team, B, H, units, work.ds)
+        for slot in range(old + 1):
+            for row in range(first, last):
+                source, target = work.s[layer, slot + shift, row], work.s[layer, slot, row]
+                for state in range(network.cell.S):
+                    part = state * H
+                    sequence.copy(source[part + unit : part + end], target[part + unit : part + end])
     first, last = share(B, team)
     for row in range(first, last):
-        for layer in range(work.s.shape[0]):
-            for slot in range(old + 1):
-                sequence.copy(work.s[layer, slot + shift, row], work.s[layer, slot, row])
-            for slot in range(old):
-                sequence.copy(work.a[layer, slot + shift, row], work.a[layer, slot, row])
-                if work.y.shape[1] > 0:
-                    sequence.copy(work.y[layer, slot + shift, row], work.y[layer, slot, row])
         for slot in range(old):
             work.tokens[slot, row] = work.tokens[slot + shift, row]
             sequence.copy(work.x[slot + shift, row], work.x[slot, row])
+            for layer in range(network.L):
+                sequence.copy(work.a[layer, slot + shift, row], work.a[layer, slot, row])
+                if work.y.shape[1] > 0:
+                    sequence.copy(work.y[layer, slot + shift, row], work.y[layer, slot, row])
     barrier(team)
 
 
@@ -275,6 +290,7 @@ def train_chunk(team, network, work, grad, m, v, mean, partial, tokens, first, k
     of windows done: fewer than asked for where a loss or a norm was not finite; that window changed no weight.
     """
     B = work.s.shape[2]
+    network, work, grad = borrow(network), borrow(work), borrow(grad)
     for w in range(learning_rates.size):
         time = (windows_before + w) * k1
         prepare(team, network, work, YES)
@@ -299,7 +315,7 @@ def train_chunk(team, network, work, grad, m, v, mean, partial, tokens, first, k
             updates.average(team, network.theta, mean, decay)
         steps = old + k1
         old = min(steps, k2 - k1)
-        carry(team, work, steps, old)
+        carry(team, network, work, steps, old)
     return learning_rates.size
 
 
@@ -307,6 +323,7 @@ def train_chunk(team, network, work, grad, m, v, mean, partial, tokens, first, k
 def score_chunk(team, network, work, tokens, first, steps, losses):
     """Losses of all streams in windows of `steps` steps from step `first` on, losses.size of them; no update."""
     B = work.s.shape[2]
+    network, work = borrow(network), borrow(work)
     prepare(team, network, work, NO)
     for w in range(losses.size):
         start = first + w * steps
@@ -315,4 +332,4 @@ def score_chunk(team, network, work, tokens, first, steps, losses):
         cross_entropy_rows(team, work.z[: steps * B], tokens[:, start + 1 : start + 1 + steps], row_losses, NO)
         barrier(team)
         losses[w] = mean_loss(row_losses)
-        carry(team, work, steps, ZERO)
+        carry(team, network, work, steps, ZERO)

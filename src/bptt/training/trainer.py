@@ -14,7 +14,7 @@ from bptt.numerics import updates
 from bptt.numerics.threads import run
 from bptt.training import step
 from bptt.training.optimizers import Adam, Optimizer
-from bptt.training.workspace import network_of, workspace_for
+from bptt.training.workspace import network_of, threads_for, workspace_for
 from bptt.unroll.windows import TBPTT
 
 __all__ = ["NonFiniteError", "Record", "Trainer"]
@@ -165,7 +165,8 @@ class Trainer:
         mean = np.empty(0, self.model.dtype) if self.averaged is None else self.averaged
         done = run(step.train_chunk, self._network, self._work, self._grad, self._m, self._v, mean, self._partial,
                    tokens, first, k1, k2, self._older, self.steps, self.optimizer.kind, self.optimizer.hyper, rates,
-                   self.clip_norm, self.clip_value, self.decay, losses, norms)  # fmt: skip
+                   self.clip_norm, self.clip_value, self.decay, losses, norms,
+                   threads=threads_for(self._network, self.streams * k1))  # fmt: skip
         self._older = min(self._older + done * k1, k2 - k1)
         self.steps += done
         if done < rates.size:

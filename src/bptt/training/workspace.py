@@ -12,7 +12,9 @@ from bptt.numerics import memory
 from bptt.numerics.matmul import packed_rows, panel_shape, unit_stride
 from bptt.unroll.sequence import chunk_steps
 
-__all__ = ["Network", "Workspace", "network_of", "workspace_for"]
+__all__ = ["Network", "Workspace", "network_of", "threads_for", "workspace_for"]
+
+SMALL = 10_000_000  # multiply-adds
 
 
 class Network(NamedTuple):
@@ -99,6 +101,12 @@ def network_of(model: SequenceModel, theta: np.ndarray | None = None, *, dropout
         dropout=model.dropout if dropout else 0.0,
         input_dropout=model.input_dropout if dropout else 0.0,
     )
+
+
+def threads_for(network: Network, rows: int) -> int | None:
+    """One thread for a window of so few rows (steps times streams) that a second is in its way; else all there are."""
+    cell, H = network.cell, network.H
+    return 1 if rows * H * cell.A * (network.E + network.L * H) < SMALL else None
 
 
 def workspace_for(network: Network, B: int, K: int, *, older: int = 0, training: bool = True) -> Workspace:
