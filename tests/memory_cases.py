@@ -320,6 +320,13 @@ def layer(name, dtype, T, B, I, H, errors=True):
                 v.scratch, v.total, v.ds, v.dy, v.errors if errors else v.no_array, v.WT, v.UT, v.nothing, v.dx,
                 *v.gradients)  # fmt: skip
             assert v.s.tobytes() == tape[0].tobytes(), "backward changed the states"
+            room = (T + 1) // 2
+            few = arena.lay(room + 1, *v.s.shape[1:], dtype=dtype), arena.lay(room, *v.a.shape[1:], dtype=dtype)
+            few[0][0] = v.s[0]
+            y = arena.lay(T, B, H, dtype=dtype)
+            run(sequence.layer_forward, v.wiring, *v.orders, v.weight_ih, v.weight_hh, v.bias_ih, v.bias_hh, v.x,
+                v.W, v.U, v.b, *few, y)  # fmt: skip
+            np.testing.assert_array_equal(y, v.s[1:, :, :H], "without room for all steps")
             return [*tape, v.ds, v.dx, *v.gradients, *([v.errors] if errors else [])]
 
         seen.append(everywhere(case))

@@ -11,7 +11,7 @@ import os
 import numba
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bptt.numerics.lanes import BITS
@@ -145,15 +145,18 @@ def test_cells_at_every_number_of_units(worker, name, dtype):
 @every_cell
 @every_dtype
 @given(T=steps, B=sizes, I=sizes, H=sizes, errors=st.booleans())
+@example(T=5, B=7, I=3, H=70, errors=True)  # large enough for two and three threads to share the units
+@example(T=4, B=5, I=70, H=67, errors=False)
 @settings(max_examples=50)
 def test_layers(worker, name, dtype, T, B, I, H, errors):
-    """Up to 15 rows two threads share the units, from 16 on the rows; with the tiles of shorter vectors, from 8 on."""
     worker.run("layer", name=name, dtype=dtype, T=T, B=B, I=I, H=H, errors=errors)
 
 
 @every_cell
 @every_dtype
 @given(T=steps, B=sizes, I=sizes, H=sizes, without_dy=st.integers(0, 70), threads=st.integers(1, 3))
+@example(T=5, B=7, I=3, H=70, without_dy=2, threads=2)
+@example(T=4, B=7, I=9, H=67, without_dy=0, threads=3)
 @settings(max_examples=30)
 def test_passes(worker, name, dtype, T, B, I, H, without_dy, threads):
     worker.run("passes", name=name, dtype=dtype, T=T, B=B, I=I, H=H, without_dy=min(T, without_dy), threads=threads)

@@ -3,6 +3,8 @@
 import itertools
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 
 import numba
@@ -66,6 +68,33 @@ def test_several_python_threads_may_call_at_once(any_number):
     for caller in callers:
         caller.join()
     assert all((x == np.arange(101)[:, None]).all() for x in arrays)
+
+
+CHANGING_TEAMS = """
+import numpy as np
+from bptt.numerics.jit import kernel
+from bptt.numerics.threads import barrier, run
+
+@kernel
+def count(team, calls):
+    calls[team.index] += 1
+    barrier(team)
+
+for size in [2, 3] * 50_000:
+    calls = np.zeros(3, np.int64)
+    run(count, calls, threads=size)
+    assert calls.tolist() == [1] * size + [0] * (3 - size), (size, calls)
+"""
+
+
+@compiled_only
+def test_a_thread_that_was_not_of_the_last_team_does_only_its_own_jobs(tmp_path):
+    """It may look at the board late, just when the next job is written: then it made half of the old call again."""
+    (tmp_path / "changing_teams.py").write_text(CHANGING_TEAMS)
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = os.environ | {"PYTHONPATH": path, "BPTT_NUM_THREADS": "3", "NUMBA_CACHE_DIR": str(tmp_path)}
+    # In a process of its own: what goes wrong may hang.
+    subprocess.run([sys.executable, "-c", "import changing_teams"], env=environment, check=True, timeout=120)
 
 
 def _in_child(queue):

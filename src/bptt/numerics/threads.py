@@ -147,7 +147,7 @@ def serve(board, state, index, last):
     idle = 0
     while True:
         job = read(board, JOB)
-        if job != last:
+        if job != last and job % 2 == 0:
             code, data, size = read(board, CODE), read(board, DATA), read(board, SIZE)
             if read(board, JOB) == job:  # else these three may be of the next one
                 if index < size:
@@ -169,6 +169,16 @@ def serve(board, state, index, last):
 @kernel
 def want(board, yes):
     store(board, WANTED, yes)
+
+
+@kernel
+def clear_the_board(board, size):
+    """Before anything of the next job is written: an odd number, which `entrance` makes even when all of it is there.
+
+    A worker that was not of the last team may be reading just now; it would take the old code with the new size.
+    """
+    store(board, JOB, read(board, JOB) | 1)
+    store(board, SIZE, size)
 
 
 @kernel
@@ -228,7 +238,8 @@ def posting_of(member: Any) -> Any:
             inside.ret_void()
 
             for place, pointer in ((CODE, thunk), (DATA, data)):
-                builder.store(builder.ptrtoint(pointer, word), builder.gep(words, [ir.Constant(word, place)]))
+                at = builder.gep(words, [ir.Constant(word, place)])
+                builder.store_atomic(builder.ptrtoint(pointer, word), at, "seq_cst", 8)
             return builder.ptrtoint(outcomes, word)
 
         return types.int64(board, sync, args), codegen
@@ -324,7 +335,7 @@ class _Pool:
         with self.lock:
             while len(self.workers) < size - 1:
                 self.workers.append(_Worker(self.board, len(self.workers) + 1))
-            self.board[SIZE] = size
+            clear_the_board(self.board, size)
             want(self.board, 1)
             for worker in self.workers[: size - 1]:
                 worker.wake()
