@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import bptt
-from problem import LAYERS, Problem, as_state, as_tuple, close, every_cell, every_dtype, named
 from bptt.unroll.sequence import CHUNK, chunk_steps
+from problem import LAYERS, Problem, as_state, as_tuple, close, every_cell, every_dtype, named
 from reference import REFERENCES, stack
 
 

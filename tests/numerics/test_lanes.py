@@ -4,7 +4,6 @@ import numba
 import numpy as np
 import pytest
 
-from bptt.numerics import lanes
 from bptt.numerics.jit import kernel
 from bptt.numerics.lanes import (
     at_least,
@@ -93,5 +92,3 @@ def test_powers_of_two(dtype):
         expected = np.ldexp(dtype(1), n)
     expected[0] = 0
     np.testing.assert_array_equal(out[0], expected)
-
-

@@ -31,10 +31,10 @@ from numba.core import cgutils
 from numba.core.caching import FunctionCache
 from numba.core.registry import CPUDispatcher
 from numba.core.typing.templates import AbstractTemplate, builtin_registry, signature
-from numba.extending import intrinsic, lower_builtin, overload
+from numba.extending import lower_builtin
 from numba.misc.appdirs import user_cache_dir
 
-__all__ = ["apart", "bind", "borrow", "emit_call", "kernel"]
+__all__ = ["apart", "bind", "borrow", "emit_call", "instructions", "kernel"]
 
 # Never "nnan" or "ninf": training must see the NaN that they would let LLVM assume away.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
@@ -201,17 +201,17 @@ def kernel(
     return decorate if function is None else decorate(function)
 
 
-def apart(**flags: bool) -> Callable[..., Any]:
+def apart(*, plain: Any = None, **flags: bool) -> Callable[..., Any]:
     """Like `kernel(inner=True, **flags)` for what many others call: compiled once for all of them.
 
     Arrays of two and more dimensions are taken with any strides, and so are not a reason to compile it twice; loops
     over them gain nothing from neighbours (`numerics.lanes` and `numerics.matmul` know theirs to be ones). Arguments
-    by position only.
+    by position only. `plain` takes its place where nothing is compiled.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
         if config.DISABLE_JIT:
-            return function
+            return plain or function
 
         @functools.wraps(function)
         def stub(*arguments: Any) -> None:
@@ -236,6 +236,30 @@ def apart(**flags: bool) -> Callable[..., Any]:
             return result
 
         return stub
+
+    return decorate
+
+
+def instructions(function: Any) -> Callable[..., Any]:
+    """Decorate define(*argument types) -> (signature, codegen): what `function` is inside kernels.
+
+    An `@overload` would be a function more to compile, for each set of types.
+    """
+
+    def decorate(define: Callable[..., Any]) -> Callable[..., Any]:
+        class Template(AbstractTemplate):  # type: ignore[misc]
+            key = function
+
+            def generic(self, args: Any, kws: Any) -> Any:
+                return define(*args)[0]
+
+        builtin_registry.globals.append((function, types.Function(Template)))
+
+        @lower_builtin(function, types.VarArg(types.Any))
+        def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return define(*sig.args)[1](context, builder, sig, args)
+
+        return define
 
     return decorate
 
@@ -269,14 +293,9 @@ def without_owner(context: Any, builder: Any, type_: Any, value: Any) -> Any:
     return view._getvalue()
 
 
-@intrinsic
-def _borrow(typingctx: Any, array: Any) -> Any:
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return without_owner(context, builder, signature.args[0], args[0])
+@instructions(borrow)
+def _borrow(array: Any) -> Any:
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return without_owner(context, builder, sig.args[0], args[0])
 
-    return array(array), codegen
-
-
-@overload(borrow)
-def _compiled_borrow(array):
-    return lambda array: _borrow(array)
+    return signature(array, array), codegen

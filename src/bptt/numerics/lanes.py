@@ -30,9 +30,9 @@ from numba.core import cgutils
 from numba.core.datamodel.models import PrimitiveModel
 from numba.core.extending import register_model
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, overload
+from numba.extending import lower_builtin
 
-from bptt.numerics.jit import borrow
+from bptt.numerics.jit import instructions
 
 __all__ = [
     "ARM",
@@ -270,10 +270,10 @@ def count(array: Any) -> Any:
     return max(1, array.size)
 
 
-@overload(count, inline="always")
-def _compiled_count(array):
+@instructions(count)
+def _count(array: Any) -> Any:
     number = lanes(array.dtype.bitwidth // 8)
-    return lambda array: number
+    return signature(types.intp, array), lambda context, *_: context.get_constant(types.intp, number)
 
 
 class Block:
@@ -338,8 +338,8 @@ def write(rows: Any, row: Any, values: Any, n: Any, j: Any, left: Any) -> None:
         rows[row, k * n + j : k * n + j + left] = value
 
 
-@intrinsic
-def _read(typingctx: Any, rows: Any, row: Any, blocks: Any, n: Any, j: Any, left: Any) -> Any:
+@instructions(read)
+def _read(rows: Any, row: Any, blocks: Any, n: Any, j: Any, left: Any) -> Any:
     result = types.UniTuple(Lanes(rows.dtype), len(blocks))
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -363,11 +363,11 @@ def _read(typingctx: Any, rows: Any, row: Any, blocks: Any, n: Any, j: Any, left
             values = [builder.load(place) for place in places]
         return context.make_tuple(builder, result, values)
 
-    return result(rows, types.intp, blocks, types.intp, types.intp, types.intp), codegen
+    return signature(result, rows, types.intp, blocks, *[types.intp] * 3), codegen
 
 
-@intrinsic
-def _write(typingctx: Any, rows: Any, row: Any, values: Any, n: Any, j: Any, left: Any) -> Any:
+@instructions(write)
+def _write(rows: Any, row: Any, values: Any, n: Any, j: Any, left: Any) -> Any:
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         array, row, values, n, j, left = args
         block = Block(context, builder, sig.args[0], array, row, left)
@@ -389,14 +389,4 @@ def _write(typingctx: Any, rows: Any, row: Any, values: Any, n: Any, j: Any, lef
                         block.store(part, column, mask)
         return context.get_dummy_value()
 
-    return types.void(rows, types.intp, values, types.intp, types.intp, types.intp), codegen
-
-
-@overload(read, inline="always")
-def _compiled_read(rows, row, blocks, n, j, left):
-    return lambda rows, row, blocks, n, j, left: _read(borrow(rows), row, blocks, n, j, left)
-
-
-@overload(write, inline="always")
-def _compiled_write(rows, row, values, n, j, left):
-    return lambda rows, row, values, n, j, left: _write(borrow(rows), row, values, n, j, left)
+    return signature(types.void, rows, types.intp, values, *[types.intp] * 3), codegen

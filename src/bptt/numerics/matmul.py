@@ -21,9 +21,10 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.core.typing.templates import signature
+from numba.extending import intrinsic
 
-from bptt.numerics.jit import apart, kernel
+from bptt.numerics.jit import apart, bind, emit_call, instructions, kernel
 from bptt.numerics.lanes import ARM, BITS, FUSED, count, lanes, read, spread, write
 from bptt.numerics.memory import LINE
 from bptt.numerics.threads import share
@@ -57,10 +58,15 @@ def block_stride(units, array):
     return unit_stride(units, array.dtype)
 
 
-@overload(block_stride, inline="always")
-def _compiled_block_stride(units, array):
+@instructions(block_stride)
+def _block_stride(units: Any, array: Any) -> Any:
     n = lanes(array.dtype.bitwidth // 8)
-    return lambda units, array: (units + n - 1) // n * n
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        word = args[0].type
+        return builder.and_(builder.add(args[0], ir.Constant(word, n - 1)), ir.Constant(word, -n))
+
+    return signature(types.intp, types.intp, array), codegen
 
 
 @intrinsic
@@ -331,16 +337,34 @@ def product(A, panels, init, C, column=0):
         C[m] = rows[m] + A[m] @ B
 
 
-@overload(product)
-def _compiled_product(A, panels, init, C, column=0):
-    def compiled(A, panels, init, C, column=0):
-        M, K = A.shape
-        init_row = 0 if init.shape[0] == 1 else init.strides[0]
-        strips(C.dtype.type(0), M, column, C.shape[1], K, address(A), A.strides[0], A.strides[1],
-               address(panels), panels.strides[0], panels.shape[2],
-               address(init), init_row, address(C), C.strides[0], C.itemsize)  # fmt: skip
+@instructions(product)
+def _product(A: Any, panels: Any, init: Any, C: Any, column: Any = None) -> Any:
+    inner = signature(types.none, C.dtype, *[types.intp] * 15)
+    bind(strips.dispatcher, inner.args)
 
-    return compiled
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        word = context.get_value_type(types.intp)
+        arrays = [
+            context.make_array(t)(context, builder, value) for t, value in zip(sig.args[:4], args[:4], strict=True)
+        ]
+        start = [builder.ptrtoint(array.data, word) for array in arrays]
+        shape = [cgutils.unpack_tuple(builder, array.shape) for array in arrays]
+        strides = [cgutils.unpack_tuple(builder, array.strides) for array in arrays]
+        a, b, first, c = range(4)
+        one_row = builder.icmp_signed("==", shape[first][0], ir.Constant(word, 1))
+        init_row = builder.select(one_row, ir.Constant(word, 0), strides[first][0])
+        values = [
+            ir.Constant(context.get_value_type(sig.args[c].dtype), 0),
+            shape[a][0], args[4] if len(args) > 4 else ir.Constant(word, 0), shape[c][1], shape[a][1],
+            start[a], *strides[a], start[b], strides[b][0], shape[b][2],
+            start[first], init_row, start[c], strides[c][0], arrays[c].itemsize,
+        ]  # fmt: skip
+        status, _ = emit_call(context, builder, strips, inner, values)
+        with cgutils.if_unlikely(builder, status.is_error):
+            context.call_conv.return_status_propagate(builder, status)
+        return context.get_dummy_value()
+
+    return signature(types.none, A, panels, init, C, *([] if column is None else [types.intp])), codegen
 
 
 @kernel
@@ -352,8 +376,7 @@ def shared_product(team, A, panels, init, C):
     product(A[first:last], panels, init if init.shape[0] == 1 else init[first:last], C[first:last])
 
 
-def pack(team, B, panels, first_row, first_column):
-    """Lay B (K, N), any strides, into the panels of a larger matrix, its corner at (first_row, first_column)."""
+def plain_pack(team, B, panels, first_row, first_column):
     K, N = B.shape
     width = panels.shape[2]
     for j in range(N):
@@ -361,8 +384,9 @@ def pack(team, B, panels, first_row, first_column):
         panels[p, first_row : first_row + K, u] = B[:, j]
 
 
-@apart()
-def _pack(team, B, panels, first_row, first_column):
+@apart(plain=plain_pack)
+def pack(team, B, panels, first_row, first_column):
+    """Lay B (K, N), any strides, into the panels of a larger matrix, its corner at (first_row, first_column)."""
     K, N = B.shape
     size, width, n = B.itemsize, panels.shape[2], count(B)
     # Members share columns; the last one of a member's share ends where the next one's begins.
@@ -378,24 +402,12 @@ def _pack(team, B, panels, first_row, first_column):
         j += left
 
 
-@overload(pack)
-def _compiled_pack(team, B, panels, first_row, first_column):
-    return lambda team, B, panels, first_row, first_column: _pack(team, B, panels, first_row, first_column)
-
-
 def packed_rows(columns: int, blocks: int, dtype: Any) -> tuple[int, int]:
     """Shape of the scratch array of `transposed_products` for A of `blocks` blocks of this many columns."""
     return blocks * -(-columns // HEIGHT), DEPTH * HEIGHT + LINE // np.dtype(dtype).itemsize
 
 
-def transposed_products(team, A, B, C, order, B2, C2, order2, scratch, total, fresh):
-    """C += A^T B, C2 += A^T B2 and total (M) += sum of the rows of A: one way through A for all of them.
-
-    A (R, M) has `order.size` equal blocks of columns; block j of A^T B goes to block order[j] of C, that of A^T B2 to
-    block order2[j] of C2, nowhere where that is negative. With `fresh` they start at 0. Each member makes its share
-    of each block, so what it wrote is its own. Sums over R are cut into pieces by R alone, and made in order.
-    All arrays have unit column stride; `scratch` is as `packed_rows` says.
-    """
+def plain_transposed_products(team, A, B, C, order, B2, C2, order2, scratch, total, fresh):
     n = A.shape[1] // order.size
     if fresh:
         total[...] = 0
@@ -441,9 +453,17 @@ def lay_strips(A, k0, depth, n, blocks, first, last, scratch):
 
 
 @kernel(inner=True)
+def used(order):
+    for block in order:
+        if block >= 0:
+            return True
+    return False
+
+
+@kernel(inner=True)
 def add_strips(A, B, k0, depth, C, order, n, first, last, scratch, panel, fresh, laid):
     """C += A^T B, the strips of A as `lay_strips` has laid them, or as they stand in A."""
-    if order.max() < 0:
+    if not used(order):
         return
     zero, size, width = B.dtype.type(0), B.itemsize, panel.shape[1]
     per_block = (n + HEIGHT - 1) // HEIGHT
@@ -467,9 +487,15 @@ def add_strips(A, B, k0, depth, C, order, n, first, last, scratch, panel, fresh,
                           address(panel), init, init_row, c, C.strides[0], strip_ + scratch.strides[0])  # fmt: skip
 
 
-@apart()
-def _transposed(team, A, B, C, order, B2, C2, order2, scratch, total, fresh):
-    """See `transposed_products`."""
+@apart(plain=plain_transposed_products)
+def transposed_products(team, A, B, C, order, B2, C2, order2, scratch, total, fresh):
+    """C += A^T B, C2 += A^T B2 and total (M) += sum of the rows of A: one way through A for all of them.
+
+    A (R, M) has `order.size` equal blocks of columns; block j of A^T B goes to block order[j] of C, that of A^T B2 to
+    block order2[j] of C2, nowhere where that is negative. With `fresh` they start at 0. Each member makes its share
+    of each block, so what it wrote is its own. Sums over R are cut into pieces by R alone, and made in order.
+    All arrays have unit column stride; `scratch` is as `packed_rows` says.
+    """
     R, n = A.shape[0], A.shape[1] // order.size
     first, last = share((n + HEIGHT - 1) // HEIGHT, team)
     # One row more than a panel needs: zeros to start from. It begins on a cache line.
@@ -502,11 +528,3 @@ def _panel_width(typingctx: Any, array: Any) -> Any:
         return context.get_constant(types.intp, VECTORS * lanes(signature.args[0].dtype.bitwidth // 8))
 
     return types.intp(array), codegen
-
-
-@overload(transposed_products)
-def _compiled_transposed_products(team, A, B, C, order, B2, C2, order2, scratch, total, fresh):
-    def compiled(team, A, B, C, order, B2, C2, order2, scratch, total, fresh):
-        _transposed(team, A, B, C, order, B2, C2, order2, scratch, total, fresh)
-
-    return compiled

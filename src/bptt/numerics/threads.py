@@ -9,15 +9,18 @@ Which member does what never changes a result: sums have an order of their own (
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
 from numba import config, types
 from numba.core import cgutils
+from numba.core.registry import CPUDispatcher
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic, overload
 
@@ -159,7 +162,7 @@ def serve(board, state, index, last):
             rest()
         if idle > SPINS + RESTS and swap_if(state, 0, AWAKE, ASLEEP) == 1:
             # Whoever wants a team sets WANTED before it looks for sleepers: one of the two sees the other.
-            if read(board, JOB) == last and read(board, WANTED) == 0:
+            if read(board, JOB) | 1 == last | 1 and read(board, WANTED) == 0:
                 return last
             if swap_if(state, 0, ASLEEP, AWAKE) == 0:
                 return last
@@ -269,6 +272,14 @@ def ending_of(member: Any) -> Any:
     return end
 
 
+class Entrance(CPUDispatcher):  # type: ignore[misc]
+    """Compiling may take many seconds: workers who spun through them would take the time from the compiler."""
+
+    def compile(self, sig: Any) -> Any:
+        with _pool.off_duty():
+            return super().compile(sig)
+
+
 ENTRANCE = """
 def entrance(board, sync, *args):
     outcomes = post(board, sync, args)
@@ -295,6 +306,7 @@ def entrance_of(member: Any) -> Any:
         function.__name__, function.__qualname__, function.__module__ = name, name, member.__module__
         in_module = getattr(sys.modules.get(member.__module__), member.__name__, None) is member
         member.entrance = kernel(function, cache=in_module)
+        member.entrance.__class__ = Entrance
     return member.entrance
 
 
@@ -330,19 +342,37 @@ class _Pool:
         self.lock = threading.Lock()
         self.board = memory.zeros((BOARD,), np.int64)
         self.workers: list[_Worker] = []
+        self.caller: int | None = None
+
+    def call_in(self, size: int) -> None:
+        want(self.board, 1)
+        for worker in self.workers[: size - 1]:
+            worker.wake()
+
+    @contextlib.contextmanager
+    def off_duty(self) -> Iterator[None]:
+        """Let the workers of a team that this thread has called in sleep for a while."""
+        mine = self.caller == threading.get_ident()
+        if mine:
+            want(self.board, 0)
+        try:
+            yield
+        finally:
+            if mine:
+                self.call_in(int(self.board[SIZE]))
 
     def run(self, entrance: Any, size: int, args: Any) -> Any:
         with self.lock:
             while len(self.workers) < size - 1:
                 self.workers.append(_Worker(self.board, len(self.workers) + 1))
             clear_the_board(self.board, size)
-            want(self.board, 1)
-            for worker in self.workers[: size - 1]:
-                worker.wake()
+            self.caller = threading.get_ident()
+            self.call_in(size)
             try:
                 return entrance(self.board, memory.zeros((8 * size,), np.int64), *args)
             finally:
                 want(self.board, 0)
+                self.caller = None
 
 
 _pool = _Pool()
@@ -405,7 +435,7 @@ def run(member: Any, *args: Any, threads: int | None = None) -> Any:
     size = get_num_threads() if threads is None else min(threads, get_num_threads())
     if config.DISABLE_JIT:
         return member(Team(0, 1, np.zeros(8, np.int64)), *args)
-    entrance = entrance_of(member)
+    entrance = entrance_of(getattr(member, "dispatcher", member))
     if size == 1:
         board = np.zeros(BOARD, np.int64)
         board[SIZE] = 1

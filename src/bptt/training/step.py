@@ -84,7 +84,7 @@ def below(x, y, s, layer, first, last):
     return s[layer - 1, first + 1 : last + 1].reshape(rows, s.shape[3])
 
 
-@kernel(inner=True)
+@apart()
 def look_up(team, network, work, tokens, start, old, new, time):
     """Layer 0's projected inputs: rows of the projected embedding, or embeddings and their product with W."""
     E, H, B, cell = network.E, network.H, tokens.shape[0], network.cell
@@ -150,7 +150,7 @@ def down(team, network, work, grad, old, new, time, k1):
     dz = work.z[: new * B, :V]
     y = below(work.x, work.y, work.s, L, old, n)
     dhead = matrix(grad, network.head[0], V, H)
-    plain_gradient(team, network, work, dz, y[:, :H], dhead, network.one_block,
+    plain_gradient(team, dz, y[:, :H], dhead, network.one_block, network.no_order, work.scratch,
                    grad[network.head[1] : network.head[1] + V])  # fmt: skip
     dy = work.dy[:new]
     shared_product(team, dz, work.headT, work.nothing[:, :H], dy.reshape(new * B, H)[:, :H])
@@ -198,13 +198,13 @@ def down(team, network, work, grad, old, new, time, k1):
 
 
 @kernel(inner=True)
-def plain_gradient(team, network, work, A, B, C, order, total):
+def plain_gradient(team, A, B, C, order, no_order, scratch, total):
     """C = A^T B, total = sums of the rows of A, by the function that makes two of them."""
-    nowhere = network.no_order[: order.size]
-    transposed_products(team, A, B, C, order, B[:, :0], C[:, :0], nowhere, work.scratch, total, YES)
+    nowhere = no_order[: order.size]
+    transposed_products(team, A, B, C, order, B[:, :0], C[:, :0], nowhere, scratch, total, YES)
 
 
-@kernel(inner=True)
+@apart()
 def embedding_gradient(team, network, work, grad, n, time, k1):
     """The embedding, and layer 0's input weights where they act on its rows: `look_up` read backwards."""
     V, E, cell, B = network.V, network.E, network.cell, work.s.shape[2]
@@ -214,7 +214,7 @@ def embedding_gradient(team, network, work, grad, n, time, k1):
         dtable = work.dtable[:, : work.dtable.shape[1]]
         embedding = matrix(network.theta, network.embedding, V, E)
         x_order = network.x_order[cell.x0 : cell.x1]
-        plain_gradient(team, network, work, dtable, embedding[:, :E], dweight_ih, x_order, work.total)
+        plain_gradient(team, dtable, embedding[:, :E], dweight_ih, x_order, network.no_order, work.scratch, work.total)
         shared_product(team, dtable, work.WT0, work.nothing[:, :E], dembedding[:, :E])
     else:
         dx = work.dx[:n].reshape(n * B, E)
