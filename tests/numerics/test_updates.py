@@ -6,13 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bptt.numerics import updates
-from bptt.numerics.threads import Team, run, set_num_threads
+from bptt.numerics.threads import run, set_num_threads
 from bptt.numerics.updates import ADAM, ADAMW, RMSPROP, SGD
 
 pytestmark = pytest.mark.interpreted
 
 BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-ALONE = Team(0, 1, np.zeros(16, np.int64))
 SIZES = st.sampled_from([0, 1, 7, 255]) | st.integers(0, 300)
 RULES = {
     "sgd": (SGD, [0, 0, 0, 0]),
@@ -56,7 +55,7 @@ def test_norm(dtype, size, scale):
     (g,) = vectors(size, dtype, 1)
     g *= dtype(scale)
     expected = np.linalg.norm(g.astype(np.float64))
-    np.testing.assert_allclose(updates.norm(ALONE, g, scratch(g)), expected, rtol=1e-13)
+    np.testing.assert_allclose(run(updates.norm, g, scratch(g), threads=1), expected, rtol=1e-13)
 
 
 @BOTH
@@ -64,18 +63,18 @@ def test_norm_at_the_edges_of_blocks(dtype, block_edges):
     for size in block_edges:
         (g,) = vectors(size, dtype, 1)
         expected = np.linalg.norm(g.astype(np.float64))
-        np.testing.assert_allclose(updates.norm(ALONE, g, scratch(g)), expected, rtol=1e-13)
+        np.testing.assert_allclose(run(updates.norm, g, scratch(g), threads=1), expected, rtol=1e-13)
 
 
 @BOTH
 def test_clip_norm_by_hand(dtype):
     """3-4-5: a limit of 1 makes 3/5 and 4/5 (times 5 / (5 + 1e-6))."""
     g = np.array([3, -4], dtype)
-    assert updates.clip_norm(ALONE, g, 1.0, scratch(g)) == 5
+    assert run(updates.clip_norm, g, 1.0, scratch(g), threads=1) == 5
     np.testing.assert_allclose(g, [0.6, -0.8], rtol=1e-6)
     for limit in (5.1, 0.0, -1.0):
         g = np.array([3, -4], dtype)
-        assert updates.clip_norm(ALONE, g, limit, scratch(g)) == 5
+        assert run(updates.clip_norm, g, limit, scratch(g), threads=1) == 5
         np.testing.assert_array_equal(g, [3, -4])
 
 
@@ -85,7 +84,7 @@ def test_clip_norm(dtype, size, limit):
     (g,) = vectors(size, dtype, 1)
     before = g.astype(np.float64)
     length = np.linalg.norm(before)
-    np.testing.assert_allclose(updates.clip_norm(ALONE, g, limit, scratch(g)), length, rtol=1e-13)
+    np.testing.assert_allclose(run(updates.clip_norm, g, limit, scratch(g), threads=1), length, rtol=1e-13)
     expected = before * min(1, limit / (length + 1e-6))
     np.testing.assert_allclose(g, expected, rtol=4 * np.finfo(dtype).eps)
 
@@ -95,9 +94,9 @@ def test_clip_norm(dtype, size, limit):
 def test_a_norm_that_is_not_finite_is_reported(dtype, bad):
     g = np.ones(9, dtype)
     g[4] = bad
-    assert not np.isfinite(updates.norm(ALONE, g, scratch(g)))
+    assert not np.isfinite(run(updates.norm, g, scratch(g), threads=1))
     with np.errstate(invalid="ignore"):
-        assert not np.isfinite(updates.clip_norm(ALONE, g, 1.0, scratch(g)))
+        assert not np.isfinite(run(updates.clip_norm, g, 1.0, scratch(g), threads=1))
     assert not np.isfinite(g[4])
 
 
@@ -107,9 +106,9 @@ def test_clip_value(dtype):
     expected = np.clip(g, -2, 2)
     for limit in (0.0, -1.0):
         untouched = g.copy()
-        updates.clip_value(ALONE, untouched, limit)
+        run(updates.clip_value, untouched, limit, threads=1)
         np.testing.assert_array_equal(untouched, g)
-    updates.clip_value(ALONE, g, 2.0)
+    run(updates.clip_value, g, 2.0, threads=1)
     np.testing.assert_array_equal(g, expected)
     assert np.isnan(g).sum() == 3
 
@@ -147,7 +146,7 @@ def test_rules_over_three_steps(kind, hyper, dtype, size, first, seed):
     gradients = vectors(size, dtype, 3, seed + 1)
     for step, g in enumerate(gradients, first):
         expected = plain_rule(kind, expected[0], g.astype(np.float64), *expected[1:], step, 0.01, hyper)
-        updates.update(ALONE, kind, theta, g.copy(), m, v, step, 0.01, np.array(hyper, np.float64))
+        run(updates.update, kind, theta, g.copy(), m, v, step, 0.01, np.array(hyper, np.float64), threads=1)
     bounds = {"rtol": 40 * np.finfo(dtype).eps, "atol": 40 * np.finfo(dtype).eps}
     np.testing.assert_allclose(theta, expected[0], **bounds)
     if kind != SGD:
@@ -177,7 +176,7 @@ def test_rules_over_three_steps(kind, hyper, dtype, size, first, seed):
 def test_rules_by_hand(dtype, kind, hyper, expected):
     theta, m, v = np.ones(1, dtype), np.zeros(1, dtype), np.zeros(1, dtype)
     for step, (g, after) in enumerate(zip((2, -1), expected, strict=True), 1):
-        updates.update(ALONE, kind, theta, np.array([g], dtype), m, v, step, 0.1, np.array(hyper, np.float64))
+        run(updates.update, kind, theta, np.array([g], dtype), m, v, step, 0.1, np.array(hyper, np.float64), threads=1)
         np.testing.assert_allclose(theta, after, rtol=4 * np.finfo(dtype).eps)
 
 
@@ -186,9 +185,9 @@ def test_states_a_rule_has_no_use_of_may_be_empty(dtype):
     theta, g, m, v = vectors(11, dtype)
     empty, hyper = np.empty(0, dtype), np.array([0.5, 0.9, 1e-8, 0])
     plain = np.array([0, 0.9, 1e-8, 0])
-    updates.update(ALONE, SGD, theta, g, empty, empty, 1, 0.1, plain)
-    updates.update(ALONE, SGD, theta, g, m, empty, 1, 0.1, hyper)
-    updates.update(ALONE, RMSPROP, theta, g, empty, v, 1, 0.1, plain)
+    run(updates.update, SGD, theta, g, empty, empty, 1, 0.1, plain, threads=1)
+    run(updates.update, SGD, theta, g, m, empty, 1, 0.1, hyper, threads=1)
+    run(updates.update, RMSPROP, theta, g, empty, v, 1, 0.1, plain, threads=1)
     assert np.isfinite(theta).all()
 
 
@@ -197,7 +196,7 @@ def test_states_a_rule_has_no_use_of_may_be_empty(dtype):
 def test_nan_in_the_gradient_reaches_the_weight(kind, hyper, dtype):
     theta, g, m, v = vectors(20, dtype)
     g[6] = np.nan
-    updates.update(ALONE, kind, theta, g, m, v, 1, 0.01, np.array(hyper, np.float64))
+    run(updates.update, kind, theta, g, m, v, 1, 0.01, np.array(hyper, np.float64), threads=1)
     np.testing.assert_array_equal(np.isnan(theta), np.arange(20) == 6)
 
 
@@ -206,7 +205,7 @@ def test_nan_in_the_gradient_reaches_the_weight(kind, hyper, dtype):
 def test_average(dtype, size, decay):
     theta, mean = vectors(size, dtype, 2)
     expected = decay * mean.astype(np.float64) + (1 - decay) * theta.astype(np.float64)
-    updates.average(ALONE, theta, mean, decay)
+    run(updates.average, theta, mean, decay, threads=1)
     np.testing.assert_allclose(mean, expected, rtol=0, atol=8 * np.finfo(dtype).eps)
 
 
@@ -225,8 +224,8 @@ def test_any_number_of_threads_gives_the_same_bits(dtype, threads, block_edges):
             results.append(run(updates.clip_norm, gradient, 1.0, scratch(g)))
             run(updates.clip_value, gradient, 0.01)
             run(updates.update, kind, theta, gradient, m, v, 3, 0.01, np.array(hyper, np.float64))
-            run(updates.average, theta, mean, 0.9)
-            results.append(run(updates.norm, theta, scratch(g)))
+            run(updates.average, theta, mean, 0.9, threads=1)
+            results.append(run(updates.norm, theta, scratch(g), threads=1))
         return [np.array(results), theta, m, v, mean]
 
     for size in block_edges:

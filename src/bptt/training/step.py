@@ -214,7 +214,8 @@ def embedding_gradient(team, network, work, grad, n, time, k1):
         dtable = work.dtable[:, : work.dtable.shape[1]]
         embedding = matrix(network.theta, network.embedding, V, E)
         x_order = network.x_order[cell.x0 : cell.x1]
-        plain_gradient(team, dtable, embedding[:, :E], dweight_ih, x_order, network.no_order, work.scratch, work.total)
+        total = work.total[: dtable.shape[1]]
+        plain_gradient(team, dtable, embedding[:, :E], dweight_ih, x_order, network.no_order, work.scratch, total)
         shared_product(team, dtable, work.WT0, work.nothing[:, :E], dembedding[:, :E])
     else:
         dx = work.dx[:n].reshape(n * B, E)
