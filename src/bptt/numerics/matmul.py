@@ -483,8 +483,10 @@ def add_strips(A, B, k0, depth, C, order, n, first, last, scratch, panel, fresh,
                         strip_, a_k = address(A) + k0 * A.strides[0] + (block * n + i * HEIGHT) * size, A.strides[0]
                     c = address(C) + (order[block] * n + i * HEIGHT) * C.strides[0] + j0 * size
                     init, init_row = (nothing, 0) if fresh else (c, C.strides[0])
-                    strip(zero, min(HEIGHT, n - i * HEIGHT), columns, depth, strip_, size, a_k,
-                          address(panel), init, init_row, c, C.strides[0], strip_ + scratch.strides[0])  # fmt: skip
+                    # The next strip of A stands where a next panel would: it is fetched meanwhile.
+                    ahead = strip_ + scratch.strides[0] - address(panel)
+                    strips(zero, min(HEIGHT, n - i * HEIGHT), 0, columns, depth, strip_, size, a_k, address(panel), ahead,
+                           width, init, init_row, c, C.strides[0], size)  # fmt: skip
 
 
 @apart(plain=plain_transposed_products)
