@@ -39,10 +39,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import types
+from numba import typeof, types
+from numba.core.typing.templates import signature
 from numba.extending import overload
 
-from bptt.numerics.jit import EXACT, kernel
+from bptt.numerics.jit import EXACT, instructions, kernel
 from bptt.numerics.lanes import at_least, at_most, copysign, fma, magnitude, power_of_two, select
 
 __all__ = ["exp", "log_sum_exp", "relu", "sigmoid", "softplus", "tanh"]
@@ -160,11 +161,11 @@ def format_of(x: Any) -> Format:
     return FLOAT32 if x.dtype == np.float32 else FLOAT64
 
 
-@overload(format_of, inline="always")
-def _compiled_format_of(x):
-    if getattr(x, "element", x) == types.float32:
-        return lambda x: FLOAT32
-    return lambda x: FLOAT64
+@instructions(format_of)
+def _format_of(x: Any) -> Any:
+    constants = FLOAT32 if getattr(x, "element", x) == types.float32 else FLOAT64
+    type_ = typeof(constants)
+    return signature(type_, x), lambda context, builder, *_: context.get_constant_generic(builder, type_, constants)
 
 
 def bits(x: Any) -> Any:

@@ -34,7 +34,7 @@ from numba.core.typing.templates import AbstractTemplate, builtin_registry, sign
 from numba.extending import lower_builtin
 from numba.misc.appdirs import user_cache_dir
 
-__all__ = ["apart", "bind", "borrow", "emit_call", "instructions", "kernel"]
+__all__ = ["Kernel", "apart", "bind", "borrow", "emit_call", "instructions", "kernel"]
 
 # Never "nnan" or "ninf": training must see the NaN that they would let LLVM assume away.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
@@ -108,7 +108,23 @@ def cache_here() -> Iterator[None]:
         config.CACHE_DIR = before
 
 
-class InnerKernel(CPUDispatcher):  # type: ignore[misc]
+# How hard LLVM is to try. Numba knows one setting for all functions: each kernel sets it while it is compiled.
+MUCH = config.OPT
+LITTLE = type(config.OPT)(min(1, int(config.OPT)))
+
+
+class Kernel(CPUDispatcher):  # type: ignore[misc]
+    """What `kernel` makes of a function."""
+
+    def compile(self, sig: Any) -> Any:
+        before, config.OPT = config.OPT, self.effort
+        try:
+            return super().compile(sig)
+        finally:
+            config.OPT = before
+
+
+class InnerKernel(Kernel):
     """A kernel without an entrance for Python: to go in all the same would end the process."""
 
     def __call__(self, *arguments: Any) -> None:
@@ -163,6 +179,7 @@ def kernel(
     exact: bool = False,
     strict: bool = False,
     inner: bool = False,
+    glue: bool = False,
     cache: bool = True,
 ) -> Any:
     """Compile a function of arrays and scalars; it validates nothing.
@@ -177,6 +194,8 @@ def kernel(
     inner : bool
         Only other kernels call it, never Python: compiled without the entrance for Python, which for a function of
         many arrays takes as long to compile as the function.
+    glue : bool
+        It only calls others: optimized less, which takes less time, and costs none where all loops are theirs.
     cache : bool
         Whether to keep the machine code on disk.
     """
@@ -194,8 +213,9 @@ def kernel(
             )(function)
             if kept and not config.DISABLE_JIT:
                 compiled._cache = KernelCache(function)
-        if inner and not config.DISABLE_JIT:
-            compiled.__class__ = InnerKernel
+        if not config.DISABLE_JIT:
+            compiled.__class__ = InnerKernel if inner else Kernel
+            compiled.effort = LITTLE if glue else MUCH
         return compiled
 
     return decorate if function is None else decorate(function)

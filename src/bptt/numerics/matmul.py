@@ -367,7 +367,7 @@ def _product(A: Any, panels: Any, init: Any, C: Any, column: Any = None) -> Any:
     return signature(types.none, A, panels, init, C, *([] if column is None else [types.intp])), codegen
 
 
-@kernel
+@kernel(glue=True)
 def shared_product(team, A, panels, init, C):
     """`product`, of which each member makes its share of the rows."""
     M = A.shape[0]
@@ -485,8 +485,9 @@ def add_strips(A, B, k0, depth, C, order, n, first, last, scratch, panel, fresh,
                     init, init_row = (nothing, 0) if fresh else (c, C.strides[0])
                     # The next strip of A stands where a next panel would: it is fetched meanwhile.
                     ahead = strip_ + scratch.strides[0] - address(panel)
-                    strips(zero, min(HEIGHT, n - i * HEIGHT), 0, columns, depth, strip_, size, a_k, address(panel), ahead,
-                           width, init, init_row, c, C.strides[0], size)  # fmt: skip
+                    rows = min(HEIGHT, n - i * HEIGHT)
+                    strips(zero, rows, 0, columns, depth, strip_, size, a_k, address(panel), ahead, width,
+                           init, init_row, c, C.strides[0], size)  # fmt: skip
 
 
 @apart(plain=plain_transposed_products)

@@ -20,13 +20,12 @@ import numpy as np
 from llvmlite import ir
 from numba import config, types
 from numba.core import cgutils
-from numba.core.registry import CPUDispatcher
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic, overload
 
 from bptt import arguments
 from bptt.numerics import memory
-from bptt.numerics.jit import bind, emit_call, kernel
+from bptt.numerics.jit import Kernel, bind, emit_call, kernel
 
 __all__ = ["Team", "barrier", "get_num_threads", "run", "set_num_threads", "share"]
 
@@ -272,7 +271,7 @@ def ending_of(member: Any) -> Any:
     return end
 
 
-class Entrance(CPUDispatcher):  # type: ignore[misc]
+class Entrance(Kernel):
     """Compiling may take many seconds: workers who spun through them would take the time from the compiler."""
 
     def compile(self, sig: Any) -> Any:
@@ -305,7 +304,7 @@ def entrance_of(member: Any) -> Any:
         function.__code__ = function.__code__.replace(co_firstlineno=plain.co_firstlineno, co_name=name)
         function.__name__, function.__qualname__, function.__module__ = name, name, member.__module__
         in_module = getattr(sys.modules.get(member.__module__), member.__name__, None) is member
-        member.entrance = kernel(function, cache=in_module)
+        member.entrance = kernel(function, glue=True, cache=in_module)
         member.entrance.__class__ = Entrance
     return member.entrance
 

@@ -85,7 +85,7 @@ def log_probability(logits: Any, token: Any) -> Any:
     return np.float64(logits[token]) - largest - math.log(total)
 
 
-@kernel(inner=True)
+@kernel(inner=True, glue=True)
 def steps(
     team: Any,
     network: Any,

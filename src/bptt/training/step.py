@@ -27,12 +27,12 @@ ZERO, ONE = np.int64(0), np.int64(1)
 YES, NO = np.bool_(True), np.bool_(False)
 
 
-@kernel
+@kernel(inner=True, glue=True)
 def matrix(flat, start, rows, columns):
     return flat[start : start + rows * columns].reshape(rows, columns)
 
 
-@kernel(inner=True)
+@kernel(inner=True, glue=True)
 def layer_of(network, flat, layer):
     """weight_ih, weight_hh, bias_ih, bias_hh of a layer in `flat` (theta or its gradient)."""
     H, start = network.H, network.layers[layer]
@@ -47,7 +47,7 @@ def layer_of(network, flat, layer):
     )
 
 
-@apart()
+@apart(glue=True)
 def prepare(team, network, work, backward):
     """Pack the weights of this step, and project the embedding where that is done once for all symbols."""
     V, E, H, theta = network.V, network.E, network.H, network.theta
@@ -73,7 +73,7 @@ def prepare(team, network, work, backward):
         barrier(team)
 
 
-@kernel(inner=True)
+@kernel(inner=True, glue=True)
 def below(x, y, s, layer, first, last):
     """What layer `layer` reads in steps first to last - 1, as rows: (steps * B, at least its inputs)."""
     rows = (last - first) * s.shape[2]
@@ -84,7 +84,7 @@ def below(x, y, s, layer, first, last):
     return s[layer - 1, first + 1 : last + 1].reshape(rows, s.shape[3])
 
 
-@apart()
+@apart(glue=True)
 def look_up(team, network, work, tokens, start, old, new, time):
     """Layer 0's projected inputs: rows of the projected embedding, or embeddings and their product with W."""
     E, H, B, cell = network.E, network.H, tokens.shape[0], network.cell
@@ -118,7 +118,7 @@ def look_up(team, network, work, tokens, start, old, new, time):
     barrier(team)
 
 
-@apart()
+@apart(glue=True)
 def up(team, network, work, tokens, start, old, new, time):
     """`new` steps up through all layers, to the logits z of each; `time` counts steps since training began."""
     V, H, L, B = network.V, network.H, network.L, work.s.shape[2]
@@ -142,7 +142,7 @@ def up(team, network, work, tokens, start, old, new, time):
     barrier(team)
 
 
-@apart()
+@apart(glue=True)
 def down(team, network, work, grad, old, new, time, k1):
     """From z's error down through all layers and all `old + new` steps: the gradient of every parameter."""
     V, H, L, B, cell = network.V, network.H, network.L, work.s.shape[2], network.cell
@@ -197,14 +197,14 @@ def down(team, network, work, grad, old, new, time, k1):
     barrier(team)
 
 
-@kernel(inner=True)
+@kernel(inner=True, glue=True)
 def plain_gradient(team, A, B, C, order, no_order, scratch, total):
     """C = A^T B, total = sums of the rows of A, by the function that makes two of them."""
     nowhere = no_order[: order.size]
     transposed_products(team, A, B, C, order, B[:, :0], C[:, :0], nowhere, scratch, total, YES)
 
 
-@apart()
+@apart(glue=True)
 def embedding_gradient(team, network, work, grad, n, time, k1):
     """The embedding, and layer 0's input weights where they act on its rows: `look_up` read backwards."""
     V, E, cell, B = network.V, network.E, network.cell, work.s.shape[2]
@@ -249,7 +249,7 @@ def scatter(team, rows, tokens, total):
             target[j] += source[j]
 
 
-@apart()
+@apart(glue=True)
 def carry(team, network, work, steps, old):
     """Let the next window begin where this one of `steps` steps ended, its last `old` steps kept as older ones."""
     B, H, shift = work.s.shape[2], network.H, steps - old
@@ -282,7 +282,7 @@ def mean_loss(losses):
     return total / losses.size
 
 
-@kernel(inner=True)
+@kernel(inner=True, glue=True)
 def train_chunk(team, network, work, grad, m, v, mean, partial, tokens, first, k1, k2, old, windows_before,
                 kind, hyper, learning_rates, clip_norm, clip_value, decay, losses, norms):  # fmt: skip
     """Train on learning_rates.size windows of k1 steps from step `first` on.
@@ -320,7 +320,7 @@ def train_chunk(team, network, work, grad, m, v, mean, partial, tokens, first, k
     return learning_rates.size
 
 
-@kernel(inner=True)
+@kernel(inner=True, glue=True)
 def score_chunk(team, network, work, tokens, first, steps, losses):
     """Losses of all streams in windows of `steps` steps from step `first` on, losses.size of them; no update."""
     B = work.s.shape[2]

@@ -74,20 +74,20 @@ def add_units(source, target, first, last):
             write(target, row, (old + new,), ZERO, j, last - j)
 
 
-@kernel(inner=True)
+@kernel(inner=True, glue=True)
 def by_units(team, B, U):
     """Whether the threads share the hidden units instead of the rows."""
     few = B < FEW_ROWS * team.size and U.size * B > WORTH_A_MEETING
     return team.size > 1 and (few or streams(team, B, U.size * U.itemsize))
 
 
-@kernel(inner=True)
+@kernel(inner=True, glue=True)
 def streams(team, B, weights):
     """Whether so many bytes of weights come anew from memory at each step, for too few rows to be worth it."""
     return weights > CACHED and B < MANY_ROWS * team.size
 
 
-@kernel(inner=True)
+@kernel(inner=True, glue=True)
 def my_share(team, B, H, units, like):
     """First and last row, first and last unit that are this member's."""
     if units:
@@ -98,7 +98,7 @@ def my_share(team, B, H, units, like):
     return first, last, ZERO, H
 
 
-@kernel
+@kernel(glue=True)
 def pack_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, bias_hh, W, U, b):
     """Lay one layer's parameters, in the users' layout, ready for `forward`."""
     H = weight_hh.shape[1]
@@ -118,7 +118,7 @@ def pack_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, bi
                     b[j * H + unit] += bias_hh[h * H + unit]
 
 
-@kernel
+@kernel(glue=True)
 def pack_backward(team, cell, x_order, h_order, weight_ih, weight_hh, WT, UT):
     """Lay the same weights, transposed, ready for `backward` and `input_error`."""
     H = weight_hh.shape[1]
@@ -130,7 +130,7 @@ def pack_backward(team, cell, x_order, h_order, weight_ih, weight_hh, WT, UT):
             pack(team, weight_hh[h * H : (h + 1) * H], UT, (j - cell.h0) * H, ZERO)
 
 
-@kernel
+@kernel(glue=True)
 def project(team, cell, x, W, b, a):
     """a = x W + b for all T in one product."""
     T, B, width = a.shape
@@ -166,6 +166,7 @@ def recur(cell, h, U, b, a, first, last):
 def forward(team, cell, x, W, U, b, s, a, y):
     """From x (or, where it has no rows, from the projected inputs in `a`) and s[0] to all states and gates.
 
+    x has rows only where members share the rows of the batch (see `by_units`): each makes all columns of its own.
     y (T, B, H), or empty: a copy of the outputs.
     """
     T, B, width = a.shape
@@ -213,7 +214,7 @@ def backward(team, cell, UT, s, a, da, ds, dy, errors):
         product(da_t[:, cell.h0 * H : cell.h1 * H], UT, dh, dh, unit)
 
 
-@kernel
+@kernel(glue=True)
 def weight_gradients(team, cell, x_order, h_order, x, s, da, scratch, total, dweight_ih, dweight_hh, fresh):
     """dW += x^T da, dU += h^T da, total += sums of da, over the rows of a chunk."""
     T, B, width = da.shape
@@ -222,7 +223,7 @@ def weight_gradients(team, cell, x_order, h_order, x, s, da, scratch, total, dwe
                         x[:, : dweight_ih.shape[1]], dweight_ih, x_order, scratch, total, fresh)  # fmt: skip
 
 
-@kernel
+@kernel(glue=True)
 def bias_gradients(team, x_order, h_order, total, dbias_ih, dbias_hh):
     """The sums of da in the users' layout."""
     if team.index == 0:
@@ -235,7 +236,7 @@ def bias_gradients(team, x_order, h_order, total, dbias_ih, dbias_hh):
                 copy(total[j * H : (j + 1) * H], dbias_hh[h * H : (h + 1) * H])
 
 
-@kernel
+@kernel(glue=True)
 def input_error(team, cell, WT, da, nothing, dx):
     """dx = da W^T over the rows of a chunk; dx (chunk*B, I), nothing (1, >= I) zeros."""
     T, B, width = da.shape
@@ -244,7 +245,7 @@ def input_error(team, cell, WT, da, nothing, dx):
     shared_product(team, rows, WT, nothing[:, : dx.shape[1]], dx[:, : nothing.shape[1]])
 
 
-@kernel
+@kernel(glue=True)
 def sequence_dropout(team, x, out, seed, layer, t0, rate):
     """out (T, B, n) = x (T, B, >= n) with the mask addressed by (seed, layer, t0 + t, row, unit); its own backward."""
     first, last = share(out.shape[0], team)
@@ -252,7 +253,7 @@ def sequence_dropout(team, x, out, seed, layer, t0, rate):
         dropout(x[t], out[t], seed, layer, t0 + t, ZERO, rate)
 
 
-@kernel(inner=True)
+@kernel(inner=True, glue=True)
 def layer_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, bias_hh, x, W, U, b, s, a, y):
     """One layer up, from the users' parameters to the tape.
 
@@ -279,7 +280,7 @@ def layer_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, b
         forward(team, cell, rows if on_the_way else rows[:0], W, U, b, s[: n + 1], a[:n], y[first : first + n])
 
 
-@kernel(inner=True)
+@kernel(inner=True, glue=True)
 def layer_backward(team, cell, x_order, h_order, weight_ih, weight_hh, x, s, a, da, scratch, total, ds, dy, errors,
                    WT, UT, nothing, dx, dweight_ih, dweight_hh, dbias_ih, dbias_hh):  # fmt: skip
     """One layer down, chunk after chunk from the end: all gradients. The tape stays as it is."""
