@@ -17,10 +17,9 @@ SIZES = [(5, 3, 4, 7)]
 def scaled_block(block, factor):
     """The derivative of one gate is off by a factor."""
 
-    def backward(kind, ds, s_prev, s, a):
-        honest_backward(kind, ds, s_prev, s, a)
-        n = a.size // BLOCKS[kind]
-        a[block * n : (block + 1) * n] *= factor
+    def backward(kind, n, first, last, ds, s_prev, s, a, da):
+        honest_backward(kind, n, first, last, ds, s_prev, s, a, da)
+        da[:, block * n : (block + 1) * n] *= factor
 
     return {"backward": backward}
 
@@ -28,16 +27,16 @@ def scaled_block(block, factor):
 def lost_direct_part():
     """The error of the old state that does not pass through the product is forgotten."""
 
-    def backward(kind, ds, s_prev, s, a):
-        honest_backward(kind, ds, s_prev, s, a)
+    def backward(kind, n, first, last, ds, s_prev, s, a, da):
+        honest_backward(kind, n, first, last, ds, s_prev, s, a, da)
         ds[:] = 0
 
     return {"backward": backward}
 
 
 def swallowed_nan():
-    def forward(kind, a, s_prev, s):
-        honest_forward(kind, a, s_prev, s)
+    def forward(kind, n, first, last, a, s_prev, s):
+        honest_forward(kind, n, first, last, a, s_prev, s)
         s[:] = np.nan_to_num(s)
 
     return {"forward": forward}
@@ -46,15 +45,14 @@ def swallowed_nan():
 def another_activation():
     """Forward and backward agree in nothing but their bugs: the reference must notice."""
 
-    def forward(kind, a, s_prev, s):
-        honest_forward(kind, a, s_prev, s)
+    def forward(kind, n, first, last, a, s_prev, s):
+        honest_forward(kind, n, first, last, a, s_prev, s)
         s *= 1 + 1e-9
 
     return {"forward": forward}
 
 
 honest_forward, honest_backward = table.forward, table.backward
-BLOCKS = {cell.kind: len(cell.blocks) for cell in table.CELLS.values()}
 
 
 def sabotages(cell):

@@ -1,4 +1,4 @@
-"""Matrix products on packed, register-tiled operands: the only file with intrinsics and raw addresses.
+"""Matrix products on packed, register-tiled operands, written on raw addresses: nothing here checks a size.
 
     C = init + A B        `product`             B packed once in panels, used for many A
     C += A^T B            `transposed_products` both packed in passing: the weight gradients
@@ -7,8 +7,9 @@ A panel holds `WIDTH` columns of B, row after row, so that the innermost loop re
 panels[p, k, u] = B[k, p * WIDTH + u], zero past the last column. One tile of C, `rows` rows of `VECTORS` vectors,
 stays in registers while k runs: each step loads VECTORS vectors of the panel, broadcasts `rows` elements of A and
 makes rows x VECTORS fused multiply-adds (the scheme of Goto & van de Geijn 2008, "Anatomy of high-performance matrix
-multiplication", with the micro-kernel written as LLVM IR). Every element of C is one chain of fused multiply-adds
-over k in order, whatever tile computes it: cutting the rows in any way, for any number of threads, gives the same bits.
+multiplication", with the micro-kernel written as LLVM IR). Meanwhile the next panel is fetched. Every element of C is
+one chain of fused multiply-adds over k in order, whatever tile computes it: cutting the rows or the columns in any way,
+for any number of threads, gives the same bits.
 
 Uncompiled (`NUMBA_DISABLE_JIT=1`) the same functions take NumPy's `@`.
 """

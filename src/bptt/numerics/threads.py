@@ -5,6 +5,10 @@ meets the others at a `barrier` where one part needs what another one wrote. Com
 barrier costs under a microsecond where a parallel region costs five, a kernel is compiled once instead of three
 times, any number of threads may be asked for, several Python threads may call in, and a forked process works on.
 Which member does what never changes a result: sums have an order of their own (see `numerics.matmul`).
+
+Members but the first are threads that wait in compiled code, for some milliseconds after a job and then asleep. Python
+calls a kernel's entrance, compiled around it: it writes where the kernel's arguments lie on the board that all watch,
+does the first member's part and waits for the others. To start a team so takes microseconds.
 """
 
 from __future__ import annotations
@@ -48,7 +52,7 @@ def share(n, team):
     return n * team.index // team.size, n * (team.index + 1) // team.size
 
 
-def atomic(name: str, emit: Any, *, values: int, returns: bool) -> Any:
+def atomic(emit: Any, *, values: int, returns: bool) -> Any:
     """An intrinsic function (array, index, *values) on one word of an int64 array; emit(builder, pointer, *values)."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -69,11 +73,11 @@ def emit_swap(builder: Any, pointer: Any, before: Any, after: Any) -> Any:
     return builder.zext(builder.extract_value(pair, 1), ir.IntType(64))
 
 
-read = atomic("read", lambda b, p: b.load_atomic(p, "seq_cst", 8), values=0, returns=True)
-store = atomic("store", lambda b, p, value: b.store_atomic(value, p, "seq_cst", 8), values=1, returns=False)
-add = atomic("add", lambda b, p, value: b.atomic_rmw("add", p, value, "seq_cst"), values=1, returns=True)
-exchange = atomic("exchange", lambda b, p, value: b.atomic_rmw("xchg", p, value, "seq_cst"), values=1, returns=True)
-swap_if = atomic("swap_if", emit_swap, values=2, returns=True)
+read = atomic(lambda b, p: b.load_atomic(p, "seq_cst", 8), values=0, returns=True)
+store = atomic(lambda b, p, value: b.store_atomic(value, p, "seq_cst", 8), values=1, returns=False)
+add = atomic(lambda b, p, value: b.atomic_rmw("add", p, value, "seq_cst"), values=1, returns=True)
+exchange = atomic(lambda b, p, value: b.atomic_rmw("xchg", p, value, "seq_cst"), values=1, returns=True)
+swap_if = atomic(emit_swap, values=2, returns=True)
 
 
 @intrinsic
