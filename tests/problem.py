@@ -64,6 +64,21 @@ class Problem:
         g |= {f"state {k}": part for k, part in enumerate(g.pop("state"))}
         return y, last, g, traces
 
+    def check(self):
+        """Forward and backward against the naive loops."""
+        y, last, tape = self.run()
+        y_expected, last_expected, expected, _ = self.reference()
+        got = self.back(tape)
+        close(y, y_expected, self.tolerance, "y")
+        for part, part_expected in zip(last, last_expected, strict=True):
+            close(part, part_expected, self.tolerance, "last state")
+        # One scale for all: an entry alone (H = 1) may be the small difference of two large terms.
+        largest = max(np.abs(value).max() for value in expected.values())
+        for key, value in expected.items():
+            assert got[key].shape == value.shape, key
+            error = np.abs(got[key] - value).max()
+            assert error <= self.tolerance * max(np.abs(value).max(), 0.1 * largest), f"{key}: off by {error}"
+
     def places(self):
         """All that the loss depends on: name, value, and the loss at another value."""
         yield "x", self.x, lambda v: self.loss(x=v)

@@ -10,7 +10,7 @@ from bptt.numerics import activations, lanes
 from bptt.numerics.jit import kernel
 from bptt.numerics.lanes import count, read, write
 from guarded import serve
-from problem import Problem, close
+from problem import Problem
 
 ONE = (0,)
 
@@ -76,17 +76,7 @@ def nonlinearities(dtype):
 def layer(name, dtype, sizes):
     """A stack of layers forward and backward against the naive loops."""
     problem = Problem(name, *sizes, dtype=dtype)
-    y, last, tape = problem.run()
-    y_expected, last_expected, expected, _ = problem.reference()
-    got = problem.back(tape)
-    close(y, y_expected, problem.tolerance, "y")
-    for part, part_expected in zip(last, last_expected, strict=True):
-        close(part, part_expected, problem.tolerance, "last state")
-    largest = max(np.abs(value).max() for value in expected.values())
-    for key, value in expected.items():
-        assert got[key].shape == value.shape, key
-        error = np.abs(got[key] - value).max()
-        assert error <= problem.tolerance * max(np.abs(value).max(), 0.1 * largest), f"{key}: off by {error}"
+    problem.check()
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """The table of cells: what the rest of the library needs to know of each, and the compiled choice between them.
 
-A cell is two functions of one row, `forward` and `backward`, and one record of numbers. Its pre-activations `a` are
-equal blocks of n units. The input x feeds blocks from_x[0] up to (not including) from_x[1], the old h feeds blocks
-from_h[0] up to from_h[1]; every product is the unroll's. x_rows and h_rows say which row block of `weight_ih` and
-`weight_hh` (users' layout: PyTorch's names and order) makes which of these blocks.
+A cell is two functions of values (`numerics.lanes`), `forward` and `backward`, and one record of numbers. Its
+pre-activations `a` are equal blocks of n units. The input x feeds blocks from_x[0] up to (not including) from_x[1], the
+old h feeds blocks from_h[0] up to from_h[1]; every product is the unroll's. x_rows and h_rows say which row block of
+`weight_ih` and `weight_hh` (users' layout: PyTorch's names and order) makes which of these blocks.
 """
 
 from __future__ import annotations

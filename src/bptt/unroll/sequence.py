@@ -33,7 +33,7 @@ from bptt.numerics.random import dropout
 from bptt.numerics.threads import barrier, share
 
 # A bare 0 has a type of its own for Numba, and each function it is passed to would be compiled once more.
-ZERO, YES, NO = np.int64(0), np.bool_(True), np.bool_(False)
+ZERO = np.int64(0)
 ONE = (0,)
 # Rows of a chunk on the way back: enough for one product, few enough for the cache.
 CHUNK = 384
