@@ -1,0 +1,1 @@
+"""Forecasting of many series with recurrent networks."""
