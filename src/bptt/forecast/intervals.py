@@ -200,6 +200,15 @@ class Calibration:
     quantiles: tuple[float, ...]
     errors: np.ndarray
 
+    @property
+    def number(self) -> int:
+        """How many held-out values there were."""
+        return int(np.isfinite(self.errors[..., 0]).sum())
+
+    def reaches(self, quantile: float) -> bool:
+        """Whether there are enough of them for a quantile so far out."""
+        return (self.number + 1) * min(quantile, 1 - quantile) > 1 - 10**-LEVEL_DECIMALS
+
     def shifts(self, want: Sequence[float], h: int) -> np.ndarray:
         """What to add to each quantile, in units of a window's scale.
 

@@ -1,0 +1,7 @@
+"""The models by the names that files know them by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+MODELS: dict[str, Any] = {}
