@@ -1,1 +1,1 @@
-"""Forecasting of many series with recurrent networks."""
+"""Forecasts of many time series: a pandas frame in, forecasts with intervals out."""
