@@ -25,11 +25,14 @@ class Windows:
         By series in the panel's order, ends ascending inside each.
     fold : int64 (W,)
         Which training forecasts the window, 0 for the first.
+    skips : tuple of int
+        Rows at the end of each series that each of the trainings does not see.
     """
 
     series: np.ndarray
     ends: np.ndarray
     fold: np.ndarray
+    skips: tuple[int, ...]
 
 
 def number_of_windows(n_windows: int | None, test_size: int | None, step_size: int, h: int) -> int:
@@ -88,7 +91,8 @@ def last_windows(
         If nothing is left.
     """
     number = np.arange(n_windows)
-    ends = panel.lengths[:, None] - skip - h - (n_windows - 1 - number) * step_size
+    behind = skip + h + (n_windows - 1 - number) * step_size  # rows from the end of a window's past to the series' end
+    ends = panel.lengths[:, None] - behind
     series = np.broadcast_to(np.arange(panel.lengths.size)[:, None], ends.shape)
     fold = np.broadcast_to(number // refit if refit else number * 0, ends.shape)
     kept = _observed_before(panel, series, ends)
@@ -101,12 +105,12 @@ def last_windows(
     if not kept.all():
         short = np.flatnonzero(~kept.all(axis=1))
         warnings.warn(
-            f"{purpose}: {(~kept).sum()} of {kept.size} windows are left out, of {_named(panel.ids[short])}: nothing of "
-            f"the series is observed before them ({rows})",
+            f"{purpose}: {(~kept).sum()} of {kept.size} windows are left out, of {_named(panel.ids[short])}: nothing "
+            f"of the series is observed before them ({rows})",
             UserWarning,
             stacklevel=3,
         )
-    return Windows(series[kept].astype(np.int64), ends[kept].astype(np.int64), fold[kept].astype(np.int64))
+    return Windows(series[kept], ends[kept], fold[kept], tuple(behind[:: refit or n_windows].tolist()))
 
 
 def insample_windows(panel: Panel, h: int, step_size: int) -> Windows:
@@ -136,11 +140,11 @@ def insample_windows(panel: Panel, h: int, step_size: int) -> Windows:
         )
     if without.size:
         warnings.warn(
-            f"predict_insample: {_named(panel.ids[without])} left out: no h={h} rows with an observed value before them",
+            f"predict_insample: {_named(panel.ids[without])} left out: no h={h} rows with an observed value before",
             UserWarning,
             stacklevel=3,
         )
-    return Windows(series[kept], ends[kept], np.zeros(kept.sum(), np.int64))
+    return Windows(series[kept], ends[kept], np.zeros(kept.sum(), np.int64), (0,))
 
 
 def _observed_before(panel: Panel, series: np.ndarray, ends: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ from bptt.forecast import forecaster_file
 from bptt.forecast.backtest import Windows, insample_windows, last_windows, number_of_windows
 from bptt.forecast.calendar import Freq, parse_freq
 from bptt.forecast.frame import Encoding, future_rows, get_missing_future, make_future_dataframe, read
-from bptt.forecast.intervals import ConformalIntervals, Request, request
+from bptt.forecast.intervals import ConformalIntervals, check_calibration, request
+from bptt.forecast.model import Model, check_aliases, check_horizon, check_models, check_validation, column_names
 from bptt.forecast.panel import Panel
 from bptt.forecast.scaling import SCALERS, scaling
-from bptt.forecast.trained import Model, Trained, train
+from bptt.forecast.trained import Trained, cross_validate, train
 
 __all__ = ["Forecaster"]
 
@@ -63,12 +65,14 @@ class Forecaster:
     """
 
     def __init__(self, models: Sequence[Model], freq: Any, local_scaler_type: str | None = None) -> None:
-        _check_models(models)
+        check_models(models)
         self.models: list[Model] = [copy.deepcopy(model) for model in models]
-        self.aliases = _aliases(self.models)
+        self.aliases = column_names(self.models)
         self.h: int = self.models[0].h
         if freq is None:
-            raise TypeError("freq must be a pandas alias as 'h' or 'ME', an offset, or an int for integer times; got None")
+            raise TypeError(
+                "freq must be a pandas alias as 'h' or 'ME', an offset, or an int for integer times; got None"
+            )
         self.freq: Freq = parse_freq(freq)
         if local_scaler_type is not None:
             arguments.choice("local_scaler_type (if not None)", local_scaler_type, tuple(SCALERS))
@@ -79,7 +83,8 @@ class Forecaster:
 
     def __repr__(self) -> str:
         state = "not fitted" if self._panel is None else f"fitted to {len(self._panel)} series"
-        return f"Forecaster(models=[{', '.join(self.aliases)}], freq={str(self.freq)!r}, h={self.h}, {state})"
+        freq = self.freq.offset if self.freq.is_integer else self.freq.name
+        return f"Forecaster(models=[{', '.join(self.aliases)}], freq={freq!r}, h={self.h}, {state})"
 
     def fit(
         self,
@@ -129,8 +134,10 @@ class Forecaster:
         for name, value in (("id_col", id_col), ("time_col", time_col), ("target_col", target_col)):
             if not isinstance(value, str):
                 raise TypeError(f"{name} must be a column's name, a str; got {value!r}")
-        self._check_training(val_size, prediction_intervals, id_col, time_col, target_col)
-        panel, encoding = self._read(df, static_df, id_col, time_col, target_col)
+        check_aliases(self.aliases, (id_col, time_col, target_col, CUTOFF))
+        check_validation(self.models, self.aliases, val_size)
+        check_calibration(prediction_intervals)
+        panel, encoding = self._read(df, static_df, id_col, time_col, target_col, as_before=warm_start)
         trained = train(
             self.models,
             self.aliases,
@@ -185,10 +192,10 @@ class Forecaster:
         """
         trained, panel, encoding = self._fitted("predicting")
         asked = request(level, quantiles)
-        h = self._horizon(h)
+        h = check_horizon(self.models, self.aliases, h)
         scale = trained.scaling
         if df is not None:
-            panel, encoding = self._read_as_before(df, static_df, encoding)
+            panel, encoding = read(df, static_df=static_df, encoding=encoding)
             scale = None if self.local_scaler_type is None else scaling(panel, self.local_scaler_type)
         elif static_df is not None:
             raise ValueError("static_df describes the series of df: pass both, or none to continue the training data")
@@ -260,33 +267,31 @@ class Forecaster:
             If series are too short for some windows: those windows are left out.
         """
         asked = request(level, quantiles)
-        h = self._horizon(h)
+        h = check_horizon(self.models, self.aliases, h)
         arguments.integer("step_size", step_size)
         for name, value in (("n_windows", n_windows), ("test_size", test_size)):
             if value is not None:
                 arguments.integer(name, value)
         every = int(refit) if isinstance(refit, bool | np.bool_) else arguments.integer("refit", refit, 0)
         count = number_of_windows(n_windows, test_size, step_size, h)
-        self._check_training(val_size, prediction_intervals, id_col, time_col, target_col)
+        check_aliases(self.aliases, (id_col, time_col, target_col, CUTOFF))
+        check_validation(self.models, self.aliases, val_size)
+        check_calibration(prediction_intervals)
         panel, encoding = self._read(df, static_df, id_col, time_col, target_col)
         windows = last_windows(panel, h, count, step_size, purpose="cross_validation", refit=every)
-        columns: dict[str, np.ndarray] = {}
-        for fold in np.unique(windows.fold):
-            trained = train(
-                self.models,
-                self.aliases,
-                panel,
-                self.freq,
-                local_scaler_type=self.local_scaler_type,
-                val_size=val_size,
-                skip=h + (count - 1 - int(fold) * every) * step_size,
-                prediction_intervals=prediction_intervals,
-                verbose=verbose,
-            )
-            here = windows.fold == fold
-            part = trained.forecast(panel, windows.series[here], windows.ends[here], h, asked)
-            for name, values in part.items():
-                columns.setdefault(name, np.empty(here.size * h))[np.repeat(here, h)] = values
+        columns = cross_validate(
+            self.models,
+            self.aliases,
+            panel,
+            self.freq,
+            windows,
+            h,
+            asked,
+            local_scaler_type=self.local_scaler_type,
+            val_size=val_size,
+            prediction_intervals=prediction_intervals,
+            verbose=verbose,
+        )
         return _beside_y(panel, encoding, windows, h, columns)
 
     def predict_insample(
@@ -341,7 +346,7 @@ class Forecaster:
             `unique_id` and `ds`.
         """
         panel, encoding = self._histories(df)
-        return make_future_dataframe(panel, encoding, self._horizon(h))
+        return make_future_dataframe(panel, encoding, check_horizon(self.models, self.aliases, h))
 
     def get_missing_future(
         self, futr_df: pd.DataFrame, df: pd.DataFrame | None = None, h: int | None = None
@@ -360,7 +365,7 @@ class Forecaster:
             `unique_id` and `ds`; empty if nothing is missing.
         """
         panel, encoding = self._histories(df)
-        return get_missing_future(panel, encoding, self._horizon(h), futr_df)
+        return get_missing_future(panel, encoding, check_horizon(self.models, self.aliases, h), futr_df)
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Write models, calibration and the training series as one file, whole or not at all.
@@ -418,23 +423,25 @@ class Forecaster:
 
     def _histories(self, df: pd.DataFrame | None) -> tuple[Panel, Encoding]:
         _, panel, encoding = self._fitted("asking for its future")
-        return (panel, encoding) if df is None else self._read_as_before(df, None, encoding)
-
-    def _horizon(self, h: int | None) -> int:
-        if h is None:
-            return self.h
-        arguments.integer("h", h)
-        for model, alias in zip(self.models, self.aliases, strict=True):
-            if h > model.h and model.strategy != "recursive":
-                raise ValueError(
-                    f"h must be at most {model.h}, the horizon of {alias} (strategy={model.strategy!r}); got {h}: only "
-                    f"models of strategy='recursive' go on past theirs"
-                )
-        return h
+        if df is None:
+            return panel, encoding
+        # Ids and times alone: no exogenous column has to be there for that.
+        return read(df, encoding=replace(encoding, futr=(), hist=(), stat=(), calendar=False))
 
     def _read(
-        self, df: pd.DataFrame, static_df: pd.DataFrame | None, id_col: str, time_col: str, target_col: str
+        self,
+        df: pd.DataFrame,
+        static_df: pd.DataFrame | None,
+        id_col: str,
+        time_col: str,
+        target_col: str,
+        *,
+        as_before: bool = False,
     ) -> tuple[Panel, Encoding]:
+        """A frame to train on; `as_before` with the columns that categories had in an earlier fit, if there was one."""
+        if as_before and self._encoding is not None:
+            encoding = replace(self._encoding, id_col=id_col, time_col=time_col, target_col=target_col)
+            return read(df, static_df=static_df, encoding=encoding)
         futr, hist, stat = (
             list(dict.fromkeys(name for model in self.models for name in getattr(model, f"{kind}_exog_list")))
             for kind in ("futr", "hist", "stat")
@@ -451,68 +458,6 @@ class Forecaster:
             time_col=time_col,
             target_col=target_col,
         )
-
-    def _read_as_before(
-        self, df: pd.DataFrame, static_df: pd.DataFrame | None, encoding: Encoding
-    ) -> tuple[Panel, Encoding]:
-        return read(df, self.freq, static_df=static_df, encoding=encoding)
-
-    def _check_training(
-        self, val_size: int, intervals: ConformalIntervals | None, id_col: str, time_col: str, target_col: str
-    ) -> None:
-        for alias in self.aliases:
-            if alias in (id_col, time_col, target_col, CUTOFF):
-                raise ValueError(f"a model's alias must not be the name of another column of the results; got {alias!r}")
-        arguments.integer("val_size", val_size, 0)
-        if 0 < val_size < self.h:
-            raise ValueError(
-                f"val_size must be either 0 or greater than or equal to the horizon: {self.h}; got {val_size}"
-            )
-        for model, alias in zip(self.models, self.aliases, strict=True):
-            if model.early_stop_patience_steps > 0 and not val_size:
-                raise ValueError(
-                    f"Set val_size>0 if early stopping is enabled: {alias} has early_stop_patience_steps="
-                    f"{model.early_stop_patience_steps}; val_size={self.h} would do"
-                )
-        if intervals is not None and not isinstance(intervals, ConformalIntervals):
-            raise TypeError(
-                f"prediction_intervals must be ConformalIntervals(...) or None; got {intervals!r} "
-                f"({type(intervals).__name__})"
-            )
-
-
-def _check_models(models: Any) -> None:
-    if not isinstance(models, list | tuple):
-        raise TypeError(f"models must be a list of models, as [GRU(h=12)]; got {models!r} ({type(models).__name__})")
-    if not models:
-        raise ValueError("models must be a list of at least one model, as [GRU(h=12)]; got an empty list")
-    for at, model in enumerate(models):
-        if isinstance(model, type):
-            raise TypeError(f"models[{at}] is the class {model.__name__}: call it, as {model.__name__}(h=12)")
-        if not all(hasattr(model, name) for name in ("h", "alias", "fit", "forecast", "quantiles")):
-            raise TypeError(
-                f"models[{at}] must be a model of bptt.forecast, as GRU(h=12); got {model!r} ({type(model).__name__})"
-            )
-    if len({model.h for model in models}) > 1:
-        found = ", ".join(f"{model.alias}: {model.h}" for model in models)
-        raise ValueError(f"all models must have the same horizon h; got {found}")
-
-
-def _aliases(models: Sequence[Model]) -> list[str]:
-    """The names of the models' columns: given ones as they are, the names of classes numbered where they meet."""
-    given = [model.alias for model in models if model.alias != type(model).__name__]
-    twice = sorted({alias for alias in given if given.count(alias) > 1})
-    if twice:
-        raise ValueError(f"each model must have its own alias; got {', '.join(map(repr, twice))} more than once")
-    taken, names = set(given), []
-    for model in models:
-        name, number = model.alias, 0
-        while name in taken and model.alias == type(model).__name__:
-            number += 1
-            name = f"{model.alias}{number}"
-        taken.add(name)
-        names.append(name)
-    return names
 
 
 def _beside_y(

@@ -119,7 +119,7 @@ def _read(tensors: dict[str, np.ndarray], metadata: dict[str, Any]) -> tuple[Tra
 
 
 def _panel(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> Panel:
-    arrays = {name: tensors[f"panel.{name}"] for name in PANEL}
+    arrays: dict[str, Any] = {name: tensors[f"panel.{name}"] for name in PANEL}
     ids, unit = metadata["ids"], metadata["unit"]
     if unit not in UNITS:
         raise ValueError(f"times in the unit {unit!r}, known are {', '.join(UNITS)}")
@@ -130,7 +130,8 @@ def _panel(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> Pa
     starts = arrays["starts"]
     if starts.shape != (len(ids) + 1,) or starts[0] != 0 or (np.diff(starts) < 1).any():
         raise ValueError(f"tensor 'panel.starts' does not tell the first rows of {len(ids)} series")
-    rows, names = int(starts[-1]), {name: tuple(metadata[name]) for name in NAMES}
+    rows = int(starts[-1])
+    names: dict[str, Any] = {name: tuple(metadata[name]) for name in NAMES}
     _check_shapes({f"panel.{name}": arrays[name] for name in ("ds", "y", "observed")}, (rows,))
     for part, count in (("futr", rows), ("hist", rows), ("static", len(ids))):
         _check_shapes({f"panel.{part}": arrays[part]}, (count, len(names[f"{part}_names"])))

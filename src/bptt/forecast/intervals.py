@@ -13,7 +13,7 @@ import numpy as np
 
 from bptt import arguments
 
-__all__ = ["Calibration", "ConformalIntervals", "Request", "interpolate", "request"]
+__all__ = ["Calibration", "ConformalIntervals", "Request", "check_calibration", "interpolate", "request"]
 
 # Decimals of a quantile: level 97.5 and quantile 0.9875 say the same, whatever binary fractions make of the way
 # there; a level, being 200 times as large, is read to fewer.
@@ -183,6 +183,15 @@ class ConformalIntervals:
     def rows(self, h: int) -> int:
         """How many rows at the end of each series are held out."""
         return h + (self.n_windows - 1) * (self.step_size or h)
+
+
+def check_calibration(intervals: Any) -> None:
+    """The argument `prediction_intervals`."""
+    if intervals is not None and not isinstance(intervals, ConformalIntervals):
+        raise TypeError(
+            f"prediction_intervals must be ConformalIntervals(...) or None; got {intervals!r} "
+            f"({type(intervals).__name__})"
+        )
 
 
 @dataclass(frozen=True)

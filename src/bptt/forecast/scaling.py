@@ -106,9 +106,7 @@ def movement(panel: Panel, series: np.ndarray, ends: np.ndarray, period: int) ->
     return np.where(pairs >= period, seasonal, _mean_difference(panel, series, ends, 1)[0])
 
 
-def _mean_difference(
-    panel: Panel, series: np.ndarray, ends: np.ndarray, lag: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _mean_difference(panel: Panel, series: np.ndarray, ends: np.ndarray, lag: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean |y_t - y_{t-lag}| over the observed pairs before each end (W,), and the number of pairs (W,)."""
     position = np.arange(panel.y.size) - np.repeat(panel.starts[:-1], panel.lengths)
     paired = np.zeros(panel.y.size, bool)

@@ -6,62 +6,21 @@ import copy
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any
 
 import numpy as np
 
-from bptt.forecast.backtest import last_windows
+from bptt.forecast.backtest import Windows, last_windows
 from bptt.forecast.calendar import Freq
 from bptt.forecast.intervals import Calibration, ConformalIntervals, Request, interpolate
+from bptt.forecast.model import Model
 from bptt.forecast.panel import Panel
 from bptt.forecast.scaling import Scaling, movement, scaling
 
-__all__ = ["Model", "Trained", "train"]
+__all__ = ["Trained", "cross_validate", "train"]
 
 # Calibration keeps the errors of at most so many windows: the share of a quantile is then known to some 0.4 %.
 MOST_WINDOWS = 1 << 14
-
-
-class Model(Protocol):
-    """What a `Forecaster` asks of a model."""
-
-    h: int
-    alias: str
-    quantiles: tuple[float, ...]
-    futr_exog_list: tuple[str, ...]
-    hist_exog_list: tuple[str, ...]
-    stat_exog_list: tuple[str, ...]
-    calendar: bool
-    strategy: str
-    early_stop_patience_steps: int
-
-    @property
-    def is_fitted(self) -> bool: ...
-
-    @property
-    def settings(self) -> dict[str, Any]: ...
-
-    def fit(
-        self,
-        panel: Panel,
-        *,
-        freq: Freq,
-        val_size: int = 0,
-        skip: int = 0,
-        warm_start: bool = False,
-        verbose: int = 0,
-    ) -> None:
-        """Learn from all rows of each series but its last `skip`; the last `val_size` of those validate."""
-
-    def forecast(
-        self, panel: Panel, series: np.ndarray, ends: np.ndarray, h: int | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Point forecasts (W, h) and quantiles (W, h, Q) of rows ends .. ends+h-1 from the rows before."""
-
-    def tensors(self) -> dict[str, np.ndarray]: ...
-
-    @classmethod
-    def from_settings(cls, settings: dict[str, Any], tensors: dict[str, np.ndarray]) -> Self: ...
 
 
 @dataclass(frozen=True)
@@ -145,8 +104,9 @@ class Trained:
             if calibration is None:
                 if len(model.quantiles) == 1 and set(asked.quantiles) - set(model.quantiles):
                     raise ValueError(
-                        f"{alias} forecasts the quantile {model.quantiles[0]} only, so level and quantiles have nothing "
-                        f"to go by: train it with more quantiles, or fit(..., prediction_intervals=ConformalIntervals())"
+                        f"{alias} forecasts the quantile {model.quantiles[0]} only, so level and quantiles have "
+                        f"nothing to go by: train it with more quantiles, or pass "
+                        f"prediction_intervals=ConformalIntervals()"
                     )
                 continue
             wide = [quantile for quantile in asked.quantiles if not calibration.reaches(quantile)]
@@ -248,3 +208,40 @@ def _calibrate(
         errors = (known - panel.y[rows][..., None]) / unit[:, None, None]
         result.append(Calibration(model.quantiles, np.where(valid[..., None], errors, np.nan)))
     return tuple(result)
+
+
+def cross_validate(
+    models: Sequence[Model],
+    aliases: Sequence[str],
+    panel: Panel,
+    freq: Freq,
+    windows: Windows,
+    h: int,
+    asked: Request,
+    **training: Any,
+) -> dict[str, np.ndarray]:
+    """Forecast windows of a panel by models that were trained on the rows before, anew for each fold of windows.
+
+    Parameters
+    ----------
+    models, aliases, panel, freq
+        As in `train`, and `training` its other arguments.
+    windows : Windows
+    h : int
+    asked : Request
+
+    Returns
+    -------
+    dict of str to float64 (W * h,)
+        As `Trained.forecast`.
+    """
+    columns: dict[str, np.ndarray] = {}
+    for fold, skip in enumerate(windows.skips):
+        here = windows.fold == fold
+        if not here.any():
+            continue
+        trained = train(models, aliases, panel, freq, skip=skip, **training)
+        part = trained.forecast(panel, windows.series[here], windows.ends[here], h, asked)
+        for name, values in part.items():
+            columns.setdefault(name, np.empty(here.size * h))[np.repeat(here, h)] = values
+    return columns
