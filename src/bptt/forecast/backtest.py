@@ -88,19 +88,20 @@ def last_windows(
     Raises
     ------
     ValueError
-        If nothing is left.
+        If no series has anything before the first window: there would be nothing to train on.
     """
     number = np.arange(n_windows)
-    behind = skip + h + (n_windows - 1 - number) * step_size  # rows from the end of a window's past to the series' end
+    # Rows of the series from the beginning of each window on.
+    behind = skip + h + (n_windows - 1 - number) * step_size
     ends = panel.lengths[:, None] - behind
     series = np.broadcast_to(np.arange(panel.lengths.size)[:, None], ends.shape)
     fold = np.broadcast_to(number // refit if refit else number * 0, ends.shape)
     kept = _observed_before(panel, series, ends)
     rows = f"h={h}, n_windows={n_windows}, step_size={step_size}" + (f", without the last {skip} rows" if skip else "")
-    if not kept.any():
+    if not kept[:, 0].any():
         raise ValueError(
-            f"{purpose}: no series has an observed value before the first row that is forecast ({rows}); the longest "
-            f"has {panel.lengths.max(initial=0)} rows: ask for fewer windows or a smaller h"
+            f"{purpose}: no series has an observed value before the first window, so there is nothing to train on "
+            f"({rows}); the longest has {panel.lengths.max(initial=0)} rows: ask for fewer windows or a smaller h"
         )
     if not kept.all():
         short = np.flatnonzero(~kept.all(axis=1))
