@@ -47,11 +47,13 @@ def check_frame(name: str, df: Any, columns: Iterable[str]) -> None:
         hint = f": pass {name}.to_pandas()" if hasattr(df, "to_pandas") else ""
         raise TypeError(f"{name} must be a pandas DataFrame; got {kind}{hint}")
     columns = list(dict.fromkeys(columns))
-    missing = [column for column in columns if column not in df.columns]
+    missing = [column for column in columns if column not in df.columns or isinstance(df.columns, pd.MultiIndex)]
     if missing:
+        in_index = [column for column in missing if column in df.index.names]
+        hint = f"; {in_index} are in its index: {name}.reset_index()" if in_index else ""
         raise ValueError(
             f"The following columns are missing: {missing}; {name} has {[str(column) for column in df.columns]} "
-            "(id_col, time_col and target_col name other ones)"
+            f"(id_col, time_col and target_col name other ones){hint}"
         )
     twice = [column for column in columns if (df.columns == column).sum() > 1]
     if twice:
@@ -117,7 +119,7 @@ def naive_times(name: str, times: pd.Series[Any], freq: Freq, zone: Any) -> NDAr
     if is_integer:
         if times.max() > 2**63 - 1:
             raise ValueError(f"{name}[{column!r}] must fit into 64 bit with a sign; got {times.max()}")
-        return times.to_numpy(dtype=np.int64)
+        return times.to_numpy(dtype=np.int64, copy=True)
     if (zone is None) != (times.dt.tz is None):
         wanted, given = ("no time zone", f"{times.dt.tz}") if zone is None else (f"{zone}", "no time zone")
         raise ValueError(
@@ -127,7 +129,7 @@ def naive_times(name: str, times: pd.Series[Any], freq: Freq, zone: Any) -> NDAr
     if zone is not None:
         times = times.dt.tz_convert(zone if freq.wall else "UTC").dt.tz_localize(None)
     try:
-        return times.dt.as_unit("ns").to_numpy()
+        return times.dt.as_unit("ns").to_numpy(copy=True)
     except (pd.errors.OutOfBoundsDatetime, OverflowError):
         raise ValueError(
             f"{name}[{column!r}] must lie in the years 1677 to 2262, which nanoseconds reach; got "
@@ -139,6 +141,8 @@ def _time_hint(name: str, times: pd.Series[Any]) -> str:
     place = f"{name}[{times.name!r}]"
     if isinstance(times.dtype, pd.PeriodDtype):
         return f"; convert: {place} = {place}.dt.to_timestamp()"
+    if isinstance(times.dtype, pd.ArrowDtype) and times.dtype.kind == "M":
+        return f"; convert: {place} = {place}.astype('datetime64[ns]')"
     known = times.dropna()
     kind = pd.api.types.infer_dtype(known, skipna=True) if len(known) else "empty"
     if pd.api.types.is_float_dtype(times.dtype) or kind in ("integer", "floating", "mixed-integer-float"):

@@ -79,8 +79,8 @@ def read(
     Warns
     -----
     UserWarning
-        Once for each of: gaps, series without any value of the target, values of categorical columns that the
-        encoding does not know. With the number and the first of them.
+        Once for each of: gaps, a `static_df` that is of no use, series without any value of the target, values of
+        categorical columns that the encoding does not know. With the number and the first of them.
 
     Examples
     --------
@@ -93,6 +93,8 @@ def read(
     if encoding is None:
         new = True
         reserved = (id_col, time_col, target_col)
+        if len(set(reserved)) < 3:
+            raise ValueError(f"id_col, time_col and target_col must name three columns; got {reserved}")
         encoding = Encoding(
             freq=parse_freq(cast(FreqLike, freq)),
             id_col=id_col,
@@ -115,8 +117,8 @@ def read(
     encoding = replace(encoding, id_dtype=df[encoding.id_col].dtype, time_dtype=_time_dtype(df, encoding, new))
     static_df = _static_frame(static_df, encoding)
     layout = lay_out("df", df, encoding.freq, encoding.zone, encoding.id_col, encoding.time_col)
-    ordinal = ordinals("df", layout, encoding.freq, encoding.time_col)
-    steps = check_spacing("df", layout, encoding.freq, ordinal, most=1)
+    ordinal = ordinals("df", layout, encoding.time_col)
+    steps = check_spacing("df", layout, ordinal, most=1)
     where = wheres(df, encoding.id_col, encoding.time_col)
     if new:
         encoding = replace(
@@ -183,6 +185,8 @@ def _static_frame(static_df: pd.DataFrame | None, encoding: Encoding) -> pd.Data
             )
         return pd.DataFrame()
     columns.check_frame("static_df", static_df, [encoding.id_col, *encoding.stat])
+    if not encoding.stat:
+        warnings.warn("static_df is not used: no model has static columns", stacklevel=3)
     return static_df
 
 
@@ -220,12 +224,11 @@ def _warn_gaps(layout: Layout, steps: NDArray[np.int64], encoding: Encoding) -> 
     gaps = np.flatnonzero(steps > 1)
     series = len(np.unique(layout.series[gaps]))
     first = encoding.freq.step(layout.ds[gaps[:1]], 1)
-    ds = columns.restore_times(first, encoding.freq, encoding.time_dtype)[0]
     freq = encoding.freq.name if encoding.freq.is_integer else repr(encoding.freq.name)
     warnings.warn(
         f"df has {len(gaps)} gaps in {series} series, {int(steps.sum()) - len(steps)} rows in all, which are taken as "
-        f"missing values: the first is series {text(layout.ids[layout.series[gaps[0]]])} at {encoding.time_col} "
-        f'{text(ds)}. fill_gaps(df, {freq}, end="per_serie") makes rows of them, for you to fill',
+        f"missing values: the first is series {layout.whose(gaps[0])} at {encoding.time_col} "
+        f'{layout.when(first)}. fill_gaps(df, {freq}, end="per_serie") makes rows of them, for you to fill',
         stacklevel=3,
     )
 

@@ -132,7 +132,8 @@ def get_missing_future(panel: Panel, encoding: Encoding, h: int, futr_df: pd.Dat
     [['b', 6], ['a', 4]]
     """
     series, ds = _future(panel, encoding, arguments.integer("h", h))
-    columns.check_frame("futr_df", futr_df, [encoding.id_col, encoding.time_col])
+    if isinstance(futr_df, pd.DataFrame) and not len(futr_df):
+        return encoding.rows(panel, series, ds)
     missing = _match(panel, series, ds, _lay_out(encoding, futr_df)) < 0
     return encoding.rows(panel, series[missing], ds[missing])
 
@@ -181,13 +182,12 @@ def _read_future(
     missing_rows = np.flatnonzero(rows < 0)
     if len(missing_rows):
         first = missing_rows[:1]
-        time = columns.restore_times(ds[first], encoding.freq, encoding.time_dtype)[0]
         raise ValueError(
             "There are missing combinations of ids and times in futr_df. You can run the make_future_dataframe() "
             "method to get the expected combinations or the get_missing_future(futr_df) method to get the missing "
             "combinations. "
             f"{len(missing_rows)} of {len(rows)} are missing, the first of them series "
-            f"{text(panel.ids[series[first[0]]])}, {encoding.time_col} {text(time)}"
+            f"{text(panel.ids[series[first[0]]])}, {encoding.time_col} {layout.when(ds[first])}"
             f"{columns.id_hint('futr_df', layout.ids, pd.Index(panel.ids))}."
         )
     used = futr_df.iloc[rows]

@@ -70,7 +70,7 @@ def fill_gaps(
     dtype = df[time_col].dtype
     zone = dtype.tz if isinstance(dtype, pd.DatetimeTZDtype) else None
     layout = lay_out("df", df, freq, zone, id_col, time_col)
-    ordinals("df", layout, freq, time_col)
+    ordinals("df", layout, time_col)
     first, last = layout.ds[layout.starts[:-1]], layout.ds[layout.starts[1:] - 1]
     begin = _bound("start", start, first, layout.ds.min(), freq, dtype, zone)
     finish = _bound("end", end, last, layout.ds.max(), freq, dtype, zone)
@@ -83,14 +83,14 @@ def fill_gaps(
     if len(beside):
         raise ValueError(
             f"start must be a time of {freq} on the grid of each series; got "
-            f"{text(columns.restore_times(begin[beside[:1]], freq, dtype)[0])} where series "
-            f"{text(layout.ids[beside[0]])} has {text(columns.restore_times(first[beside[:1]], freq, dtype)[0])} "
+            f"{layout.when(begin[beside])} where series "
+            f"{text(layout.ids[beside[0]])} has {layout.when(first[beside])} "
             f"({len(beside)} such series)"
         )
     lengths = ordinal[finishes] - (phase[finishes] < phase[begins]) - ordinal[begins] + 1
     lengths = np.maximum(lengths, 0)
     if lengths.sum() > MOST_MISSING * rows:
-        check_spacing("df", layout, freq, ordinal[:rows], MOST_MISSING)
+        check_spacing("df", layout, ordinal[:rows], MOST_MISSING)
         raise ValueError(
             f"{freq} from start to end would make {lengths.sum()} rows of the {rows} of df; accepted: nearer ones"
         )
