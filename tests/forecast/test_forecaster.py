@@ -554,11 +554,14 @@ def test_series_without_a_window_are_named():
 # -------------------------------------------------------------------------------------------------- intervals
 
 
-def test_a_model_of_one_quantile_has_no_intervals_until_it_is_calibrated(df):
+def test_a_model_of_one_quantile_has_no_intervals_until_it_is_calibrated(df, capsys):
     forecaster = Forecaster([naive(quantiles=(0.5,))], "D").fit(df)
     assert forecaster.predict(quantiles=[0.5]).columns[-1] == "SeasonalNaive_ql0.5"
     with pytest.raises(ValueError, match=r"SeasonalNaive forecasts the quantile 0\.5 only"):
         forecaster.predict(level=[80])
+    with pytest.raises(ValueError, match=r"SeasonalNaive forecasts the quantile 0\.5 only"):
+        forecaster.cross_validation(df, level=[80], verbose=1)
+    assert capsys.readouterr().out == ""  # before any training
     result = forecaster.fit(df, prediction_intervals=ConformalIntervals(4)).predict(level=[80])
     assert (result["SeasonalNaive-lo-80"] < result["SeasonalNaive-hi-80"]).all()
 

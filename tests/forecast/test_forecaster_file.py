@@ -135,11 +135,10 @@ def test_places_that_cannot_be_written_or_read(tmp_path):
         Forecaster.load(tmp_path / "nothing")
 
 
-def test_ids_that_json_has_no_word_for_are_refused(tmp_path):
-    df = frame().assign(unique_id=np.repeat(pd.date_range("2024-01-01", periods=2), 20))
-    with pytest.raises(
-        ValueError, match=r"ids of the type .* cannot be written to a file; accepted: strings and integers"
-    ):
+@pytest.mark.parametrize("ids", [pd.date_range("2024-01-01", periods=2), [0.5, 1.5], [True, False]])
+def test_ids_that_are_neither_strings_nor_integers_are_refused(tmp_path, ids):
+    df = frame().assign(unique_id=np.repeat(ids, 20))
+    with pytest.raises(ValueError, match=r"ids of the type \w+ cannot be written to a file; accepted: strings and int"):
         fitted(df).save(tmp_path / "model")
     assert not (tmp_path / "model").exists()
 

@@ -17,7 +17,15 @@ from bptt.forecast.backtest import Windows, insample_windows, last_windows, numb
 from bptt.forecast.calendar import Freq, parse_freq
 from bptt.forecast.frame import Encoding, future_rows, get_missing_future, make_future_dataframe, read
 from bptt.forecast.intervals import ConformalIntervals, check_calibration, request
-from bptt.forecast.model import Model, check_aliases, check_horizon, check_models, check_validation, column_names
+from bptt.forecast.model import (
+    Model,
+    check_aliases,
+    check_horizon,
+    check_models,
+    check_quantiles,
+    check_validation,
+    column_names,
+)
 from bptt.forecast.panel import Panel
 from bptt.forecast.scaling import SCALERS, scaling
 from bptt.forecast.trained import Trained, cross_validate, train
@@ -177,7 +185,8 @@ class Forecaster:
         quantiles : list of numbers in (0, 1), optional
             Instead of `level`: 0.1 adds a column `GRU_ql0.1`.
         h : int, optional
-            Steps; the models' where None. More only for models of strategy "recursive".
+            Steps; the models' where None. More only for models of strategy "recursive"; calibrated intervals then
+            keep the shift of the last calibrated step.
 
         Returns
         -------
@@ -193,6 +202,8 @@ class Forecaster:
         trained, panel, encoding = self._fitted("predicting")
         asked = request(level, quantiles)
         h = check_horizon(self.models, self.aliases, h)
+        if not trained.is_calibrated:
+            check_quantiles(self.models, self.aliases, asked.quantiles)
         scale = trained.scaling
         if df is not None:
             panel, encoding = read(df, static_df=static_df, encoding=encoding)
@@ -277,6 +288,8 @@ class Forecaster:
         check_aliases(self.aliases, (id_col, time_col, target_col, CUTOFF))
         check_validation(self.models, self.aliases, val_size)
         check_calibration(prediction_intervals)
+        if prediction_intervals is None:
+            check_quantiles(self.models, self.aliases, asked.quantiles)
         panel, encoding = self._read(df, static_df, id_col, time_col, target_col)
         windows = last_windows(panel, h, count, step_size, purpose="cross_validation", refit=every)
         columns = cross_validate(
@@ -326,6 +339,8 @@ class Forecaster:
         """
         trained, panel, encoding = self._fitted("predicting")
         asked = request(level, quantiles)
+        if not trained.is_calibrated:
+            check_quantiles(self.models, self.aliases, asked.quantiles)
         windows = insample_windows(panel, self.h, arguments.integer("step_size", step_size))
         columns = trained.forecast(panel, windows.series, windows.ends, self.h, asked)
         return _beside_y(panel, encoding, windows, self.h, columns)

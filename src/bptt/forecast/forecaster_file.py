@@ -159,9 +159,9 @@ def _check_shapes(tensors: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> 
 
 
 def _plain_ids(ids: np.ndarray) -> list[Any]:
-    values = ids.tolist()
+    values: list[Any] = ids.tolist() if ids.dtype.kind in "iuO" else list(ids)
     for value in values:
-        if not isinstance(value, str | int):
+        if isinstance(value, bool) or not isinstance(value, str | int):
             raise ValueError(
                 f"ids of the type {type(value).__name__} cannot be written to a file; accepted: strings and integers; "
                 f"got {value!r}"
@@ -171,5 +171,4 @@ def _plain_ids(ids: np.ndarray) -> list[Any]:
 
 def _ids(values: list[Any]) -> np.ndarray:
     """Strings as objects, as pandas hands them over; a list of both as well."""
-    integers = all(isinstance(value, int) and not isinstance(value, bool) for value in values)
-    return np.array(values, dtype=np.int64 if integers and values else object)
+    return np.array(values, dtype=np.int64 if all(isinstance(value, int) for value in values) else object)

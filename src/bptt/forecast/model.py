@@ -11,7 +11,15 @@ from bptt import arguments
 from bptt.forecast.calendar import Freq
 from bptt.forecast.panel import Panel
 
-__all__ = ["Model", "check_aliases", "check_horizon", "check_models", "check_validation", "column_names"]
+__all__ = [
+    "Model",
+    "check_aliases",
+    "check_horizon",
+    "check_models",
+    "check_quantiles",
+    "check_validation",
+    "column_names",
+]
 
 
 class Model(Protocol):
@@ -124,3 +132,13 @@ def check_horizon(models: Sequence[Model], aliases: Sequence[str], h: int | None
                 f"models of strategy='recursive' go on past theirs"
             )
     return h
+
+
+def check_quantiles(models: Sequence[Model], aliases: Sequence[str], quantiles: Sequence[float]) -> None:
+    """Quantiles of models that are not calibrated: from their own, of which one alone says nothing of others."""
+    for model, alias in zip(models, aliases, strict=True):
+        if len(model.quantiles) == 1 and set(quantiles) - set(model.quantiles):
+            raise ValueError(
+                f"{alias} forecasts the quantile {model.quantiles[0]} only, so level and quantiles have nothing to go "
+                f"by: train it with more quantiles, or pass prediction_intervals=ConformalIntervals() to the training"
+            )

@@ -82,7 +82,8 @@ def scaling(panel: Panel, kind: str, skip: int = 0) -> Scaling:
         y = panel.y[start : max(start, stop)][panel.observed[start : max(start, stop)]]
         if y.size:
             center[at], width = measure(y)
-            spread[at] = width if width > 0 else 1.0
+            # The deviation of equal values is not 0 where their mean is rounded.
+            spread[at] = width if width > 0 and y.min() < y.max() else 1.0
     return Scaling(center, spread)
 
 

@@ -46,7 +46,13 @@ class Trained:
     calibrations: tuple[Calibration | None, ...]
 
     @property
+    def is_calibrated(self) -> bool:
+        """Whether held-out windows decide the intervals."""
+        return any(calibration is not None for calibration in self.calibrations)
+
+    @property
     def period(self) -> int:
+        """The shortest season of the frequency; 1 where it has none."""
         return next(iter(self.freq.seasonality), 1)
 
     def forecast(
@@ -75,10 +81,10 @@ class Trained:
         dict of str to float64 (W * h,)
             A column for each model and each quantile, window by window.
         """
-        self.check(asked)
+        self._warn_of_few(asked)
         scale = scale or self.scaling
         seen = panel if scale is None else scale.apply(panel)
-        moved = movement(panel, series, ends, self.period) if any(self.calibrations) and asked.quantiles else None
+        moved = movement(panel, series, ends, self.period) if self.is_calibrated and asked.quantiles else None
         columns: dict[str, np.ndarray] = {}
         for model, alias, calibration in zip(self.models, self.aliases, self.calibrations, strict=True):
             point, known = model.forecast(seen, series, ends, h)
@@ -92,25 +98,11 @@ class Trained:
             columns.update((name, values[..., at].reshape(-1)) for at, name in enumerate(names[1:]))
         return columns
 
-    def check(self, asked: Request) -> None:
-        """See that every model can answer; warn of quantiles that calibration cannot reach.
-
-        Raises
-        ------
-        ValueError
-            Naming a model that knows one quantile only and was not calibrated.
-        """
-        for model, alias, calibration in zip(self.models, self.aliases, self.calibrations, strict=True):
-            if calibration is None:
-                if len(model.quantiles) == 1 and set(asked.quantiles) - set(model.quantiles):
-                    raise ValueError(
-                        f"{alias} forecasts the quantile {model.quantiles[0]} only, so level and quantiles have "
-                        f"nothing to go by: train it with more quantiles, or pass "
-                        f"prediction_intervals=ConformalIntervals()"
-                    )
-                continue
-            wide = [quantile for quantile in asked.quantiles if not calibration.reaches(quantile)]
-            if wide:
+    def _warn_of_few(self, asked: Request) -> None:
+        """Name quantiles so far out that the held-out values do not reach them."""
+        for alias, calibration in zip(self.aliases, self.calibrations, strict=True):
+            wide = [] if calibration is None else [q for q in asked.quantiles if not calibration.reaches(q)]
+            if calibration is not None and wide:
                 warnings.warn(
                     f"{alias}: {calibration.number} held-out values are too few for the quantile(s) "
                     f"{', '.join(map(str, wide))}; these are shifted to the outermost held-out value: raise n_windows "
