@@ -8,8 +8,8 @@ from bptt.forecast.panel import columns_of
 class SeasonalNaive:
     """The interface of the recurrent models, to the letter, with forecasts that a test can work out by hand.
 
-    `fit` learns the quantiles of (y_t - y_{t-season}) over the rows it may see, in units of y, and adds `step` to a
-    count of how often it was fitted without a restart.
+    `fit` learns the quantiles of (y_t - y_{t-season}) over the rows it may see, in units of y, and counts how
+    often it was called since the last restart.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class SeasonalNaive:
         self.strategy, self.early_stop_patience_steps = strategy, early_stop_patience_steps
         self.missed = None
         self.fits = 0
-        self.calls = []
+        self.columns = ()
 
     @property
     def is_fitted(self):
@@ -46,6 +46,7 @@ class SeasonalNaive:
         assert type(freq).__name__ == "Freq"
         if verbose:
             print(f"{self.alias}: skip {skip}, val_size {val_size}")
+        self.columns = (panel.futr_names, panel.hist_names, panel.static_names)
         misses = []
         for series, length in enumerate(panel.lengths):
             rows = slice(panel.starts[series], panel.starts[series] + max(length - skip - val_size, 0))
@@ -67,7 +68,6 @@ class SeasonalNaive:
         assert series.shape == ends.shape
         assert (ends > 0).all()
         assert (ends + h <= panel.lengths[series]).all()
-        self.calls.append(series.size)
         point = np.zeros((series.size, h))
         for w, (at, end) in enumerate(zip(series, ends, strict=True)):
             start = panel.starts[at]

@@ -228,6 +228,29 @@ def test_future_exogenous_columns_come_from_futr_df(df):
     assert (cv["SeasonalNaive"] - cv["without"]).tolist() == pytest.approx([27, 28, 29, 51, 52, 53])
 
 
+def test_models_see_the_columns_of_all_of_them(df):
+    df = df.assign(price=1.0, sold=2.0, day="mon")
+    static_df = pd.DataFrame({"unique_id": ["b", "w"], "size": [1.0, 2.0]})
+    models = [
+        naive(futr_exog_list=["price"], stat_exog_list=["size"]),
+        naive(futr_exog_list=["day", "price"], hist_exog_list=["sold"]),
+    ]
+    forecaster = Forecaster(models, "D").fit(df, static_df)
+    for model in forecaster.models:
+        assert model.columns == (("price", "day=mon"), ("sold",), ("size",))
+    futr_df = forecaster.make_future_dataframe().assign(price=0.0, day="mon")
+    expected = forecaster.predict(futr_df=futr_df)
+    assert_frame_equal(forecaster.predict(df, static_df, futr_df), expected)
+    assert_frame_equal(forecaster.make_future_dataframe(df[["unique_id", "ds", "y"]]), expected[["unique_id", "ds"]])
+    with pytest.raises(ValueError, match="static"):
+        forecaster.predict(df, futr_df=futr_df)
+    # A warm start goes on with the columns there were.
+    with pytest.warns(UserWarning, match="categories that the frame that was fitted on had not"):
+        forecaster.fit(df.assign(day="tue"), static_df, warm_start=True)
+    assert forecaster.models[0].columns[0] == ("price", "day=mon")
+    assert forecaster.fit(df.assign(day="tue"), static_df).models[0].columns[0] == ("price", "day=tue")
+
+
 def test_frames_of_the_future(df):
     forecaster = Forecaster([naive(futr_exog_list=["price"])], "D").fit(df.assign(price=1.0))
     assert_frame_equal(
@@ -466,6 +489,14 @@ def test_series_too_short_for_a_cutoff_are_left_out_of_it():
         forecaster.cross_validation(df, n_windows=20, step_size=3)
 
 
+def test_a_window_needs_an_observed_value_before_it():
+    df = series((30, 12))
+    df.loc[30:37, "y"] = np.nan  # of b only the last four values are known
+    with pytest.warns(UserWarning, match=r"1 of 4 windows are left out, of 1 series \('b'\)"):
+        cv = Forecaster([naive()], "D").cross_validation(df, n_windows=2, step_size=1)
+    assert cv.groupby("unique_id").size().to_dict() == {"w": 6, "b": 3}
+
+
 def test_missing_values_of_a_window_are_nan(df):
     df.loc[29, "y"] = np.nan
     cv = Forecaster([naive()], "D").cross_validation(df)
@@ -611,6 +642,33 @@ def test_held_out_rows_are_forecast_by_models_that_did_not_see_them(df, capsys):
         "SeasonalNaive: skip 7, val_size 4",
         "SeasonalNaive: skip 0, val_size 4",
     ]
+
+
+def test_held_out_rows_lie_before_the_windows_of_cross_validation(df, capsys):
+    intervals = ConformalIntervals(2, step_size=1)
+    Forecaster([naive()], "D").cross_validation(
+        df, n_windows=2, refit=True, level=[60], prediction_intervals=intervals, verbose=1
+    )
+    skips = [line.split()[2] for line in capsys.readouterr().out.splitlines()]
+    assert skips == ["8,", "4,", "7,", "3,"]
+
+
+@pytest.mark.parametrize("kind", ["standard", "robust", "minmax"])
+def test_calibrated_intervals_move_with_the_units_of_y(df, kind):
+    intervals = ConformalIntervals(4)
+    plain, other = (
+        Forecaster([naive()], "D", kind).fit(frame, prediction_intervals=intervals).predict(level=[60, 80])
+        for frame in (df, df.assign(y=10 * df["y"] - 3000))
+    )
+    assert other.iloc[:, 2:].to_numpy() == pytest.approx(10 * plain.iloc[:, 2:].to_numpy() - 3000)
+
+
+def test_missing_values_calibrate_nothing(df):
+    df["y"] += 1e6
+    df.loc[[25, 27, 52], "y"] = np.nan
+    forecaster = Forecaster([naive(season=1)], "D").fit(df, prediction_intervals=ConformalIntervals(4))
+    width = forecaster.predict(level=[80]).eval("`SeasonalNaive-hi-80` - `SeasonalNaive-lo-80`")
+    assert (width < 1000).all()
 
 
 def test_too_few_held_out_values_are_named(df):

@@ -83,6 +83,7 @@ def test_ids_and_times_of_every_kind_come_back(tmp_path, df, freq):
     loaded = Forecaster.load(saved(tmp_path, forecaster))
     assert_frame_equal(loaded.predict(level=[60]), forecaster.predict(level=[60]), check_exact=True)
     assert_frame_equal(loaded.predict(df), forecaster.predict(df), check_exact=True)
+    assert loaded._panel.ids.dtype == forecaster._panel.ids.dtype
 
 
 def test_exogenous_columns_come_back(tmp_path):

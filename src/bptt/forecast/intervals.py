@@ -140,7 +140,7 @@ def interpolate(values: np.ndarray, have: Sequence[float], want: Sequence[float]
         share = (score(quantile) - z[above - 1]) / (z[above] - z[above - 1])
         low, high = values[..., above - 1], values[..., above]
         result[..., at] = low + share * (high - low)
-    return np.sort(result, axis=-1)  # neighbours that are equal but for rounding
+    return np.sort(result, axis=-1)  # inv_cdf is an approximation by pieces: ascending but for its last digits
 
 
 @dataclass(frozen=True)
