@@ -1,0 +1,247 @@
+"""Models that were trained on one panel, with what turns their forecasts into columns of numbers."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bptt.forecast.backtest import Windows, last_windows
+from bptt.forecast.calendar import Freq
+from bptt.forecast.intervals import Calibration, ConformalIntervals, Request, interpolate
+from bptt.forecast.model import Model
+from bptt.forecast.panel import Panel
+from bptt.forecast.scaling import Scaling, movement, scaling
+
+__all__ = ["Trained", "cross_validate", "train"]
+
+# Calibration keeps the errors of at most so many windows: the share of a quantile is then known to some 0.4 %.
+MOST_WINDOWS = 1 << 14
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Trained models, the names of their columns, and the scale and calibration of their forecasts.
+
+    Parameters
+    ----------
+    models : tuple of Model
+    aliases : tuple of str
+        One for each model.
+    freq : Freq
+    scaling : Scaling or None
+        Of the training series, if the models see scaled ones.
+    calibrations : tuple of (Calibration or None)
+        One for each model.
+    """
+
+    models: tuple[Model, ...]
+    aliases: tuple[str, ...]
+    freq: Freq
+    scaling: Scaling | None
+    calibrations: tuple[Calibration | None, ...]
+
+    @property
+    def period(self) -> int:
+        return next(iter(self.freq.seasonality), 1)
+
+    def forecast(
+        self,
+        panel: Panel,
+        series: np.ndarray,
+        ends: np.ndarray,
+        h: int,
+        asked: Request,
+        scale: Scaling | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Forecast windows of a panel, one call of each model.
+
+        Parameters
+        ----------
+        panel : Panel
+        series, ends : int64 (W,)
+            Rows ends .. ends+h-1 of each series are forecast from those before.
+        h : int
+        asked : Request
+        scale : Scaling, optional
+            Of the panel's series, in the place of those trained on.
+
+        Returns
+        -------
+        dict of str to float64 (W * h,)
+            A column for each model and each quantile, window by window.
+        """
+        self.check(asked)
+        scale = scale or self.scaling
+        seen = panel if scale is None else scale.apply(panel)
+        moved = movement(panel, series, ends, self.period) if any(self.calibrations) and asked.quantiles else None
+        columns: dict[str, np.ndarray] = {}
+        for model, alias, calibration in zip(self.models, self.aliases, self.calibrations, strict=True):
+            point, known = model.forecast(seen, series, ends, h)
+            values = interpolate(known, model.quantiles, asked.quantiles)
+            if scale is not None:
+                point, values = scale.invert(point, series), scale.invert(values, series)
+            if calibration is not None and moved is not None:
+                values = calibration.apply(values, moved, asked.quantiles)
+            names = asked.columns(alias)
+            columns[names[0]] = point.reshape(-1)
+            columns.update((name, values[..., at].reshape(-1)) for at, name in enumerate(names[1:]))
+        return columns
+
+    def check(self, asked: Request) -> None:
+        """See that every model can answer; warn of quantiles that calibration cannot reach.
+
+        Raises
+        ------
+        ValueError
+            Naming a model that knows one quantile only and was not calibrated.
+        """
+        for model, alias, calibration in zip(self.models, self.aliases, self.calibrations, strict=True):
+            if calibration is None:
+                if len(model.quantiles) == 1 and set(asked.quantiles) - set(model.quantiles):
+                    raise ValueError(
+                        f"{alias} forecasts the quantile {model.quantiles[0]} only, so level and quantiles have "
+                        f"nothing to go by: train it with more quantiles, or pass "
+                        f"prediction_intervals=ConformalIntervals()"
+                    )
+                continue
+            wide = [quantile for quantile in asked.quantiles if not calibration.reaches(quantile)]
+            if wide:
+                warnings.warn(
+                    f"{alias}: {calibration.number} held-out values are too few for the quantile(s) "
+                    f"{', '.join(map(str, wide))}; these are shifted to the outermost held-out value: raise n_windows "
+                    f"of ConformalIntervals",
+                    UserWarning,
+                    stacklevel=4,
+                )
+
+
+def train(
+    models: Sequence[Model],
+    aliases: Sequence[str],
+    panel: Panel,
+    freq: Freq,
+    *,
+    local_scaler_type: str | None,
+    val_size: int = 0,
+    skip: int = 0,
+    prediction_intervals: ConformalIntervals | None = None,
+    warm_start: bool = False,
+    verbose: int = 0,
+) -> Trained:
+    """Train copies of models; those passed stay as they are, also where training fails.
+
+    Parameters
+    ----------
+    models, aliases
+    panel : Panel
+    freq : Freq
+    local_scaler_type : str or None
+        A key of `SCALERS`: how each series is scaled for the models.
+    val_size, skip : int
+        As in `Model.fit`.
+    prediction_intervals : ConformalIntervals, optional
+        Calibrate; costs a training before the one that is kept, always one from the start.
+    warm_start : bool
+        Continue from the models' weights.
+    verbose : int
+
+    Returns
+    -------
+    Trained
+    """
+    calibrations: tuple[Calibration | None, ...] = (None,) * len(models)
+    if prediction_intervals is not None:
+        calibrations = _calibrate(
+            models, aliases, panel, freq, prediction_intervals, local_scaler_type, val_size, skip, verbose
+        )
+    scale = None if local_scaler_type is None else scaling(panel, local_scaler_type, skip)
+    seen = panel if scale is None else scale.apply(panel)
+    copies = tuple(copy.deepcopy(model) for model in models)
+    for model in copies:
+        model.fit(seen, freq=freq, val_size=val_size, skip=skip, warm_start=warm_start, verbose=verbose)
+    return Trained(copies, tuple(aliases), freq, scale, calibrations)
+
+
+def _calibrate(
+    models: Sequence[Model],
+    aliases: Sequence[str],
+    panel: Panel,
+    freq: Freq,
+    intervals: ConformalIntervals,
+    local_scaler_type: str | None,
+    val_size: int,
+    skip: int,
+    verbose: int,
+) -> tuple[Calibration, ...]:
+    h = models[0].h
+    windows = last_windows(
+        panel, h, intervals.n_windows, intervals.step_size or h, purpose="prediction_intervals", skip=skip
+    )
+    every = -(-windows.series.size // MOST_WINDOWS)
+    series, ends = windows.series[::every], windows.ends[::every]
+    trained = train(
+        models,
+        aliases,
+        panel,
+        freq,
+        local_scaler_type=local_scaler_type,
+        val_size=val_size,
+        skip=skip + intervals.rows(h),
+        verbose=verbose,
+    )
+    scale = trained.scaling
+    seen = panel if scale is None else scale.apply(panel)
+    rows = (panel.starts[series] + ends)[:, None] + np.arange(h)
+    moved = movement(panel, series, ends, trained.period)
+    valid = panel.observed[rows] & (moved > 0)[:, None]
+    unit = np.where(moved > 0, moved, 1.0)
+    result = []
+    for model in trained.models:
+        _, known = model.forecast(seen, series, ends, h)
+        if scale is not None:
+            known = scale.invert(known, series)
+        errors = (known - panel.y[rows][..., None]) / unit[:, None, None]
+        result.append(Calibration(model.quantiles, np.where(valid[..., None], errors, np.nan)))
+    return tuple(result)
+
+
+def cross_validate(
+    models: Sequence[Model],
+    aliases: Sequence[str],
+    panel: Panel,
+    freq: Freq,
+    windows: Windows,
+    h: int,
+    asked: Request,
+    **training: Any,
+) -> dict[str, np.ndarray]:
+    """Forecast windows of a panel by models that were trained on the rows before, anew for each fold of windows.
+
+    Parameters
+    ----------
+    models, aliases, panel, freq
+        As in `train`, and `training` its other arguments.
+    windows : Windows
+    h : int
+    asked : Request
+
+    Returns
+    -------
+    dict of str to float64 (W * h,)
+        As `Trained.forecast`.
+    """
+    columns: dict[str, np.ndarray] = {}
+    for fold, skip in enumerate(windows.skips):
+        here = windows.fold == fold
+        if not here.any():
+            continue
+        trained = train(models, aliases, panel, freq, skip=skip, **training)
+        part = trained.forecast(panel, windows.series[here], windows.ends[here], h, asked)
+        for name, values in part.items():
+            columns.setdefault(name, np.empty(here.size * h))[np.repeat(here, h)] = values
+    return columns
