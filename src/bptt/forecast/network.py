@@ -218,7 +218,7 @@ def workspace(plan: Plan, network: Any, B: int) -> Any:
         return memory.zeros(panel_shape(depth, columns, dtype), dtype)
 
     def scratch(rows: int) -> Scratch:
-        return scratch_for(stack, rows, (H, plan.outputs), max(X, H + D), dtype)
+        return scratch_for(stack, T + plan.n, rows, (H, plan.outputs), max(X, H + D), dtype)
 
     common = dict(
         batch=batch_for(plan, B),

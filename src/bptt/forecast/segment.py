@@ -25,7 +25,7 @@ from bptt.network.stack import Packed, Scratch, Stack, down, matrix, pack_stack,
 from bptt.numerics import updates
 from bptt.numerics.jit import apart, borrow, kernel
 from bptt.numerics.threads import barrier, share
-from bptt.unroll.sequence import copy
+from bptt.unroll.units import copy
 
 __all__ = ["Network", "Workspace", "predict", "train"]
 

@@ -7,7 +7,7 @@ Every function is run by all members of a team. Arrays (T, B: steps, rows; I, H,
     x (T*B, >= I)   s (L, T+1, B, S*H)   a (L, T, B, A*H)   ds (L, B, S*H)   dy (<= T, B, H)   dx (T*B, >= I)
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from bptt.numerics.jit import apart, kernel
 from bptt.numerics.matmul import packed_rows, panel_shape, unit_stride
 from bptt.numerics.threads import barrier
 from bptt.unroll import sequence
+from bptt.unroll.units import copy
 
 __all__ = ["Packed", "Scratch", "Stack", "down", "matrix", "pack_stack", "packed_for", "scratch_for", "stack_of", "up"]
 
@@ -56,6 +57,8 @@ class Scratch(NamedTuple):
     nowhere: np.ndarray  # int64 (A,): -1
     no_array: np.ndarray  # (0, 0, 0)
     no_rows: np.ndarray  # (0, 0)
+    active: np.ndarray  # int64 (most steps,): every row has every step
+    no_reset: np.ndarray  # bool (0, 0)
 
 
 def stack_of(cell: Cell, input_size: int, hidden_size: int, num_layers: int, starts: dict[str, int]) -> Stack:
@@ -66,7 +69,7 @@ def stack_of(cell: Cell, input_size: int, hidden_size: int, num_layers: int, sta
     return Stack(cell.wiring, input_size, hidden_size, num_layers, np.array(offsets), *orders)
 
 
-def packed_for(stack: Stack, dtype: np.dtype) -> Packed:
+def packed_for(stack: Stack, dtype: np.dtype[Any]) -> Packed:
     """Room for the weights of `stack`."""
     cell, I, H, L = stack.cell, stack.I, stack.H, stack.L
     x_columns, h_columns = (cell.x1 - cell.x0) * H, (cell.h1 - cell.h0) * H
@@ -85,8 +88,10 @@ def packed_for(stack: Stack, dtype: np.dtype) -> Packed:
     )
 
 
-def scratch_for(stack: Stack, rows: int, dense: tuple[int, ...], inputs: int, dtype: np.dtype) -> Scratch:
-    """Room for the way back through `stack` with at most so many rows a step, and dense layers of these widths."""
+def scratch_for(
+    stack: Stack, steps: int, rows: int, dense: tuple[int, ...], inputs: int, dtype: np.dtype[Any]
+) -> Scratch:
+    """Room for the way back through at most so many steps of so many rows, and dense layers of these widths."""
     shapes = [packed_rows(stack.H, stack.cell.A, dtype), *(packed_rows(width, 1, dtype) for width in dense)]
     chunk = max(sequence.CHUNK, rows)
     return Scratch(
@@ -98,6 +103,8 @@ def scratch_for(stack: Stack, rows: int, dense: tuple[int, ...], inputs: int, dt
         nowhere=np.full(stack.cell.A, -1),
         no_array=np.empty((0, 0, 0), dtype),
         no_rows=np.empty((0, 0), dtype),
+        active=np.full(steps, np.iinfo(np.int64).max),
+        no_reset=np.empty((0, 0), np.bool_),
     )
 
 
@@ -151,7 +158,7 @@ def up(team, stack, packed, scratch, x, s, a, first, last):
         sequence.project(team, stack.cell, below(x, s, layer, first, last), W, packed.b[layer], gates)
         barrier(team)
         sequence.forward(team, stack.cell, scratch.no_rows, W, packed.U[layer], packed.b[layer], states, gates,
-                         scratch.no_array)  # fmt: skip
+                         scratch.no_array, scratch.active, scratch.no_reset, scratch.no_rows)  # fmt: skip
         barrier(team)
 
 
@@ -179,12 +186,14 @@ def down(team, stack, packed, scratch, grad, x, s, a, ds, dy, dx, first, last, f
             begin = max(first, end - most)
             chunk = da[half, : end - begin]
             dy_chunk = dy[max(0, begin - without_dy) : max(0, end - without_dy)]
-            sequence.backward(team, cell, packed.UT[layer], s[layer, begin : end + 1], a[layer, begin:end], chunk,
-                              ds[layer], dy_chunk, scratch.no_array)  # fmt: skip
+            s_prev = s[layer, begin:end]
+            sequence.backward(team, cell, packed.UT[layer], s_prev, s[layer, begin + 1 : end + 1], a[layer, begin:end],
+                              chunk, ds[layer], dy_chunk, scratch.no_array, scratch.active,
+                              scratch.no_reset)  # fmt: skip
             barrier(team)
             row, row_end = (begin - first) * B, (end - first) * B
-            sequence.weight_gradients(team, cell, stack.x_order, stack.h_order, x_l[row:row_end],
-                                      s[layer, begin:end], chunk, scratch.strips, total, dweight_ih, dweight_hh,
+            sequence.weight_gradients(team, cell, stack.x_order, stack.h_order, x_l[row:row_end], s_prev, chunk,
+                                      scratch.strips, total, dweight_ih, dweight_hh,
                                       fresh and end == last)  # fmt: skip
             sequence.input_error(team, cell, WT, chunk, scratch.nothing[:, :inputs], dx[row:row_end, :inputs])
             end, half = begin, 1 - half
@@ -203,6 +212,6 @@ def sums_so_far(team, stack, total, dbias_ih, dbias_hh):
         for j in range(stack.x_order.size):
             x, h = stack.x_order[j], stack.h_order[j]
             if x >= 0:
-                sequence.copy(dbias_ih[x * H : (x + 1) * H], total[j * H : (j + 1) * H])
+                copy(dbias_ih[x * H : (x + 1) * H], total[j * H : (j + 1) * H])
             elif h >= 0:
-                sequence.copy(dbias_hh[h * H : (h + 1) * H], total[j * H : (j + 1) * H])
+                copy(dbias_hh[h * H : (h + 1) * H], total[j * H : (j + 1) * H])
