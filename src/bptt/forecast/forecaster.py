@@ -70,6 +70,23 @@ class Forecaster:
     TypeError, ValueError
         Naming the argument: no list of models, a class instead of a model, models of different horizons, an alias
         twice, a frequency that pandas does not know.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bptt.forecast import GRU
+    >>> days = pd.date_range("2024-01-01", periods=60, freq="D")
+    >>> df = pd.DataFrame({"unique_id": "shop", "ds": days, "y": 10.0 + np.arange(60) % 7})
+    >>> forecaster = Forecaster([GRU(h=7, hidden_size=8, max_steps=5)], freq="D")
+    >>> forecaster.fit(df)
+    Forecaster(models=[GRU], freq='D', h=7, fitted to 1 series)
+    >>> forecast = forecaster.predict(level=[80])
+    >>> forecast.columns.tolist()
+    ['unique_id', 'ds', 'GRU', 'GRU-lo-80', 'GRU-hi-80']
+    >>> forecast["ds"].iloc[0].isoformat(), len(forecast)
+    ('2024-03-01T00:00:00', 7)
+    >>> forecaster.cross_validation(df, n_windows=2, step_size=7).columns.tolist()
+    ['unique_id', 'ds', 'cutoff', 'GRU', 'y']
     """
 
     def __init__(self, models: Sequence[Model], freq: Any, local_scaler_type: str | None = None) -> None:
