@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 
 from bptt.forecast.forecaster import Forecaster
 from bptt.forecast.intervals import ConformalIntervals
-from bptt.forecast.models import MODELS
+from bptt.forecast.models import GRU, LSTM, MODELS
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +94,19 @@ def test_exogenous_columns_come_back(tmp_path):
     assert_frame_equal(loaded.predict(futr_df=futr_df), forecaster.predict(futr_df=futr_df), check_exact=True)
     with pytest.raises(ValueError, match="Models require the following future exogenous features"):
         loaded.predict()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [GRU(3, hidden_size=5, max_steps=3, ensemble=2), LSTM(3, hidden_size=5, max_steps=3, strategy="recursive")],
+    ids=["GRU", "LSTM"],
+)
+def test_recurrent_models_go_on_where_they_were(tmp_path, model):
+    forecaster = Forecaster([model], "D", "robust").fit(frame(), prediction_intervals=ConformalIntervals(4))
+    loaded = Forecaster.load(saved(tmp_path, forecaster))
+    assert_frame_equal(loaded.predict(level=[60]), forecaster.predict(level=[60]), check_exact=True)
+    warm = (one.fit(frame(rows=25), warm_start=True).predict(level=[60]) for one in (loaded, forecaster))
+    assert_frame_equal(*warm, check_exact=True)
 
 
 def test_missing_values_stay_missing(tmp_path):
