@@ -61,7 +61,7 @@ class SeasonalNaive:
         self.missed = self.narrow * spread
         self.fits = self.fits + 1 if warm_start else 1
 
-    def forecast(self, panel, series, ends, h=None):
+    def forecast(self, panel, series, ends, h=None, until=None):
         h = self.h if h is None else h
         assert self.is_fitted
         assert series.dtype == ends.dtype == np.int64

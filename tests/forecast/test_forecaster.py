@@ -12,6 +12,7 @@ from pandas.testing import assert_frame_equal
 
 from bptt.forecast.forecaster import Forecaster
 from bptt.forecast.intervals import ConformalIntervals
+from bptt.forecast.models import GRU
 
 
 def series(lengths=(30, 24), *, season=7, seed=0, start="2024-01-31", freq="D", names=("w", "b", "k")):
@@ -431,9 +432,9 @@ def test_one_training_forecasts_all_cutoffs_in_one_call(df, monkeypatch):
     calls = []
     forecast = SeasonalNaive.forecast
 
-    def counted(self, panel, series, ends, h=None):
+    def counted(self, panel, series, ends, h=None, until=None):
         calls.append(series.size)
-        return forecast(self, panel, series, ends, h)
+        return forecast(self, panel, series, ends, h, until)
 
     monkeypatch.setattr(SeasonalNaive, "forecast", counted)
     Forecaster([naive()], "D").cross_validation(df, n_windows=4)
@@ -570,6 +571,16 @@ def test_every_window_of_the_training_data(df, step_size):
         assert mine["cutoff"].tolist() == [ds[end - 1] for end in ends for _ in range(3)]
         assert mine["ds"].tolist() == [ds[end + step] for end in ends for step in range(3)]
         assert mine["y"].tolist() == [y[end + step] for end in ends for step in range(3)]
+
+
+def test_a_window_is_forecast_the_same_among_many_and_alone():
+    """Positive at first, with zeros later: what is chosen for a series must not hang on the windows of a call."""
+    df = series((40, 40))
+    df.loc[30:39, "y"] = 0.0
+    forecaster = Forecaster([GRU(3, hidden_size=5, max_steps=20, seasonality=7)], "D").fit(df)
+    many, alone = (forecaster.predict_insample(step_size) for step_size in (1, 100))
+    last = many.merge(alone[["unique_id", "cutoff"]].drop_duplicates(), how="inner")
+    assert_frame_equal(last, alone, check_exact=True)
 
 
 def test_series_without_a_window_are_named():

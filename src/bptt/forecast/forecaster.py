@@ -359,7 +359,7 @@ class Forecaster:
         if not trained.is_calibrated:
             check_quantiles(self.models, self.aliases, asked.quantiles)
         windows = insample_windows(panel, self.h, arguments.integer("step_size", step_size))
-        columns = trained.forecast(panel, windows.series, windows.ends, self.h, asked)
+        columns = trained.forecast(panel, windows.series, windows.ends, self.h, asked, until=panel.lengths)
         return _beside_y(panel, encoding, windows, self.h, columns)
 
     def make_future_dataframe(self, df: pd.DataFrame | None = None, h: int | None = None) -> pd.DataFrame:

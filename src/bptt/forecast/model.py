@@ -54,9 +54,18 @@ class Model(Protocol):
         """Learn from all rows of each series but its last `skip`; the last `val_size` of those validate."""
 
     def forecast(
-        self, panel: Panel, series: np.ndarray, ends: np.ndarray, h: int | None = None
+        self,
+        panel: Panel,
+        series: np.ndarray,
+        ends: np.ndarray,
+        h: int | None = None,
+        until: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Point forecasts (W, h) and quantiles (W, h, Q) of rows ends .. ends+h-1 from the rows before."""
+        """Point forecasts (W, h) and quantiles (W, h, Q) of rows ends .. ends+h-1 from the rows before.
+
+        What a model chooses for each series, such as a transform, it chooses by its rows before `until` (N,): those
+        before the first of its ends where None.
+        """
 
     def tensors(self) -> dict[str, np.ndarray]: ...
 

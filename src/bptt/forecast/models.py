@@ -302,7 +302,12 @@ class Recurrent:
                 bar.close()
 
     def forecast(
-        self, panel: Panel, series: np.ndarray, ends: np.ndarray, h: int | None = None
+        self,
+        panel: Panel,
+        series: np.ndarray,
+        ends: np.ndarray,
+        h: int | None = None,
+        until: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Forecast rows ends .. ends + h - 1 of series from the rows before.
 
@@ -314,6 +319,9 @@ class Recurrent:
             Each end at least 1 and at most the series' rows less h.
         h : int, optional
             Steps; more than the model's own only with strategy="recursive".
+        until : int64 array (N,), optional
+            Rows of each series of the panel by which its transform is chosen; by default those before the first of
+            its ends. Windows of one series are forecast alike in several calls where this is the same.
 
         Returns
         -------
@@ -337,8 +345,9 @@ class Recurrent:
         else:
             plan = self._plan
         series, ends = np.asarray(series, np.int64), np.asarray(ends, np.int64)
-        until = np.full(len(panel.ids), np.iinfo(np.int64).max)
-        np.minimum.at(until, series, ends)
+        if until is None:
+            until = np.full(len(panel.ids), np.iinfo(np.int64).max)
+            np.minimum.at(until, series, ends)
         columns = self._columns(panel)
         transform = choose(panel, self._given["transform"], until)
         source = self._source(panel, columns, self._scales, np.diff(panel.starts), until)

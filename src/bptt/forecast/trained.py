@@ -63,6 +63,7 @@ class Trained:
         h: int,
         asked: Request,
         scale: Scaling | None = None,
+        until: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
         """Forecast windows of a panel, one call of each model.
 
@@ -75,6 +76,8 @@ class Trained:
         asked : Request
         scale : Scaling, optional
             Of the panel's series, in the place of those trained on.
+        until : int64 (N,), optional
+            As in `Model.forecast`.
 
         Returns
         -------
@@ -87,7 +90,7 @@ class Trained:
         moved = movement(panel, series, ends, self.period) if self.is_calibrated and asked.quantiles else None
         columns: dict[str, np.ndarray] = {}
         for model, alias, calibration in zip(self.models, self.aliases, self.calibrations, strict=True):
-            point, known = model.forecast(seen, series, ends, h)
+            point, known = model.forecast(seen, series, ends, h, until)
             values = interpolate(known, model.quantiles, asked.quantiles)
             if scale is not None:
                 point, values = scale.invert(point, series), scale.invert(values, series)
