@@ -1,12 +1,12 @@
 """From (series, end) to what a network reads, and what it has to say: nothing of it lives longer than a batch.
 
     window     the L = T S values before `end`; m = 1 where one was observed, else 0
-    z          (v - shift) / spread of the window, 0 where m = 0
+    z          (v - shift) / spread of the window, 0 where m = 0; of all values before `end` where no m is 1
     x          row t*B + b: of the S steps of segment t the z, m, lags, past and future-known columns; the static ones
     anchors    naive forecasts of the steps from `end` on:
                    LAST        the last observed value              MEAN      the mean of the window
                    SEASONAL p  the value p, 2p, ... steps before    CHANGE p  that, plus the change over the last p
-    target     z of those steps, weight 0 where there is nothing to compare with
+    target     z of those steps, weight 0 where there is nothing to compare with, or nothing known before `end`
 
 A value that a naive forecast asks for and that was not observed is looked for one period earlier, then replaced by the
 last one. Steps are counted within a series; arrays are described in `Source`, `Reading` and `Batch`.
@@ -88,31 +88,31 @@ def sample(seed, step, chances, first_end, last_end, series, ends):
 
 @kernel(inner=True)
 def scale_of(y, m, scaler, floor):
-    """shift and spread of a window."""
+    """Number of observed values, their mean, shift and spread of a window."""
     n, total, size = 0, 0.0, 0.0
     for j in range(y.size):
         if m[j]:
             n += 1
             total += y[j]
             size += abs(y[j])
+    mean = total / max(n, 1)
     if scaler == IDENTITY or n == 0:
-        return 0.0, 1.0
-    mean = total / n
+        return n, mean, 0.0, 1.0
     if scaler == BY_MEAN:
-        return 0.0, max(size / n, floor)
+        return n, mean, 0.0, max(size / n, floor)
     around = 0.0
     for j in range(y.size):
         if m[j]:
             d = y[j] - mean
             around += d * d if scaler == STANDARD else abs(d)
     around /= n
-    return mean, max(np.sqrt(around) if scaler == STANDARD else around, floor)
+    return n, mean, mean, max(np.sqrt(around) if scaler == STANDARD else around, floor)
 
 
 @kernel(inner=True)
 def naive(y, m, end, kind, period, step, last):
     """What the naive forecast says for position end + step; NaN where a seasonal one has nothing to go by."""
-    if kind == LAST or kind == MEAN:
+    if kind == LAST:
         return y[last]
     position = end + step - (step // period + 1) * period
     while position >= 0 and not m[position]:
@@ -140,7 +140,9 @@ def gather(team, source, reading, batch):
         y, m = source.y[start : start + rows], source.observed[start : start + rows]
         begin = end - T * S
         old = max(0, begin)
-        shift, spread = scale_of(y[old:end], m[old:end], reading.scaler, source.floor[i])
+        known, mean, shift, spread = scale_of(y[old:end], m[old:end], reading.scaler, source.floor[i])
+        if known == 0:
+            known, mean, shift, spread = scale_of(y[:old], m[:old], reading.scaler, source.floor[i])
         batch.shift[b], batch.spread[b] = shift, spread
         for t in range(T):
             x = batch.x[t * B + b]
@@ -166,7 +168,8 @@ def gather(team, source, reading, batch):
         last = end - 1
         while last > 0 and not m[last]:
             last -= 1
-        latest = (y[last] - shift) / spread if m[last] else 0.0
+        latest = (y[last] - shift) / spread if known else 0.0
+        middle = (mean - shift) / spread
         total = 0.0
         for t in range(n):
             future, anchors = batch.future[t * B + b], batch.anchors[t * B + b]
@@ -177,13 +180,13 @@ def gather(team, source, reading, batch):
                 for k in range(F):
                     future[k * R + s] = number(source.futr[start + p, k]) if p < rows else zero
                 for k in range(reading.kinds.size):
-                    value = 0.0
+                    value = middle
                     if reading.kinds[k] != MEAN:
                         value = (naive(y, m, end, reading.kinds[k], reading.periods[k], step, last) - shift) / spread
-                        if not np.isfinite(value) or not m[last]:
+                        if not np.isfinite(value) or not known:
                             value = latest
                     anchors[k * R + s] = number(value)
-                seen = step < reading.h and p < source.stops[i] and m[p]
+                seen = known > 0 and step < reading.h and p < source.stops[i] and m[p]
                 target[s] = number((y[p] - shift) / spread) if seen else zero
                 weight[s] = one if seen else zero
                 total += weight[s]
