@@ -12,7 +12,7 @@ from bptt.forecast.network import STRATEGIES
 from bptt.forecast.windows import CHANGE, LAST, MEAN, SEASONAL
 from bptt.network.losses import MSE
 
-SMALL = dict(n=3, input_size=4, hidden_size=3, num_layers=1)
+SMALL = {"n": 3, "input_size": 4, "hidden_size": 3, "num_layers": 1}
 
 
 def test_gather():

@@ -211,7 +211,8 @@ def one_of(y, stop=None, floor=1e-3):
 
 def reading_of(**changes):
     none = np.zeros(0, np.int64)
-    fields = dict(T=2, S=2, R=3, h=3, scaler=SPREAD, ahead=0, lags=none, kinds=none, periods=none)
+    fields = {"T": 2, "S": 2, "R": 3, "h": 3, "scaler": SPREAD, "ahead": 0}
+    fields |= {"lags": none, "kinds": none, "periods": none}
     fields |= {name: np.array(value, np.int64) if isinstance(value, list) else value for name, value in changes.items()}
     return Reading(**fields)
 
