@@ -261,7 +261,7 @@ class Recurrent:
         columns = self._columns(panel)
         plan = self._settle(freq, tuple(len(part) for part in columns))
         goes_on = warm_start and self._plan is not None
-        if goes_on and plan.shapes != replace(self._plan, n=plan.n).shapes:
+        if self._plan is not None and goes_on and plan.shapes != self._plan.shapes:
             raise ValueError("warm_start needs the columns and the seasons of the fit before; they have changed")
         scales = self._scales if goes_on else _scales(panel, columns, stops)
         source = self._source(panel, columns, scales, stops)
@@ -399,7 +399,9 @@ class Recurrent:
         model = cls(**settings["arguments"])
         if settings["plan"] is None:
             return model
-        plan = {name: tuple(v) if isinstance(v, list) else v for name, v in settings["plan"].items()}
+        plan: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in settings["plan"].items()
+        }
         model._plan = Plan(**plan)
         model._scales = {name[6:]: array for name, array in tensors.items() if name.startswith("scale.")}
         for k, steps in enumerate(settings["steps"]):
