@@ -1,4 +1,4 @@
-"""The models of a `Forecaster`: one recurrent network for all series, of three cells and in three ways to look ahead."""
+"""The models of a `Forecaster`: one recurrent network for all series, of three cells, with three ways to look ahead."""
 
 from __future__ import annotations
 
@@ -557,12 +557,10 @@ def _windows(panel: Panel, stops: np.ndarray, plan: Plan) -> tuple[np.ndarray, n
 
 def _validation(stops: np.ndarray, ends: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Windows that cover the rows from `stops` to `ends` of each series, one after the other."""
-    series, at = [], []
-    for i, (stop, end) in enumerate(zip(stops, ends, strict=True)):
-        here = np.arange(stop, end, n) if 0 < stop < end else np.empty(0, np.int64)
-        series.append(np.full(here.size, i))
-        at.append(here)
-    return np.concatenate(series).astype(np.int64), np.concatenate(at).astype(np.int64)
+    counts = np.where(stops > 0, -(-np.maximum(ends - stops, 0) // n), 0)
+    series = np.repeat(np.arange(stops.size), counts)
+    number = np.arange(series.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    return series, stops[series] + number * n
 
 
 def _seen_before(panel: Panel, series: np.ndarray, ends: np.ndarray) -> np.ndarray:
