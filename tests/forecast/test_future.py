@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bptt.forecast.frame import fill_gaps, future_rows, get_missing_future, make_future_dataframe, read
+from bptt.forecast.frame import fill_gaps, future_rows, get_missing_future, make_future_dataframe, read, to_frame
 
 FREQS = ["h", "15min", "D", "B", "W-TUE", "MS", "ME", "2ME", "QS", "QE-NOV", "YE", "SMS"]
 
@@ -122,6 +122,24 @@ def test_names_and_kinds_are_given_back(zone, unit):
     assert made.dtypes.to_dict() == df[["shop", "day"]].dtypes.to_dict()
     assert (made["day"].dt.hour == 0).all()
     assert get_missing_future(panel, encoding, 60, made.iloc[1:]).dtypes.to_dict() == made.dtypes.to_dict()
+
+
+def test_days_without_midnight():
+    days = pd.Series(pd.date_range("2018-10-30", periods=8, freq="D"))
+    days = days.dt.tz_localize("America/Sao_Paulo", nonexistent="shift_forward")
+    assert days[5].hour == 1
+    df = pd.DataFrame({"unique_id": "a", "ds": days, "y": 1.0, "x": 2.0})
+    panel, encoding = read(df, "D")
+    assert panel.lengths.tolist() == [8]
+    pd.testing.assert_frame_equal(to_frame(panel, encoding), df[["unique_id", "ds", "y"]])
+    panel, encoding = read(df.head(4), "D", futr=["x"])
+    future = make_future_dataframe(panel, encoding, 4)
+    pd.testing.assert_series_equal(future["ds"], days[4:].reset_index(drop=True), check_names=False)
+    longer = future_rows(panel, encoding, 4, future.assign(x=3.0))
+    assert longer.futr[4:].tolist() == [[3.0]] * 4
+    df.loc[2, "ds"] += pd.Timedelta("1h")
+    with pytest.raises(ValueError, match="ds 2018-11-01 01:00:00-03:00 is no time"):
+        read(df, "D")
 
 
 def test_a_step_finer_than_the_unit_is_not_rounded():

@@ -23,6 +23,7 @@ __all__ = [
     "listed",
     "naive_times",
     "restore_times",
+    "shown_times",
     "target",
     "text",
 ]
@@ -164,15 +165,20 @@ def restore_times(times: NDArray[Any], freq: Freq, dtype: Any) -> pd.Index[Any]:
         return pd.Index(times).astype(dtype)
     index = pd.DatetimeIndex(times)
     if isinstance(dtype, pd.DatetimeTZDtype):
-        if freq.wall:
-            # Where a clock strikes twice or not at all: its first time, or the next that it does strike.
-            first = np.ones(len(index), np.bool_)
-            index = index.tz_localize(dtype.tz, ambiguous=first, nonexistent="shift_forward")
-        else:
-            index = index.tz_localize("UTC").tz_convert(dtype.tz)
+        index = _localize(index, dtype.tz) if freq.wall else index.tz_localize("UTC").tz_convert(dtype.tz)
     unit = dtype.unit if isinstance(dtype, pd.DatetimeTZDtype) else np.datetime_data(dtype)[0]
     coarse = index.as_unit(cast(Any, unit))
     return coarse if (coarse == index).all() else index
+
+
+def _localize(index: pd.DatetimeIndex, zone: Any) -> pd.DatetimeIndex:
+    """Where the clock shows a time twice or not at all: the first of the two, or the next time that it does show."""
+    return index.tz_localize(zone, ambiguous=np.ones(len(index), np.bool_), nonexistent="shift_forward")
+
+
+def shown_times(times: NDArray[Any], zone: Any) -> NDArray[Any]:
+    """Naive times as the clock of a zone shows them: those that it skips become the next one, 00:00 say 01:00."""
+    return _localize(pd.DatetimeIndex(times), zone).tz_localize(None).to_numpy()
 
 
 def target(column: pd.Series[Any], where: Where) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bptt.forecast.calendar import Freq, guess_freq
-from bptt.forecast.columns import Where, check_frame, factorize_ids, naive_times, restore_times, text
+from bptt.forecast.columns import Where, check_frame, factorize_ids, naive_times, restore_times, shown_times, text
 
 __all__ = ["Layout", "check_spacing", "lay_out", "ordinals", "wheres"]
 
@@ -73,6 +73,16 @@ def ordinals(name: str, layout: Layout, time_col: str) -> Integers:
     ordinal, phase, valid = layout.freq.positions(layout.ds)
     first = layout.starts[:-1]
     beside = ~valid | (phase != phase[first][layout.series])
+    if beside.any() and isinstance(layout.time_dtype, pd.DatetimeTZDtype) and layout.freq.wall:
+        # A clock that is put forward at midnight has no midnight that day: such days begin at one o'clock.
+        for skipped in (np.timedelta64(30, "m"), np.timedelta64(60, "m")):
+            meant = layout.ds - skipped
+            again = layout.freq.positions(meant)
+            fits = again.valid & (again.phase == phase[first][layout.series]) & beside
+            rows = np.flatnonzero(fits)
+            rows = rows[shown_times(meant[rows], layout.time_dtype.tz) == layout.ds[rows]]
+            layout.ds[rows], beside[rows] = meant[rows], False
+        ordinal = layout.freq.positions(layout.ds).ordinal
     if beside.any():
         _refuse_beside(name, layout, time_col, beside, phase, valid)
     return ordinal
