@@ -44,7 +44,8 @@ def text(value: Any) -> str:
 def check_frame(name: str, df: Any, columns: Iterable[str]) -> None:
     """A pandas frame with rows, which has each of these columns once."""
     if not isinstance(df, pd.DataFrame):
-        kind = f"{type(df).__module__.split('.')[0]}.{type(df).__qualname__}"
+        package = type(df).__module__.split(".")[0]
+        kind = type(df).__qualname__ if package == "builtins" else f"{package}.{type(df).__qualname__}"
         hint = f": pass {name}.to_pandas()" if hasattr(df, "to_pandas") else ""
         raise TypeError(f"{name} must be a pandas DataFrame; got {kind}{hint}")
     columns = list(dict.fromkeys(columns))
