@@ -67,6 +67,13 @@ def test_frequencies_without_a_name():
         _ = encoding.settings
 
 
+def test_kinds_without_a_name():
+    df = frame(list("abcd"), pd.Series(DS.tz_localize(datetime.timezone(datetime.timedelta(hours=2), "ship"))))
+    _, encoding = read(df, "D")
+    with pytest.raises(ValueError, match="column 'ds' cannot be written to a file: its dtype"):
+        _ = encoding.settings
+
+
 def test_columns_of_the_panel_by_name():
     names = ("price", "price_cut", "kind=a", "kind=b=c", "calendar=sin(hour)")
     assert columns_of(names, ["kind", "price"]).tolist() == [0, 2, 3]

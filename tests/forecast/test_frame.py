@@ -113,6 +113,16 @@ def test_integers_there_and_back(order, start, stride):
     assert panel.ds.dtype == np.int64
 
 
+def test_many_series_in_any_order():
+    rng = np.random.default_rng(3)
+    df = pd.DataFrame({"unique_id": np.repeat(np.arange(70_000), 2), "ds": np.tile([4, 5], 70_000)})
+    df = df.assign(y=np.arange(140_000.0)).iloc[rng.permutation(140_000)]
+    panel, encoding = read(df, 1)
+    rank = {name: place for place, name in enumerate(df["unique_id"].unique())}
+    expected = df.assign(rank=df["unique_id"].map(rank)).sort_values(["rank", "ds"], ignore_index=True)
+    pd.testing.assert_frame_equal(to_frame(panel, encoding), expected.drop(columns="rank"))
+
+
 def test_gaps_are_missing_rows_and_counted_once():
     df = frame("aaaaaabbbb").drop(index=[2, 3, 7])
     with pytest.warns(

