@@ -8,7 +8,14 @@ from typing import Any
 from bptt import arguments
 from bptt.forecast.windows import CHANGE, LAST, MEAN, SEASONAL
 
-__all__ = ["anchors_from", "default_anchors", "default_hidden_size", "default_input_size", "default_segment", "seasons_from"]
+__all__ = [
+    "anchors_from",
+    "default_anchors",
+    "default_hidden_size",
+    "default_input_size",
+    "default_segment",
+    "seasons_from",
+]
 
 # A segment is a season where one has at most so many steps.
 LONGEST_SEGMENT = 48

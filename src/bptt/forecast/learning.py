@@ -1,4 +1,4 @@
-"""One network learns from a panel: windows drawn anew for each step, validated on the series' ends, best weights kept."""
+"""One network learns from a panel: windows drawn anew for each step, validation on the ends, best weights kept."""
 
 from __future__ import annotations
 
@@ -177,9 +177,12 @@ def say(
         loss = run(predict, network, work, source, threads=threads_for(plan, together) if threads is None else threads)
         f = work.f.reshape(plan.rows, together, Q, R).transpose(1, 0, 3, 2).reshape(together, plan.rows * R, Q)
         z[first : first + count] = f[:count, : plan.n]
-        shift[first : first + count], spread[first : first + count] = work.batch.shift[:count], work.batch.spread[:count]
-        here = work.batch.weights.sum()
-        total, weight = total + loss * here, weight + here
+        shift[first : first + count], spread[first : first + count] = (
+            work.batch.shift[:count],
+            work.batch.spread[:count],
+        )
+        known = work.batch.weights.sum()
+        total, weight = total + loss * known, weight + known
     return z, shift, spread, float(total / weight) if weight else 0.0
 
 

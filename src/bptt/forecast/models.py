@@ -1,4 +1,4 @@
-"""The models of a `Forecaster`: one recurrent network for all series, of three cells and in three ways to look ahead."""
+"""The models of a `Forecaster`: one recurrent network for all series, of three cells, with three ways to look ahead."""
 
 from __future__ import annotations
 
@@ -261,7 +261,7 @@ class Recurrent:
         columns = self._columns(panel)
         plan = self._settle(freq, tuple(len(part) for part in columns))
         goes_on = warm_start and self._plan is not None
-        if goes_on and plan.shapes != replace(self._plan, n=plan.n).shapes:
+        if self._plan is not None and goes_on and plan.shapes != self._plan.shapes:
             raise ValueError("warm_start needs the columns and the seasons of the fit before; they have changed")
         scales = self._scales if goes_on else _scales(panel, columns, stops)
         source = self._source(panel, columns, scales, stops)
@@ -399,7 +399,9 @@ class Recurrent:
         model = cls(**settings["arguments"])
         if settings["plan"] is None:
             return model
-        plan = {name: tuple(v) if isinstance(v, list) else v for name, v in settings["plan"].items()}
+        plan: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in settings["plan"].items()
+        }
         model._plan = Plan(**plan)
         model._scales = {name[6:]: array for name, array in tensors.items() if name.startswith("scale.")}
         for k, steps in enumerate(settings["steps"]):
@@ -555,12 +557,10 @@ def _windows(panel: Panel, stops: np.ndarray, plan: Plan) -> tuple[np.ndarray, n
 
 def _validation(stops: np.ndarray, ends: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Windows that cover the rows from `stops` to `ends` of each series, one after the other."""
-    series, at = [], []
-    for i, (stop, end) in enumerate(zip(stops, ends, strict=True)):
-        here = np.arange(stop, end, n) if 0 < stop < end else np.empty(0, np.int64)
-        series.append(np.full(here.size, i))
-        at.append(here)
-    return np.concatenate(series).astype(np.int64), np.concatenate(at).astype(np.int64)
+    counts = np.where(stops > 0, -(-np.maximum(ends - stops, 0) // n), 0)
+    series = np.repeat(np.arange(stops.size), counts)
+    number = np.arange(series.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    return series, stops[series] + number * n
 
 
 def _seen_before(panel: Panel, series: np.ndarray, ends: np.ndarray) -> np.ndarray:

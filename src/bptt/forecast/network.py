@@ -158,19 +158,19 @@ def network_of(plan: Plan, theta: np.ndarray) -> Any:
     def both(name: str) -> np.ndarray:
         return np.array([starts[f"{name}.weight"], starts[f"{name}.bias"]])
 
-    common = dict(
-        stack=stack_of(CELLS[plan.cell], plan.inputs, plan.hidden_size, plan.num_layers, starts),
-        reading=plan.reading,
-        up=sum(tau > 0.5 for tau in plan.taus[1:]),
-        outputs=plan.outputs,
-        head=both("head"),
-        theta=theta,
-        taus=np.array(plan.taus),
-        loss=plan.loss,
-        parameter=plan.parameter,
-        dropout=plan.dropout,
-        seed=plan.seed,
-    )
+    common: dict[str, Any] = {
+        "stack": stack_of(CELLS[plan.cell], plan.inputs, plan.hidden_size, plan.num_layers, starts),
+        "reading": plan.reading,
+        "up": sum(tau > 0.5 for tau in plan.taus[1:]),
+        "outputs": plan.outputs,
+        "head": both("head"),
+        "theta": theta,
+        "taus": np.array(plan.taus),
+        "loss": plan.loss,
+        "parameter": plan.parameter,
+        "dropout": plan.dropout,
+        "seed": plan.seed,
+    }
     if plan.strategy == "recursive":
         return recursive.Network(n=plan.n, told=plan.told, **common)
     if plan.strategy == "direct":
@@ -220,17 +220,17 @@ def workspace(plan: Plan, network: Any, B: int) -> Any:
     def scratch(rows: int) -> Scratch:
         return scratch_for(stack, T + plan.n, rows, (H, plan.outputs), max(X, H + D), dtype)
 
-    common = dict(
-        batch=batch_for(plan, B),
-        packed=packed_for(stack, dtype),
-        head=panels(H, plan.outputs),
-        headT=panels(plan.outputs, H),
-        v=empty(rows, H),
-        o=empty(rows, plan.outputs),
-        f=empty(rows, Q * plan.row),
-        losses=np.zeros(rows),
-        ds=empty(L, B, S * H),
-    )
+    common: dict[str, Any] = {
+        "batch": batch_for(plan, B),
+        "packed": packed_for(stack, dtype),
+        "head": panels(H, plan.outputs),
+        "headT": panels(plan.outputs, H),
+        "v": empty(rows, H),
+        "o": empty(rows, plan.outputs),
+        "f": empty(rows, Q * plan.row),
+        "losses": np.zeros(rows),
+        "ds": empty(L, B, S * H),
+    }
     if plan.strategy == "recursive":
         return recursive.Workspace(
             scratch=scratch(B),

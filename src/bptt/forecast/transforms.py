@@ -35,7 +35,7 @@ class Transform:
         unit = self._units(series, out.ndim)
         shares = out[log] / unit[log]
         out[log] = np.log(np.maximum(shares, SMALLEST))
-        out[sqrt] = np.sign(out[sqrt]) * np.sqrt(np.abs(out[sqrt]))
+        out[sqrt] = np.sqrt(np.maximum(out[sqrt], 0.0))
         return out
 
     def invert(self, z: np.ndarray, series: np.ndarray) -> np.ndarray:
@@ -45,7 +45,7 @@ class Transform:
         out = np.array(z, np.float64)
         unit = self._units(series, out.ndim)
         out[log] = unit[log] * np.exp(np.clip(out[log], -50, 50))
-        out[sqrt] = np.sign(out[sqrt]) * np.minimum(out[sqrt] ** 2, 1e300)
+        out[sqrt] = np.minimum(np.maximum(out[sqrt], 0.0), 1e150) ** 2
         return out
 
     def _units(self, series: np.ndarray, ndim: int) -> np.ndarray:
