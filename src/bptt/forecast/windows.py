@@ -62,7 +62,7 @@ class Batch(NamedTuple):
     shift: np.ndarray  # float64 (B,)
     spread: np.ndarray  # float64 (B,)
     x: np.ndarray  # (T*B, X)
-    future: np.ndarray  # (n*B, R*F + C): the future-known columns of the steps to come, and the static ones
+    future: np.ndarray  # (n*B, R*F + C): the future-known columns of the steps that count, and the static ones
     anchors: np.ndarray  # (n*B, K*R)
     target: np.ndarray  # (n*B, R)
     weight: np.ndarray  # (n*B, R)
@@ -178,7 +178,7 @@ def gather(team, source, reading, batch):
                 step = t * R + s
                 p = end + step
                 for k in range(F):
-                    future[k * R + s] = number(source.futr[start + p, k]) if p < rows else zero
+                    future[k * R + s] = number(source.futr[start + p, k]) if step < reading.h and p < rows else zero
                 for k in range(reading.kinds.size):
                     value = middle
                     if reading.kinds[k] != MEAN:
