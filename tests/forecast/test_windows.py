@@ -129,7 +129,8 @@ def naive_window(one: Series, reading, end):
     future, anchors, target, weight = [], [], [], []
     for first in range(0, reading.h, reading.R):
         steps = [end + first + s for s in range(reading.R)]
-        future.append([known(p, k) for k in range(F) for p in steps] + list(one.static))
+        # Past the horizon nothing is known at the end of a series, so nothing is told before it either.
+        future.append([known(p, k) * (p < end + reading.h) for k in range(F) for p in steps] + list(one.static))
         kinds = list(zip(reading.kinds, reading.periods, strict=True))
         anchors.append([anchor(kind, period, p) for kind, period in kinds for p in steps])
         # Of a series of which nothing is known yet, there is nothing to learn.
