@@ -276,15 +276,13 @@ class Recurrent:
         flat = self._stock.empty(self.flat.shape, self.dtype)
         gradients = named.views(flat, {name: view.shape for name, view in self.parameters.items()})
         kept = np.empty((self.num_layers if errors else 0, T, B, H), self.dtype)
-        # On a cache line: a masked store of its last units would else now and then reach for a page that is not there.
-        ds = self._stock.empty((self.num_layers, B, wiring.S * H), self.dtype)
-        ds[...] = batch.lay(np.concatenate(final, axis=2), 1)
+        ds = batch.lay(np.concatenate(final, axis=2), 1)
         chunk = sequence.chunk_steps(T, B)
         da = self._stock.empty((2, chunk, B, wiring.A * H), self.dtype)
         room = (chunk, B, wiring.S * H)
         before = self._stock.empty(room, self.dtype) if batch.reset.size else np.empty((0, 0, 0), self.dtype)
         scratch = self._stock.empty(packed_rows(H, wiring.A, self.dtype), self.dtype)
-        total = self._stock.empty((wiring.A * H,), self.dtype)
+        total = np.empty(wiring.A * H, self.dtype)
         threads = self._threads(T * B)
         for layer in range(self.num_layers - 1, -1, -1):
             x, s, a = tape.layers[layer].x, tape.layers[layer].s, tape.layers[layer].a
