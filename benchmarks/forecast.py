@@ -400,7 +400,7 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             on_file(options.dataset, options.h, season, options.model, options.freq)
         except (OSError, ValueError, TypeError) as error:
-            print(f"forecast.py: {error}", file=sys.stderr)
+            note("forecast.py: " + " ".join(str(error).split()))
             return 2
         return 0
 
