@@ -127,7 +127,10 @@ def test_mackey_glass_obeys_its_equation() -> None:
         ("unique_id,ds,y,split\na,1,2,train\n", "no rows with split='test'"),
         ("unique_id,ds,y,split\na,1,2,test\n", "no rows with split='train'"),
         ("unique_id,ds,y,split\na,1,2,train\na,2,x,test\n", "line 3: y must be a number; got 'x'"),
-        ("unique_id,ds,y,split\na,2024-01-01,2,train\na,soon,2,test\n", "line 3: ds must be an integer or a date .*; got .soon."),
+        (
+            "unique_id,ds,y,split\na,2024-01-01,2,train\na,soon,2,test\n",
+            "line 3: ds must be .*; got .soon.",
+        ),
         ("unique_id,ds,y,split\na,1,2,train\na,2,2,validation\n", "split must be"),
     ],
 )
