@@ -39,7 +39,8 @@ def read(path: str, freq: str | None, *, id_col: str, time_col: str, target_col:
         Step of the times; None infers it from the longest series.
     id_col, time_col, target_col : str
         What the columns are called. A file without `id_col` is one series. Where these are the defaults and the file
-        has two columns, the first is the time, the second the value, whatever they are called.
+        has two columns, the first is the time, the second the value, whatever they are called (or the other way round,
+        where only the first holds numbers).
 
     Returns
     -------
@@ -55,23 +56,28 @@ def read(path: str, freq: str | None, *, id_col: str, time_col: str, target_col:
     name = "standard input" if path == STANDARD_INPUT else path
     notes: list[str] = []
     df = _table(path, name, id_col, notes)
-    has = list(df.columns)
     columns = {"id_col": id_col, "time_col": time_col, "target_col": target_col}
+    renamed: dict[str, str] = {}
     if columns == DEFAULTS and df.shape[1] == 2 and not {time_col, target_col} <= set(df.columns):
-        series = str(df.columns[1])
-        df.columns = [time_col, target_col]
-        df.insert(0, id_col, series)
-    elif id_col not in df.columns and id_col == DEFAULTS["id_col"]:
-        df.insert(0, id_col, target_col)
-    if missing := [column for column in columns.values() if column not in df.columns]:
+        first, second = df.columns
+        if pd.api.types.is_numeric_dtype(df[first]) and not pd.api.types.is_numeric_dtype(df[second]):
+            first, second = second, first
+        renamed = {first: time_col, second: target_col}
+        time_col, target_col = first, second
+    if missing := [column for column in (time_col, target_col) if column not in df.columns]:
         raise ValueError(
-            f"{name}: The following columns are missing: {missing}; it has {has}: name them with --id-col, --time-col "
-            f"and --target-col"
+            f"{name}: The following columns are missing: {missing}; it has {list(df.columns)}: name them with "
+            f"--time-col and --target-col"
         )
-    df = df[list(columns.values())]
+    if id_col not in df.columns:
+        if id_col != DEFAULTS["id_col"]:
+            raise ValueError(f"{name}: The following columns are missing: {[id_col]}; it has {list(df.columns)}")
+        df.insert(0, id_col, target_col)
     _number(df, target_col, name)
-    df = df.assign(**{time_col: _times(df[time_col], name), target_col: df[target_col].astype(np.float64)})
-    return SeriesFile(df.reset_index(drop=True), _freq(df, freq, columns, name, notes), columns, notes)
+    times = _times(df[time_col], name, notes)
+    df = df[[id_col, time_col, target_col]].assign(**{time_col: times, target_col: df[target_col].astype(np.float64)})
+    df = df.rename(columns=renamed).reset_index(drop=True)
+    return SeriesFile(df, _freq(df, freq, columns, name, notes), columns, notes)
 
 
 def _table(path: str, name: str, id_col: str, notes: list[str]) -> pd.DataFrame:
@@ -132,11 +138,15 @@ def _number(df: pd.DataFrame, column: str, name: str) -> None:
         )
 
 
-def _times(times: pd.Series[Any], name: str) -> pd.Series[Any]:
-    """Integers as they are; everything else as dates."""
+def _times(times: pd.Series[Any], name: str, notes: list[str]) -> pd.Series[Any]:
+    """Integers as they are, but for days as 20240131; everything else as dates."""
     if times.isna().any():
         raise ValueError(f"{name}, line {times.index[times.isna()][0]}: no time in column {times.name!r}")
     if pd.api.types.is_integer_dtype(times):
+        days = pd.to_datetime(times.astype(str), format="%Y%m%d", errors="coerce")
+        if times.between(19_00_01_01, 21_99_12_31).all() and not days.isna().any():
+            notes.append(f"column {times.name!r} is read as dates: {times.iloc[0]} is {days.iloc[0].date()}")
+            return days
         return times.astype(np.int64)
     if pd.api.types.is_numeric_dtype(times):
         raise ValueError(
