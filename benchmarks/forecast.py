@@ -24,9 +24,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from bptt.forecast import GRU, LSTM, RNN, ConformalIntervals, Forecaster, fill_gaps
 
 import bptt
+from bptt.forecast import GRU, LSTM, RNN, ConformalIntervals, Forecaster, fill_gaps
 from bptt.training.saving import check_writable, write_bytes
 from forecast_data import (
     DATA,

@@ -122,7 +122,9 @@ def read(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         dates = pd.to_datetime(frame["ds"], format="ISO8601", errors="coerce")
         if (bad_rows := dates.isna()).any():
             bad = frame.index[bad_rows][0]
-            raise ValueError(f"{path}, line {bad + 2}: ds must be an integer or a date (YYYY-MM-DD); got {frame['ds'][bad]!r}")
+            raise ValueError(
+                f"{path}, line {bad + 2}: ds must be an integer or a date (YYYY-MM-DD); got {frame['ds'][bad]!r}"
+            )
         frame = frame.assign(ds=dates)
     if unknown := sorted(set(frame["split"].astype(str)) - {"train", "test"}):
         raise ValueError(f"{path}: split must be 'train' or 'test'; got {unknown}")
