@@ -5,12 +5,14 @@
 
 Each side gets an environment of its own, made with pip: this package with its core dependencies, and neuralforecast
 with the torch that pip finds (on Linux the one of PyPI brings 2 GB of CUDA; a build for the CPU is the kinder
-comparison, where pip has a source of it). Both learn 200 generated daily series of 300 values, the last 14 kept apart: 2 layers of
-128 units, windows of 56 + 14, 32 windows a step, 200 steps, two threads; the rest are the defaults of either side, and
-the error on the values kept apart stands beside the times. Processes are fresh and alternate (ours, theirs, ours, ...);
-each side has run once before, untimed, so that its files are in the memory and our machine code is in its cache: what
-the first run of all takes, compilation included, is told apart. A forecast from a new process is what a service does
-that starts: it imports, loads a saved forecaster, forecasts, and ends.
+comparison, where pip has a source of it). Both learn 200 generated daily series of 300 values, the last 14 kept apart:
+2 layers of 128 units, windows of 56 + 14, 32 windows a step, 200 steps, two threads; the rest are the defaults of
+either side, and the error on the values kept apart stands beside the times.
+
+Processes are fresh and alternate (ours, theirs, ours, ...); each side has run once before, untimed, so that its files
+are in the memory and our machine code is in its cache: what the first run of all takes, compilation included, is told
+apart. A forecast from a new process is what a service does that starts: it imports, loads a saved forecaster,
+forecasts, and ends.
 """
 
 from __future__ import annotations
