@@ -19,6 +19,7 @@ from bptt.training import step
 from bptt.training.optimizers import SGD, Adam, AdamW, RMSprop
 from bptt.training.workspace import network_of, workspace_for
 from bptt.unroll import sequence
+from bptt.unroll.ragged import rows_of
 from guarded import everywhere, serve
 
 GAP = 3  # columns between the rows of a view
@@ -260,19 +261,19 @@ def cell(name, dtype, n, ranges, rows=2):
 
 
 @kernel
-def up(team, cell, x, W, U, b, s, a, y):
-    sequence.forward(team, cell, x, W, U, b, s, a, y)
+def up(team, cell, x, W, U, b, s, a, y, active, reset, before):
+    sequence.forward(team, cell, x, W, U, b, s, a, y, active, reset, before)
 
 
 @kernel
-def down(team, cell, UT, s, a, da, ds, dy, errors):
-    sequence.backward(team, cell, UT, s, a, da, ds, dy, errors)
+def down(team, cell, UT, s_prev, s, a, da, ds, dy, errors, active, reset):
+    sequence.backward(team, cell, UT, s_prev, s, a, da, ds, dy, errors, active, reset)
 
 
 class Layer:
     """All arrays of one layer, laid in an arena."""
 
-    def __init__(self, arena, name, dtype, T, B, I, H):
+    def __init__(self, arena, name, dtype, T, B, I, H, ends=None, reset=None):
         self.cell = CELLS[name]
         self.wiring = cell = self.cell.wiring
         x_rows, h_rows, width, states = (cell.x1 - cell.x0) * H, (cell.h1 - cell.h0) * H, cell.A * H, cell.S * H
@@ -302,30 +303,37 @@ class Layer:
         self.errors, self.dx = empty(T, B, H), empty(T * B, I)
         self.gradients = [empty(*v.shape) for v in (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)]
         self.da, self.no_rows, self.no_array = empty(T, B, width), empty(0, 0), empty(0, 0, 0)
+        batch = rows_of(T, B, ends, reset)
+        self.active, self.reset = arena.copy(batch.active), arena.copy(batch.reset)
+        some = batch.reset.size > 0
+        self.before = empty(B, states) if some else self.no_rows
+        self.chunk_before = empty(sequence.chunk_steps(T, B), B, states) if some else self.no_array
 
 
-def layer(name, dtype, T, B, I, H, errors=True):
+def layer(name, dtype, T, B, I, H, errors=True, ragged=False, resets=False):
     """`layer_forward` and `layer_backward`; the same bits for one, two and three threads."""
-    seen = []
+    seen, rng = [], np.random.default_rng([T, B, I, H])
+    ends = rng.integers(1, T + 1, B) if ragged else None
+    reset = rng.random((T, B)) < 0.1 if resets else None
     for threads in (1, 2, 3):
         set_num_threads(threads)
 
         def case(arena):
-            v = Layer(arena, name, dtype, T, B, I, H)
+            v = Layer(arena, name, dtype, T, B, I, H, ends, reset)
             run(sequence.layer_forward, v.wiring, *v.orders, v.weight_ih, v.weight_hh, v.bias_ih, v.bias_hh, v.x,
-                v.W, v.U, v.b, v.s, v.a, v.y if errors else v.no_array)  # fmt: skip
+                v.W, v.U, v.b, v.s, v.a, v.y if errors else v.no_array, v.active, v.reset, v.before)  # fmt: skip
             gates = v.a if name in ("gru", "lstm") else v.no_array  # the simple cells leave nothing there
             tape = [v.s.copy(), gates.copy(), v.y.copy() if errors else v.no_array]
             run(sequence.layer_backward, v.wiring, *v.orders, v.weight_ih, v.weight_hh, v.x, v.s, v.a, v.chunks,
-                v.scratch, v.total, v.ds, v.dy, v.errors if errors else v.no_array, v.WT, v.UT, v.nothing, v.dx,
-                *v.gradients)  # fmt: skip
+                v.scratch, v.total, v.ds, v.dy, v.errors if errors else v.no_array, v.active, v.reset,
+                v.chunk_before, v.WT, v.UT, v.nothing, v.dx, *v.gradients)  # fmt: skip
             assert v.s.tobytes() == tape[0].tobytes(), "backward changed the states"
             room = (T + 1) // 2
             few = arena.lay(room + 1, *v.s.shape[1:], dtype=dtype), arena.lay(room, *v.a.shape[1:], dtype=dtype)
             few[0][0] = v.s[0]
             y = arena.lay(T, B, H, dtype=dtype)
             run(sequence.layer_forward, v.wiring, *v.orders, v.weight_ih, v.weight_hh, v.bias_ih, v.bias_hh, v.x,
-                v.W, v.U, v.b, *few, y)  # fmt: skip
+                v.W, v.U, v.b, *few, y, v.active, v.reset, v.before)  # fmt: skip
             np.testing.assert_array_equal(y, v.s[1:, :, :H], "without room for all steps")
             return [*tape, v.ds, v.dx, *v.gradients, *([v.errors] if errors else [])]
 
@@ -344,14 +352,14 @@ def passes(name, dtype, T, B, I, H, without_dy, threads):
         run(sequence.pack_forward, v.wiring, *v.orders, v.weight_ih, v.weight_hh, v.bias_ih, v.bias_hh, v.W, v.U, v.b)
         run(sequence.pack_backward, v.wiring, *v.orders, v.weight_ih, v.weight_hh, v.WT, v.UT)
         run(sequence.project, v.wiring, v.x, v.W, v.b, v.a)
-        run(up, v.wiring, v.no_rows, v.W, v.U, v.b, v.s, v.a, v.no_array)
+        run(up, v.wiring, v.no_rows, v.W, v.U, v.b, v.s, v.a, v.no_array, v.active, v.reset, v.no_rows)
         results.append(v.s.copy())
         if threads == 1 or B >= matmul.HEIGHT * threads:  # where threads share the units, inputs come multiplied
             v.s[1:], v.a[...] = np.nan, np.nan
-            run(up, v.wiring, v.x, v.W, v.U, v.b, v.s, v.a, v.y)
+            run(up, v.wiring, v.x, v.W, v.U, v.b, v.s, v.a, v.y, v.active, v.reset, v.no_rows)
             assert v.s.tobytes() == results[0].tobytes(), "inputs multiplied on the way give other states"
             results.append(v.y)
-        run(down, v.wiring, v.UT, v.s, v.a, v.da, v.ds, v.dy[without_dy:], v.errors)
+        run(down, v.wiring, v.UT, v.s[:T], v.s[1:], v.a, v.da, v.ds, v.dy[without_dy:], v.errors, v.active, v.reset)
         return [*results, v.da, v.ds, v.errors]
 
     everywhere(case)

@@ -144,12 +144,14 @@ def test_cells_at_every_number_of_units(worker, name, dtype):
 
 @every_cell
 @every_dtype
-@given(T=steps, B=sizes, I=sizes, H=sizes, errors=st.booleans())
-@example(T=5, B=7, I=3, H=70, errors=True)  # large enough for two and three threads to share the units
-@example(T=4, B=5, I=70, H=67, errors=False)
-@settings(max_examples=50)
-def test_layers(worker, name, dtype, T, B, I, H, errors):
-    worker.run("layer", name=name, dtype=dtype, T=T, B=B, I=I, H=H, errors=errors)
+@given(T=steps, B=sizes, I=sizes, H=sizes, errors=st.booleans(), ragged=st.booleans(), resets=st.booleans())
+# Large enough for two and three threads to share the units.
+@example(T=5, B=7, I=3, H=70, errors=True, ragged=False, resets=False)
+@example(T=4, B=5, I=70, H=67, errors=False, ragged=False, resets=False)
+@example(T=5, B=7, I=3, H=70, errors=True, ragged=True, resets=True)
+@settings(max_examples=60)
+def test_layers(worker, name, dtype, T, B, I, H, errors, ragged, resets):
+    worker.run("layer", name=name, dtype=dtype, T=T, B=B, I=I, H=H, errors=errors, ragged=ragged, resets=resets)
 
 
 @every_cell

@@ -11,7 +11,17 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["choice", "dtype", "fraction", "integer", "real", "real_array", "seed"]
+__all__ = [
+    "boolean_array",
+    "choice",
+    "dtype",
+    "fraction",
+    "integer",
+    "integer_array",
+    "real",
+    "real_array",
+    "seed",
+]
 
 DTYPES = ("float32", "float64")
 
@@ -84,21 +94,50 @@ def real_array(name: str, value: Any, dtype: np.dtype[Any], shape: tuple[int | N
         The names of the dimensions, for messages, for example "T, B, I".
     """
     array = np.asarray(value)
-    wanted = "(" + ", ".join(
-        f"{letter}={size}" if size is not None else letter
-        for letter, size in zip(letters.split(", "), shape, strict=True)
-    ) + ("," if len(shape) == 1 else "") + ")"  # fmt: skip
     if array.dtype != dtype:
         raise TypeError(
             f"{name} must have dtype {dtype}; got {array.dtype}: pass {name}.astype({dtype.name!r}) where that loses "
             f"nothing you need, or choose another dtype for the layer"
         )
-    if array.ndim != len(shape):
-        raise ValueError(f"{name} must have {len(shape)} dimensions {wanted}; got {array.ndim}, shape {array.shape}")
-    if any(have < 1 if want is None else have != want for have, want in zip(array.shape, shape, strict=True)):
-        raise ValueError(f"{name} must have shape {wanted}, no dimension empty; got {array.shape}")
+    _of_shape(name, array, shape, letters)
     flat = array.reshape(-1)
     if not all(np.isfinite(flat[start : start + CHECKED]).all() for start in range(0, flat.size, CHECKED)):
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"{name} must be finite; got {array[where]} at index {where}")
     return np.ascontiguousarray(array)
+
+
+def integer_array(
+    name: str, value: Any, shape: tuple[int | None, ...], letters: str, minimum: int, maximum: int, most: str
+) -> np.ndarray:
+    """Integers in minimum .. maximum, which is called `most`; `shape` and `letters` as in `real_array`."""
+    array, accepted = np.asarray(value), f"integers in {minimum} .. {most}={maximum}"
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be {accepted}; got dtype {array.dtype}")
+    _of_shape(name, array, shape, letters)
+    outside = np.argwhere((array < minimum) | (array > maximum))
+    if len(outside):
+        where = tuple(int(i) for i in outside[0])
+        raise ValueError(f"{name} must be {accepted}; got {array[where]} at index {where}")
+    return array
+
+
+def boolean_array(name: str, value: Any, shape: tuple[int | None, ...], letters: str) -> np.ndarray:
+    """Booleans; `shape` and `letters` as in `real_array`."""
+    array = np.asarray(value)
+    if array.dtype != np.bool_:
+        raise TypeError(f"{name} must have dtype bool; got {array.dtype}")
+    _of_shape(name, array, shape, letters)
+    return array
+
+
+def _of_shape(name: str, array: np.ndarray, shape: tuple[int | None, ...], letters: str) -> None:
+    wanted = "(" + ", ".join(
+        f"{letter}={size}" if size is not None else letter
+        for letter, size in zip(letters.split(", "), shape, strict=True)
+    ) + ("," if len(shape) == 1 else "") + ")"  # fmt: skip
+    if array.ndim != len(shape):
+        dimensions = f"{len(shape)} dimension{'s' if len(shape) > 1 else ''}"
+        raise ValueError(f"{name} must have {dimensions} {wanted}; got {array.ndim}, shape {array.shape}")
+    if any(have < 1 if want is None else have != want for have, want in zip(array.shape, shape, strict=True)):
+        raise ValueError(f"{name} must have shape {wanted}, no dimension empty; got {array.shape}")

@@ -67,8 +67,8 @@ def check_cell(
     The checks, in this order: values, gradients and error signals of both dtypes against the reference in
     float64, within the rounding of sums over T and I + H; the reference's complex step (Squire & Trapp 1998);
     the adjoint identity <u, J v> = <J^T u, v>, J v by differences of the cell's own forward; a gradient in
-    every block of every parameter; absent errors; one step at a time against all at once; a second backward
-    from the same tape; NaN.
+    every block of every parameter; absent errors; one step at a time against all at once; unequal lengths and
+    states dropped on the way against each piece alone; a second backward from the same tape; NaN.
 
     Parameters
     ----------
@@ -130,6 +130,7 @@ def check_cell(
         case = _make(cell, 5, 3, 4, 7, dtype, seed)
         _check_absent_errors(cell, reference, case)
         _check_step_by_step(cell, case)
+        _check_pieces(cell, case)
         _check_backward_twice(cell, case)
         _check_nan(cell, case)
 
@@ -177,8 +178,11 @@ def _plain(state: Any) -> State:
     return tuple(part[0] for part in (state if isinstance(state, tuple) else (state,)))
 
 
-def _forward(case: _Case, x: Array | None = None, state: State | None = None) -> tuple[Array, State, Any]:
-    y, last, tape = case.layer.forward(case.x if x is None else x, _public(case.state if state is None else state))
+def _forward(
+    case: _Case, x: Array | None = None, state: State | None = None, **rows: Array
+) -> tuple[Array, State, Any]:
+    x, state = case.x if x is None else x, case.state if state is None else state
+    y, last, tape = case.layer.forward(x, _public(state), **rows)
     return y, _plain(last), tape
 
 
@@ -419,6 +423,40 @@ def _check_step_by_step(cell: Cell, case: _Case) -> None:
         total = {name: total[name] + g_t[name] for name in PARAMETERS}
     for k, part in enumerate(dstate):
         _equal(cell, check, f"the gradient of state {k}", part, g[f"state {k}"])
+    for name in PARAMETERS:
+        _compare(cell, check, f"the sum of the gradients of {name}", total[name], g[name], _tolerance(case))
+
+
+def _check_pieces(cell: Cell, case: _Case) -> None:
+    """Rows that end early, and states dropped on the way: each piece is a sequence of its own, bit for bit."""
+    check, (T, B, _) = "lengths and resets", case.x.shape
+    lengths = 1 + (3 * np.arange(B) + 1) % T
+    dropped = np.arange(B) % lengths  # before step 0 in the first row: its initial state
+    reset = np.zeros((T, B), np.bool_)
+    reset[dropped, np.arange(B)] = True
+    y, last, tape = _forward(case, lengths=lengths, reset=reset)
+    g = _backward(case, case.dy, tape, case.dstate)
+    y_expected, dx, errors = np.zeros_like(y), np.zeros_like(case.x), np.zeros_like(y)
+    total = {name: np.zeros_like(g[name]) for name in PARAMETERS}
+    for b in range(B):
+        row = slice(b, b + 1)
+        state, dstate = (tuple(part[row] for part in s) for s in (case.state, case.dstate))
+        zeros = tuple(np.zeros_like(part) for part in state)
+        dstart = zeros
+        for first, stop in ((0, dropped[b]), (dropped[b], lengths[b])):
+            if first < stop:
+                start, dstop = state if stop == dropped[b] else zeros, dstate if stop == lengths[b] else zeros
+                y_expected[first:stop, row], end, piece = _forward(case, case.x[first:stop, row], start)
+                g_piece = _backward(case, case.dy[first:stop, row], piece, dstop)
+                dx[first:stop, row], errors[first:stop, row] = g_piece["x"], g_piece["errors"]
+                total = {name: total[name] + g_piece[name] for name in PARAMETERS}
+                if stop == dropped[b]:
+                    dstart = tuple(g_piece[f"state {k}"] for k in range(len(state)))
+        for k, name in enumerate(cell.states):
+            _equal(cell, check, f"the last {name} of row {b}", last[k][row], end[k])
+            _equal(cell, check, f"the gradient of state {k} of row {b}", g[f"state {k}"][row], dstart[k])
+    for what, got, expected in (("y", y, y_expected), ("dx", g["x"], dx), ("dL/dh_t", g["errors"], errors)):
+        _equal(cell, check, what, got, expected)
     for name in PARAMETERS:
         _compare(cell, check, f"the sum of the gradients of {name}", total[name], g[name], _tolerance(case))
 

@@ -88,6 +88,53 @@ def test_state_of_one_part():
 
 
 @pytest.mark.parametrize(
+    ("lengths", "kind", "words"),
+    [
+        ([4, 5], ValueError, ("integers in 1", "T=4", "got 5", r"\(1,\)")),
+        ([0, 4], ValueError, ("integers in 1", "T=4", "got 0", r"\(0,\)")),
+        ([-1, 4], ValueError, ("-1",)),
+        ([4], ValueError, ("B=2", r"\(1,\)")),
+        ([4, 4, 4], ValueError, ("B=2", r"\(3,\)")),
+        ([[4, 4]], ValueError, ("1 dimension", r"\(1, 2\)")),
+        (4, ValueError, ("1 dimension", r"\(\)")),
+        ([], TypeError, ("integers", "float64")),
+        ([4.0, 2.0], TypeError, ("integers", "float64")),
+        ([True, True], TypeError, ("integers", "bool")),
+        (["a", "b"], TypeError, ("integers",)),
+    ],
+)
+def test_lengths(lengths, kind, words):
+    layer = lstm()
+    with refuses(kind, r"\blengths\b", *words):
+        layer.forward(ONES, lengths=lengths)
+    with refuses(kind, r"\blengths\b", *words):
+        layer(ONES, lengths=lengths)
+
+
+@pytest.mark.parametrize(
+    ("reset", "kind", "words"),
+    [
+        (np.zeros((2, 4), bool), ValueError, ("T=4, B=2", r"\(2, 4\)")),
+        (np.zeros((4, 1), bool), ValueError, ("B=2", r"\(4, 1\)")),
+        (np.zeros(4, bool), ValueError, ("2 dimensions", r"\(4,\)")),
+        (np.zeros((4, 2), int), TypeError, ("bool", "int64")),
+        (np.zeros((4, 2)), TypeError, ("bool", "float64")),
+    ],
+)
+def test_reset(reset, kind, words):
+    layer = lstm()
+    with refuses(kind, r"\breset\b", *words):
+        layer.forward(ONES, reset=reset)
+    with refuses(kind, r"\breset\b", *words):
+        layer(ONES, reset=reset)
+
+
+def test_reset_with_batch_first():
+    with refuses(ValueError, r"\breset\b", "B=4, T=2", r"\(2, 4\)"):
+        lstm(batch_first=True)(ONES, reset=np.zeros((2, 4), bool))
+
+
+@pytest.mark.parametrize(
     ("dy", "kind", "words"),
     [
         (np.ones((4, 2, 3), "f4"), ValueError, ("H=5", r"\(4, 2, 3\)")),

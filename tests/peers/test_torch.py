@@ -96,6 +96,40 @@ def test_batch_first(name):
     assert_close(both_ways(name, "float64", (5, 3, 2, 4, 2, 0), batch_first=True), "float64")
 
 
+@every_cell
+@every_dtype
+@given(shape=sizes)
+def test_packed_sequences(name, dtype, shape):
+    """Sequences of unequal lengths, unsorted, against PyTorch's packed ones."""
+    T, B, I, H, L, seed = shape
+    ours, theirs, options = CELLS[name]
+    torch.manual_seed(seed)
+    module, layer = theirs(I, H, L, dtype=getattr(torch, dtype), **options), ours(I, H, L, dtype=dtype, **options)
+    layer.load_state_dict(module.state_dict())
+    rng = np.random.default_rng(seed)
+    draw = lambda *size: rng.normal(size=size).astype(dtype)  # noqa: E731
+    S, lengths = 2 if name == "lstm" else 1, rng.integers(1, T + 1, B)
+    x, dy, state, dlast = draw(T, B, I), draw(T, B, H), draw(S, L, B, H), draw(S, L, B, H)
+    y, last, tape = layer.forward(x, tuple(state) if S == 2 else state[0], lengths=lengths)
+    g = layer.backward(dy, tape, tuple(dlast) if S == 2 else dlast[0])
+
+    x_, state_ = (torch.from_numpy(v).requires_grad_() for v in (x, state))
+    packed = torch.nn.utils.rnn.pack_padded_sequence(x_, torch.from_numpy(lengths), enforce_sorted=False)
+    out, last_ = module(packed, tuple(state_) if S == 2 else state_[0])
+    y_, _ = torch.nn.utils.rnn.pad_packed_sequence(out, total_length=T)
+    last_ = torch.stack(last_) if S == 2 else last_[None]
+    ((y_ * torch.from_numpy(dy)).sum() + (last_ * torch.from_numpy(dlast)).sum()).backward()
+    stacked = lambda parts: np.stack(parts) if S == 2 else parts[None]  # noqa: E731
+    pairs = {
+        "y": (y, y_),
+        "last": (stacked(last), last_),
+        "dx": (g.x, x_.grad),
+        "dstate": (stacked(g.state), state_.grad),
+    }
+    pairs |= {key: (g.parameters[key], p.grad) for key, p in module.named_parameters()}
+    assert_close({key: (one, other.detach().numpy()) for key, (one, other) in pairs.items()}, dtype)
+
+
 @every_dtype
 def test_cross_entropy_linear_embedding(dtype):
     rng = np.random.default_rng(0)

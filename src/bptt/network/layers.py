@@ -16,6 +16,7 @@ from bptt.numerics import memory
 from bptt.numerics.matmul import packed_rows, panel_shape, unit_stride
 from bptt.numerics.threads import run
 from bptt.unroll import sequence
+from bptt.unroll.ragged import Rows, rows_of
 from bptt.unroll.tape import LayerTape, Tape
 
 __all__ = ["GRU", "LSTM", "RNN", "Gradients", "Recurrent"]
@@ -138,11 +139,15 @@ class Recurrent:
         """
         named.load(self.parameters, mapping)
 
-    def __call__(self, x: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State]:
+    def __call__(
+        self, x: np.ndarray, state: State | None = None, *, lengths: Any = None, reset: Any = None
+    ) -> tuple[np.ndarray, State]:
         """Outputs and final state as `forward` returns them, without the memory and the time that a tape takes."""
-        return self._up(x, state, tape=False)[:2]
+        return self._up(x, state, lengths, reset, tape=False)[:2]
 
-    def forward(self, x: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State, Tape]:
+    def forward(
+        self, x: np.ndarray, state: State | None = None, *, lengths: Any = None, reset: Any = None
+    ) -> tuple[np.ndarray, State, Tape]:
         """Run over a batch of sequences and remember what `backward` needs.
 
         Parameters
@@ -151,20 +156,27 @@ class Recurrent:
             Finite, of the layer's dtype, T and B at least 1.
         state : array (L, B, H), for the LSTM a tuple (h, c) of them, optional
             Initial state; zeros where absent.
+        lengths : integers (B,) in 1 .. T, optional
+            Steps of each sequence, in any order; all have T where absent. What x holds after a sequence's end has no
+            influence, outputs are 0 there, and the state returned is the one after the sequence's own last step.
+        reset : booleans (T, B), or (B, T) with `batch_first`, optional
+            Where True, the state of that row, in every layer, is 0 before that step: another sequence begins. Before
+            step 0 it drops the row's initial state.
 
         Returns
         -------
         y : array (T, B, H), or (B, T, H) with `batch_first`
             Outputs of the last layer.
         state : like the argument
-            State after the last step.
+            State after each sequence's last step.
         tape : Tape
-            Every h, c and gate.
+            Every h, c and gate; also lengths and resets, for `backward`.
 
         Raises
         ------
         TypeError, ValueError
-            x or state has another rank, size or dtype, or holds NaN or infinity.
+            x or state has another rank, size or dtype, or holds NaN or infinity; lengths are no integers in 1 .. T;
+            reset holds anything but booleans.
 
         Examples
         --------
@@ -173,24 +185,31 @@ class Recurrent:
         >>> y, (h, c), tape = LSTM(3, 5).forward(np.zeros((7, 2, 3), "float32"))
         >>> y.shape, h.shape
         ((7, 2, 5), (1, 2, 5))
+        >>> y, _, _ = LSTM(3, 5).forward(np.ones((7, 2, 3), "float32"), lengths=[4, 7])
+        >>> np.count_nonzero(y[4:], axis=(0, 2))
+        array([ 0, 15])
         """
-        return self._up(x, state, tape=True)
+        return self._up(x, state, lengths, reset, tape=True)
 
-    def _up(self, x: np.ndarray, state: State | None, tape: bool) -> tuple[np.ndarray, State, Tape]:
+    def _up(
+        self, x: np.ndarray, state: State | None, lengths: Any, reset: Any, tape: bool
+    ) -> tuple[np.ndarray, State, Tape]:
         letters = "B, T, I" if self.batch_first else "T, B, I"
         x = arguments.real_array("x", x, self.dtype, (None, None, self.input_size), letters)
-        if self.batch_first:
-            x = np.ascontiguousarray(x.swapaxes(0, 1))
+        x = np.ascontiguousarray(x.swapaxes(0, 1)) if self.batch_first else x
         T, B, _ = x.shape
         H = self.hidden_size
-        initial = self._states("state", state, B)
+        batch = self._rows(T, B, lengths, reset)
+        x = batch.lay(x, 1)
+        initial = [batch.lay(part, 1) for part in self._states("state", state, B)]
         masks = self._masks_drawn if self.training and self.dropout > 0 and self.num_layers > 1 else None
         if masks is not None:
             self._masks_drawn += T
         rows, layers, final = x.reshape(T * B, self.input_size), [], []
         wiring = self.cell.wiring
         threads = self._threads(T * B)
-        steps = T if tape else sequence.chunk_steps(T, B)
+        steps = T if tape or batch.ragged else sequence.chunk_steps(T, B)
+        before = self._stock.empty((B, wiring.S * H) if batch.reset.size else (0, 0), self.dtype)
         for layer in range(self.num_layers):
             top = layer == self.num_layers - 1
             s = self._stock.empty((steps + 1, B, wiring.S * H), self.dtype)
@@ -199,19 +218,20 @@ class Recurrent:
             for j, part in enumerate(initial):
                 s[0, :, j * H : (j + 1) * H] = part[layer]
             weights, packed = self._weights(layer), self._forward_buffers(layer)
-            run(sequence.layer_forward, wiring, *self._orders, *weights, rows, *packed, s, a, y, threads=threads)
-            final.append(s[(T - 1) % steps + 1])
+            run(sequence.layer_forward, wiring, *self._orders, *weights, rows, *packed, s, a, y,
+                batch.active, batch.reset, before, threads=threads)  # fmt: skip
+            final.append(s[(batch.ends - 1) % steps + 1, np.arange(B)] if batch.ragged else s[(T - 1) % steps + 1])
             if tape:
-                layers.append(LayerTape(self.cell, rows, s, a))
+                layers.append(LayerTape(self.cell, rows, s, a, batch))
             outputs = s[1:] if tape else y
             if masks is not None and not top:
                 dropped = self._stock.empty((T, B, H), self.dtype)
-                run(sequence.sequence_dropout, outputs, dropped, self.seed, layer, masks, self.dropout)
+                run(sequence.sequence_dropout, outputs, dropped, self.seed, layer, masks, self.dropout, batch.order)
                 outputs = dropped
             rows = outputs.reshape(T * B, outputs.shape[2])
-        if self.batch_first:
-            y = np.ascontiguousarray(y.swapaxes(0, 1))
-        return y, self._as_state(np.stack(final)), Tape(tuple(layers), masks)
+        y = batch.back(y, 1)
+        y = np.ascontiguousarray(y.swapaxes(0, 1)) if self.batch_first else y
+        return y, self._as_state(batch.back(np.stack(final), 1)), Tape(tuple(layers), masks)
 
     def backward(self, dy: np.ndarray, tape: Tape, dstate: State | None = None, *, errors: bool = False) -> Gradients:
         """Back-propagate through all T steps and all layers; the tape stays as it is.
@@ -219,7 +239,7 @@ class Recurrent:
         Parameters
         ----------
         dy : array like y
-            Derivatives of the loss by the outputs.
+            Derivatives of the loss by the outputs; those after a sequence's end have no influence.
         tape : Tape
             From this layer's `forward`. Parameters must not have changed since.
         dstate : like the state, optional
@@ -247,17 +267,19 @@ class Recurrent:
         """
         H, wiring = self.hidden_size, self.cell.wiring
         self._check_tape(tape)
+        batch = tape.layers[0].rows
         T, B = tape.layers[0].a.shape[:2]
         sizes, letters = ((B, T, H), "B, T, H") if self.batch_first else ((T, B, H), "T, B, H")
         dy = arguments.real_array("dy", dy, self.dtype, sizes, letters)
-        if self.batch_first:
-            dy = np.ascontiguousarray(dy.swapaxes(0, 1))
+        dy = batch.lay(np.ascontiguousarray(dy.swapaxes(0, 1)) if self.batch_first else dy, 1)
         final = self._states("dstate", dstate, B)
         flat = self._stock.empty(self.flat.shape, self.dtype)
         gradients = named.views(flat, {name: view.shape for name, view in self.parameters.items()})
         kept = np.empty((self.num_layers if errors else 0, T, B, H), self.dtype)
-        ds = np.concatenate(final, axis=2)
-        da = self._stock.empty((2, sequence.chunk_steps(T, B), B, wiring.A * H), self.dtype)
+        ds = batch.lay(np.concatenate(final, axis=2), 1)
+        chunk = sequence.chunk_steps(T, B)
+        da = self._stock.empty((2, chunk, B, wiring.A * H), self.dtype)
+        before = self._stock.empty((chunk, B, wiring.S * H) if batch.reset.size else (0, 0, 0), self.dtype)
         scratch = self._stock.empty(packed_rows(H, wiring.A, self.dtype), self.dtype)
         total = np.empty(wiring.A * H, self.dtype)
         threads = self._threads(T * B)
@@ -268,12 +290,23 @@ class Recurrent:
             errors_here = kept[layer] if errors else np.empty((0, 0, 0), self.dtype)
             dx = self._stock.empty((T * B, weight_ih.shape[1]), self.dtype)
             run(sequence.layer_backward, wiring, *self._orders, weight_ih, weight_hh, x, s, a, da, scratch, total,
-                ds[layer], dy, errors_here, *self._backward_buffers(layer), dx, *dweights, threads=threads)  # fmt: skip
+                ds[layer], dy, errors_here, batch.active, batch.reset, before,
+                *self._backward_buffers(layer), dx, *dweights, threads=threads)  # fmt: skip
             dy = dx.reshape(T, B, -1)
             if layer > 0 and tape.masks is not None:
-                run(sequence.sequence_dropout, dy, dy, self.seed, layer - 1, tape.masks, self.dropout)
-        dx = np.ascontiguousarray(dy.swapaxes(0, 1)) if self.batch_first else dy
-        return Gradients(dx, self._as_state(ds), gradients, kept if errors else None)
+                run(sequence.sequence_dropout, dy, dy, self.seed, layer - 1, tape.masks, self.dropout, batch.order)
+        dx = batch.back(dy, 1)
+        dx = np.ascontiguousarray(dx.swapaxes(0, 1)) if self.batch_first else dx
+        return Gradients(dx, self._as_state(batch.back(ds, 1)), gradients, batch.back(kept, 2) if errors else None)
+
+    def _rows(self, T: int, B: int, lengths: Any, reset: Any) -> Rows:
+        if lengths is not None:
+            lengths = arguments.integer_array("lengths", lengths, (B,), "B", 1, T, "T")
+        if reset is not None:
+            sizes, letters = ((B, T), "B, T") if self.batch_first else ((T, B), "T, B")
+            reset = arguments.boolean_array("reset", reset, sizes, letters)
+            reset = reset.swapaxes(0, 1) if self.batch_first else reset
+        return rows_of(T, B, lengths, reset)
 
     def _weights(self, layer: int) -> list[np.ndarray]:
         return list(self.parameters.values())[4 * layer : 4 * layer + 4]

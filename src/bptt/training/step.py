@@ -19,6 +19,7 @@ from bptt.numerics.matmul import pack, shared_product, transposed_products
 from bptt.numerics.random import dropout
 from bptt.numerics.threads import barrier, share
 from bptt.unroll import sequence
+from bptt.unroll.units import copy
 
 __all__ = ["carry", "prepare", "score_chunk", "train_chunk", "up"]
 
@@ -91,7 +92,7 @@ def look_up(team, network, work, tokens, start, old, new, time):
     if work.table.shape[0] > 0:
         # What the same member will work on in `forward`: then nobody has to wait, and it is in the right cache.
         units = sequence.by_units(team, B, work.U[0])
-        first, last, unit, end = sequence.my_share(team, B, H, units, work.table)
+        first, last, unit, end = sequence.my_share(team, B, H, units, work.active, work.table)
         for t in range(new):
             for row in range(first, last):
                 token = tokens[row, start + t]
@@ -99,7 +100,7 @@ def look_up(team, network, work, tokens, start, old, new, time):
                 projected, a = work.table[token], work.a[0, old + t, row]
                 for block in range(cell.x1 - cell.x0):
                     source, target = block * H, (block + cell.x0) * H
-                    sequence.copy(projected[source + unit : source + end], a[target + unit : target + end])
+                    copy(projected[source + unit : source + end], a[target + unit : target + end])
         return
     first, last = share(new, team)
     embedding = matrix(network.theta, network.embedding, network.V, E)
@@ -107,7 +108,7 @@ def look_up(team, network, work, tokens, start, old, new, time):
         for row in range(B):
             token = tokens[row, start + t]
             work.tokens[old + t, row] = token
-            sequence.copy(embedding[token], work.x[old + t, row])
+            copy(embedding[token], work.x[old + t, row])
         if network.input_dropout > 0:
             # One mask for all steps of a window: its address is that of the window's first step.
             x_t = work.x[old + t]
@@ -130,11 +131,12 @@ def up(team, network, work, tokens, start, old, new, time):
             sequence.project(team, network.cell, x, work.W[layer - 1], work.b[layer], a)
             barrier(team)
         W = work.W0 if layer == 0 else work.W[layer - 1]
-        sequence.forward(team, network.cell, work.no_rows, W, work.U[layer], work.b[layer], s, a, work.no_array)
+        sequence.forward(team, network.cell, work.no_rows, W, work.U[layer], work.b[layer], s, a, work.no_array,
+                         work.active, work.no_reset, work.no_rows)  # fmt: skip
         barrier(team)
         if network.dropout > 0:
             y = work.y[layer, old : old + new]
-            sequence.sequence_dropout(team, s[1:], y, network.seed, layer, time, network.dropout)
+            sequence.sequence_dropout(team, s[1:], y, network.seed, layer, time, network.dropout, work.in_order)
             barrier(team)
     y = below(work.x, work.y, work.s, L, old, old + new)
     bias = matrix(network.theta, network.head[1], ONE, V)
@@ -161,7 +163,8 @@ def down(team, network, work, grad, old, new, time, k1):
         dweight_ih, dweight_hh, dbias_ih, dbias_hh = layer_of(network, grad, layer)
         without_dy = n - dy.shape[0]
         if network.dropout > 0:
-            sequence.sequence_dropout(team, dy, dy, network.seed, layer, time - old + without_dy, network.dropout)
+            sequence.sequence_dropout(team, dy, dy, network.seed, layer, time - old + without_dy, network.dropout,
+                                      work.in_order)  # fmt: skip
         clear(team, work.ds.reshape(work.ds.size))
         projected = layer == 0 and work.table.shape[0] > 0
         if projected:
@@ -177,11 +180,12 @@ def down(team, network, work, grad, old, new, time, k1):
             first = max(0, last - work.da.shape[1])
             chunk = work.da[half, : last - first]
             dy_chunk = dy[max(0, first - without_dy) : max(0, last - without_dy)]
-            sequence.backward(team, cell, work.UT[layer], s[first : last + 1], a[first:last], chunk, work.ds, dy_chunk,
-                              work.no_array)  # fmt: skip
+            s_prev = s[first:last]
+            sequence.backward(team, cell, work.UT[layer], s_prev, s[first + 1 : last + 1], a[first:last], chunk,
+                              work.ds, dy_chunk, work.no_array, work.active, work.no_reset)  # fmt: skip
             barrier(team)
             x = work.no_rows if projected else below(work.x, work.y, work.s, layer, first, last)
-            sequence.weight_gradients(team, cell, x_order, network.h_order, x, s[first:last], chunk, work.scratch,
+            sequence.weight_gradients(team, cell, x_order, network.h_order, x, s_prev, chunk, work.scratch,
                                       total, dweight_ih, dweight_hh, last == n)  # fmt: skip
             if projected:
                 rows = chunk.reshape(chunk.shape[0] * B, chunk.shape[2])[:, cell.x0 * H :]
@@ -255,22 +259,22 @@ def carry(team, network, work, steps, old):
     B, H, shift = work.s.shape[2], network.H, steps - old
     for layer in range(network.L):
         units = sequence.by_units(team, B, work.U[layer])
-        first, last, unit, end = sequence.my_share(team, B, H, units, work.ds)
+        first, last, unit, end = sequence.my_share(team, B, H, units, work.active, work.ds)
         for slot in range(old + 1):
             for row in range(first, last):
                 source, target = work.s[layer, slot + shift, row], work.s[layer, slot, row]
                 for state in range(network.cell.S):
                     part = state * H
-                    sequence.copy(source[part + unit : part + end], target[part + unit : part + end])
+                    copy(source[part + unit : part + end], target[part + unit : part + end])
     first, last = share(B, team)
     for row in range(first, last):
         for slot in range(old):
             work.tokens[slot, row] = work.tokens[slot + shift, row]
-            sequence.copy(work.x[slot + shift, row], work.x[slot, row])
+            copy(work.x[slot + shift, row], work.x[slot, row])
             for layer in range(network.L):
-                sequence.copy(work.a[layer, slot + shift, row], work.a[layer, slot, row])
+                copy(work.a[layer, slot + shift, row], work.a[layer, slot, row])
                 if work.y.shape[1] > 0:
-                    sequence.copy(work.y[layer, slot + shift, row], work.y[layer, slot, row])
+                    copy(work.y[layer, slot + shift, row], work.y[layer, slot, row])
     barrier(team)
 
 

@@ -61,6 +61,9 @@ class Workspace(NamedTuple):
     dx: np.ndarray  # (K, B, E)
     no_array: np.ndarray  # (0, 0, 0)
     no_rows: np.ndarray  # (0, 0)
+    active: np.ndarray  # int64 (K,): all rows have every step
+    no_reset: np.ndarray  # bool (0, 0)
+    in_order: np.ndarray  # int64 (0,): rows lie in the order of the batch
     nothing: np.ndarray  # (1, max(E, H)) zeros
     table: np.ndarray  # (V, x-columns) the projected embedding
     dtable: np.ndarray
@@ -144,6 +147,9 @@ def workspace_for(network: Network, B: int, K: int, *, older: int = 0, training:
         dx=empty(K * back * looked_up, B, E),
         no_array=empty(0, 0, 0),
         no_rows=empty(0, 0),
+        active=np.full(K, B),
+        no_reset=np.empty((0, 0), np.bool_),
+        in_order=np.empty(0, np.int64),
         nothing=np.zeros((1, max(E, H)), dtype),
         table=empty(V * (1 - looked_up), x_columns),
         dtable=empty(V * (1 - looked_up) * back, x_columns),

@@ -16,25 +16,29 @@ is in the cache. Sums over the batch are made chunk after chunk, in an order tha
 function here is run by all members of a team (`numerics.threads`); where one needs what another wrote, its caller
 puts a barrier between.
 
+Sequences of a batch may end before step T, the longest first: `active` says how many rows have a step t. The others are
+left out of its products, their states, gates and errors are 0, and their error ds waits for their last step. Where
+`reset` is set, a row's state is dropped before the step: `before` holds it with 0 there, while s keeps what it was.
+
 T, B, H, I: steps, rows, hidden units, inputs; S states and A blocks a unit (see `cells.table`).
     x (T*B, >= I)   inputs, its first I columns        s (T+1, B, S*H)     states, slot 0 the initial one
     a (T, B, A*H)   pre-activations, then gates        da (2, chunk, B, A*H)   two chunks in turns
     W, U, WT, UT    packed weights (`numerics.matmul`)  b (A*H)
     x_order, h_order (A)    the row block of weight_ih and weight_hh that makes each block of a, or -1
+    active int64 (T)        not rising               reset (T, B) truth values, or (0, 0)
 """
 
 import numpy as np
 
 from bptt.cells import table
 from bptt.numerics.jit import apart, borrow, kernel
-from bptt.numerics.lanes import count, read, write
 from bptt.numerics.matmul import block_stride, pack, product, shared_product, transposed_products
 from bptt.numerics.random import dropout
 from bptt.numerics.threads import barrier, share
+from bptt.unroll.units import add_units, any_of, clear_units, copy, copy_units, drop_states
 
 # A bare 0 has a type of its own for Numba, and each function it is passed to would be compiled once more.
 ZERO = np.int64(0)
-ONE = (0,)
 # Rows of a chunk on the way back: enough for one product, few enough for the cache.
 CHUNK = 384
 # Fewer rows than this for each thread, and so many multiply-adds a step: enough to pay for meeting at each.
@@ -51,27 +55,19 @@ def chunk_steps(T: int, B: int) -> int:
     return min(T, max(1, CHUNK // B))
 
 
-@kernel
-def copy(source, target):
-    for j in range(target.size):
-        target[j] = source[j]
-
-
 @kernel(inner=True)
-def copy_units(source, target, first, last):
-    """Columns first to last - 1 of all rows."""
-    for row in range(target.shape[0]):
-        for j in range(first, last, count(target)):
-            write(target, row, read(source, row, ONE, ZERO, j, last - j), ZERO, j, last - j)
-
-
-@kernel(strict=True, inner=True)
-def add_units(source, target, first, last):
-    """target += source in columns first to last - 1 of all rows."""
-    for row in range(target.shape[0]):
-        for j in range(first, last, count(target)):
-            (new,), (old,) = read(source, row, ONE, ZERO, j, last - j), read(target, row, ONE, ZERO, j, last - j)
-            write(target, row, (old + new,), ZERO, j, last - j)
+def first_row(i, size, B, active):
+    """Where share `i` of `size` begins, when each shall have as many steps of rows."""
+    total, steps, length = np.int64(0), np.int64(0), active.size
+    for t in range(active.size):
+        total += active[t]
+    for row in range(B if i > 0 else 0):
+        while length > 0 and active[length - 1] <= row:
+            length -= 1
+        steps += length
+        if steps * size > total * i:
+            return row
+    return B if i > 0 else ZERO
 
 
 @kernel(inner=True, glue=True)
@@ -88,12 +84,15 @@ def streams(team, B, weights):
 
 
 @kernel(inner=True, glue=True)
-def my_share(team, B, H, units, like):
+def my_share(team, B, H, units, active, like):
     """First and last row, first and last unit that are this member's."""
     if units:
         n = block_stride(1, like)
         first, last = share((H + n - 1) // n, team)
         return ZERO, B, min(H, first * n), min(H, last * n)
+    if active[active.size - 1] < B:
+        first = first_row(team.index, team.size, B, active)
+        return first, first_row(team.index + 1, team.size, B, active), ZERO, H
     first, last = share(B, team)
     return first, last, ZERO, H
 
@@ -163,62 +162,79 @@ def recur(cell, h, U, b, a, first, last):
 
 
 @apart()
-def forward(team, cell, x, W, U, b, s, a, y):
+def forward(team, cell, x, W, U, b, s, a, y, active, reset, before):
     """From x (or, where it has no rows, from the projected inputs in `a`) and s[0] to all states and gates.
 
     x has rows only where members share the rows of the batch (see `by_units`): each makes all columns of its own.
-    y (T, B, H), or empty: a copy of the outputs.
+    y (T, B, H), or empty: a copy of the outputs. before (B, S*H), or empty where there is no reset: scratch.
     """
     T, B, width = a.shape
     H = width // cell.A
     units = by_units(team, B, U)
-    first, last, unit, end = my_share(team, B, H, units, a)
-    x, W, U, s, a, y = borrow(x), borrow(W), borrow(U), borrow(s), borrow(a), borrow(y)
+    first, last, unit, end = my_share(team, B, H, units, active, a)
+    x, W, U, s, a, y, before = borrow(x), borrow(W), borrow(U), borrow(s), borrow(a), borrow(y), borrow(before)
+    active, reset = borrow(active), borrow(reset)
     bias = b.reshape(1, width)[:, cell.x0 * H : cell.x1 * H]
     for t in range(T):
-        a_t, s_t, s_next = a[t, first:last], s[t, first:last], s[t + 1, first:last]
+        stop = max(first, min(last, active[t]))
+        a_t, s_t, s_next = a[t, first:stop], s[t, first:stop], s[t + 1, first:stop]
+        if any_of(reset[t : t + 1, first:stop]):
+            drop_states(s_t, reset[t, first:stop], before[first:stop], H, unit, end)
+            s_t = before[first:stop]
+            if units:
+                barrier(team)
         if x.shape[0] > 0:
-            product(x[t * B + first : t * B + last, : W.shape[1]], W, bias, a_t[:, cell.x0 * H : cell.x1 * H], ZERO)
+            product(x[t * B + first : t * B + stop, : W.shape[1]], W, bias, a_t[:, cell.x0 * H : cell.x1 * H], ZERO)
         recur(cell, s_t[:, :H], U, b, a_t, unit, end)
         table.forward(cell.kind, H, unit, end, a_t, s_t, s_next)
+        if stop < last:
+            clear_units(a[t, stop:last], H, unit, end)
+            clear_units(s[t + 1, stop:last], H, unit, end)
         if y.shape[0] > 0:
-            copy_units(s_next, y[t, first:last], unit, end)
+            copy_units(s[t + 1, first:last], y[t, first:last], unit, end)
         if units:
             barrier(team)
 
 
 @apart()
-def backward(team, cell, UT, s, a, da, ds, dy, errors):
+def backward(team, cell, UT, s_prev, s, a, da, ds, dy, errors, active, reset):
     """From the outputs' errors to da and the error of the initial state: `forward` read from the bottom up.
 
-    ds (B, S*H): in error of the final state, out that of the initial one. dy (<= T, B, H): errors of the last outputs
-    from outside. errors (T, B, H), or empty: on return the whole dL/dh of every output. `a` stays as it is.
+    s_prev, s (T, B, S*H): the states before (0 where they were dropped) and after each step. ds (B, S*H): in error of
+    the final state, out that of the initial one. dy (<= T, B, H): errors of the last outputs from outside. errors
+    (T, B, H), or empty: on return the whole dL/dh of every output. `a` stays as it is.
     """
     T, B, width = a.shape
     H = width // cell.A
     units = by_units(team, B, UT)
-    first, last, unit, end = my_share(team, B, H, units, a)
+    first, last, unit, end = my_share(team, B, H, units, active, a)
     without_dy = T - dy.shape[0]
-    s, a, da, ds, dy, errors = borrow(s), borrow(a), borrow(da), borrow(ds), borrow(dy), borrow(errors)
-    ds_rows = ds[first:last]
-    dh = ds_rows[:, unit:end]
+    s_prev, s, a, da, ds, dy = borrow(s_prev), borrow(s), borrow(a), borrow(da), borrow(ds), borrow(dy)
+    errors, active, reset = borrow(errors), borrow(active), borrow(reset)
     for t in range(T - 1, -1, -1):
-        a_t, da_t, s_t, s_next = a[t, first:last], da[t, first:last], s[t, first:last], s[t + 1, first:last]
+        stop = max(first, min(last, active[t]))
+        a_t, da_t, ds_t = a[t, first:stop], da[t, first:stop], ds[first:stop]
         if t >= without_dy:
-            add_units(dy[t - without_dy, first:last], ds_rows, unit, end)
+            add_units(dy[t - without_dy, first:stop], ds_t, unit, end)
         if errors.shape[0] > 0:
-            copy_units(ds_rows, errors[t, first:last], unit, end)
-        table.backward(cell.kind, H, unit, end, ds_rows, s_t, s_next, a_t, da_t)
+            copy_units(ds_t, errors[t, first:stop], unit, end)
+            clear_units(errors[t, stop:last], H, unit, end)
+        table.backward(cell.kind, H, unit, end, ds_t, s_prev[t, first:stop], s[t, first:stop], a_t, da_t)
+        if stop < last:
+            clear_units(da[t, stop:last], H, unit, end)
         if units:
             barrier(team)
+        dh = ds_t[:, unit:end]
         product(da_t[:, cell.h0 * H : cell.h1 * H], UT, dh, dh, unit)
+        if any_of(reset[t : t + 1, first:stop]):
+            drop_states(ds_t, reset[t, first:stop], ds_t, H, unit, end)
 
 
 @kernel(glue=True)
-def weight_gradients(team, cell, x_order, h_order, x, s, da, scratch, total, dweight_ih, dweight_hh, fresh):
+def weight_gradients(team, cell, x_order, h_order, x, s_prev, da, scratch, total, dweight_ih, dweight_hh, fresh):
     """dW += x^T da, dU += h^T da, total += sums of da, over the rows of a chunk."""
     T, B, width = da.shape
-    h = s[:T].reshape(T * B, s.shape[2])[:, : dweight_hh.shape[1]]
+    h = s_prev.reshape(T * B, s_prev.shape[2])[:, : dweight_hh.shape[1]]
     transposed_products(team, da.reshape(T * B, width), h, dweight_hh, h_order,
                         x[:, : dweight_ih.shape[1]], dweight_ih, x_order, scratch, total, fresh)  # fmt: skip
 
@@ -246,15 +262,32 @@ def input_error(team, cell, WT, da, nothing, dx):
 
 
 @kernel(glue=True)
-def sequence_dropout(team, x, out, seed, layer, t0, rate):
-    """out (T, B, n) = x (T, B, >= n) with the mask addressed by (seed, layer, t0 + t, row, unit); its own backward."""
+def sequence_dropout(team, x, out, seed, layer, t0, rate, order):
+    """out (T, B, n) = x (T, B, >= n) with the mask addressed by (seed, layer, t0 + t, row, unit); its own backward.
+
+    order (B), or empty: the number by which each row is addressed, where that is not its place.
+    """
     first, last = share(out.shape[0], team)
     for t in range(first, last):
-        dropout(x[t], out[t], seed, layer, t0 + t, ZERO, rate)
+        if order.size == 0:
+            dropout(x[t], out[t], seed, layer, t0 + t, ZERO, rate)
+        for place in range(order.size):
+            row = slice(place, place + 1)
+            dropout(x[t, row], out[t, row], seed, layer, t0 + t, order[place], rate)
+
+
+@kernel(glue=True)
+def states_before(team, s, reset, before):
+    """before (T, B, S*H) = s, and 0 where a row is reset."""
+    T, B, width = before.shape
+    first, last = share(T * B, team)
+    states, flags, rows = s.reshape(T * B, width), reset.reshape(T * B), before.reshape(T * B, width)
+    drop_states(states[first:last], flags[first:last], rows[first:last], width, ZERO, width)
 
 
 @kernel(inner=True, glue=True)
-def layer_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, bias_hh, x, W, U, b, s, a, y):
+def layer_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, bias_hh, x, W, U, b, s, a, y,
+                  active, reset, before):  # fmt: skip
     """One layer up, from the users' parameters to the tape.
 
     s and a have room for all steps, or for fewer: then they are used again and again, and only y is complete.
@@ -277,13 +310,17 @@ def layer_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, b
         if not on_the_way:
             project(team, cell, rows, W, b, a[:n])
             barrier(team)
-        forward(team, cell, rows if on_the_way else rows[:0], W, U, b, s[: n + 1], a[:n], y[first : first + n])
+        forward(team, cell, rows if on_the_way else rows[:0], W, U, b, s[: n + 1], a[:n], y[first : first + n],
+                active[first : first + n], reset[first : first + n], before)  # fmt: skip
 
 
 @kernel(inner=True, glue=True)
 def layer_backward(team, cell, x_order, h_order, weight_ih, weight_hh, x, s, a, da, scratch, total, ds, dy, errors,
-                   WT, UT, nothing, dx, dweight_ih, dweight_hh, dbias_ih, dbias_hh):  # fmt: skip
-    """One layer down, chunk after chunk from the end: all gradients. The tape stays as it is."""
+                   active, reset, before, WT, UT, nothing, dx, dweight_ih, dweight_hh, dbias_ih, dbias_hh):  # fmt: skip
+    """One layer down, chunk after chunk from the end: all gradients. The tape stays as it is.
+
+    before (chunk, B, S*H), or empty where there is no reset: scratch.
+    """
     pack_backward(team, cell, x_order, h_order, weight_ih, weight_hh, WT, UT)
     barrier(team)
     T, B, _ = a.shape
@@ -291,10 +328,17 @@ def layer_backward(team, cell, x_order, h_order, weight_ih, weight_hh, x, s, a, 
     while last > 0:
         first = max(0, last - da.shape[1])
         chunk = da[half, : last - first]
-        backward(team, cell, UT, s[first : last + 1], a[first:last], chunk, ds, dy[first:last], errors[first:last])
+        s_prev = s[first:last]
+        if any_of(reset[first:last]):
+            barrier(team)  # the chunk before may still be read
+            s_prev = before[: last - first]
+            states_before(team, s[first:last], reset[first:last], s_prev)
+            barrier(team)
+        backward(team, cell, UT, s_prev, s[first + 1 : last + 1], a[first:last], chunk, ds, dy[first:last],
+                 errors[first:last], active[first:last], reset[first:last])  # fmt: skip
         barrier(team)
         rows = x[first * B : last * B]
-        weight_gradients(team, cell, x_order, h_order, rows, s[first:last], chunk, scratch, total,
+        weight_gradients(team, cell, x_order, h_order, rows, s_prev, chunk, scratch, total,
                          dweight_ih, dweight_hh, last == T)  # fmt: skip
         input_error(team, cell, WT, chunk, nothing, dx[first * B : last * B])
         last, half = first, 1 - half

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bptt.cells.table import Cell
+from bptt.unroll.ragged import Rows
 
 __all__ = ["LayerTape", "Tape"]
 
@@ -14,6 +15,9 @@ __all__ = ["LayerTape", "Tape"]
 @dataclass(frozen=True)
 class LayerTape:
     """One layer's part of the tape.
+
+    Its properties have the rows in the order of the batch: views, or copies where sequences of unequal lengths were
+    sorted. Beyond a sequence's end all is 0.
 
     Attributes
     ----------
@@ -23,12 +27,15 @@ class LayerTape:
         States, slot 0 the initial one; for the LSTM h, then c.
     a : array (T, B, A*H)
         Gates, block after block.
+    rows : Rows
+        How long each row is, where its state was dropped, and in which order they lie in these three arrays.
     """
 
     cell: Cell
     x: np.ndarray
     s: np.ndarray
     a: np.ndarray
+    rows: Rows
 
     @property
     def hidden_size(self) -> int:
@@ -36,12 +43,12 @@ class LayerTape:
 
     @property
     def h(self) -> np.ndarray:
-        """View (T+1, B, H): h[0] is the initial state, h[t + 1] the output of step t."""
-        return self.s[:, :, : self.hidden_size]
+        """(T+1, B, H): h[0] is the initial state, h[t + 1] the output of step t, also where it is dropped then."""
+        return self.rows.back(self.s[:, :, : self.hidden_size], 1)
 
     @property
     def c(self) -> np.ndarray:
-        """View (T+1, B, H) of the LSTM's cell states.
+        """(T+1, B, H): the LSTM's cell states.
 
         Raises
         ------
@@ -50,13 +57,13 @@ class LayerTape:
         """
         if "c" not in self.cell.states:
             raise AttributeError(f"a tape of {self.cell.name} has no c; its states are {', '.join(self.cell.states)}")
-        return self.s[:, :, self.hidden_size :]
+        return self.rows.back(self.s[:, :, self.hidden_size :], 1)
 
     @property
     def gates(self) -> dict[str, np.ndarray]:
-        """Views (T, B, H) of what each block of pre-activations became, by name."""
+        """(T, B, H): what each block of pre-activations became, by name."""
         H = self.hidden_size
-        return {name: self.a[:, :, j * H : (j + 1) * H] for j, name in enumerate(self.cell.blocks)}
+        return {name: self.rows.back(self.a[:, :, j * H : (j + 1) * H], 1) for j, name in enumerate(self.cell.blocks)}
 
 
 @dataclass(frozen=True)
@@ -72,5 +79,5 @@ class Tape:
 
     @property
     def h(self) -> list[np.ndarray]:
-        """Views (T+1, B, H) of the states of each layer."""
+        """(T+1, B, H): the outputs of each layer, the initial state before them."""
         return [layer.h for layer in self.layers]

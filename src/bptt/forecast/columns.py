@@ -1,0 +1,205 @@
+"""The columns that every frame has, ids, times and targets: what they may hold, and what the panel holds of them.
+
+Messages begin as those of the packages whose frames these are, and go on to say where and what to do.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bptt.forecast.calendar import Freq
+
+__all__ = [
+    "Where",
+    "check_frame",
+    "factorize_ids",
+    "id_hint",
+    "listed",
+    "naive_times",
+    "restore_times",
+    "target",
+    "text",
+]
+
+# A row of a frame in words, "series 'a', ds 2024-01-01".
+Where: TypeAlias = Callable[[int], str]
+
+
+def text(value: Any) -> str:
+    """An id or a time as messages show it."""
+    if isinstance(value, np.datetime64):
+        value = pd.Timestamp(value)
+    if isinstance(value, datetime.datetime):
+        return str(value).removesuffix(" 00:00:00")
+    return repr(value.item() if isinstance(value, np.generic) else value)
+
+
+def check_frame(name: str, df: Any, columns: Iterable[str]) -> None:
+    """A pandas frame with rows, which has each of these columns once."""
+    if not isinstance(df, pd.DataFrame):
+        kind = f"{type(df).__module__.split('.')[0]}.{type(df).__qualname__}"
+        hint = f": pass {name}.to_pandas()" if hasattr(df, "to_pandas") else ""
+        raise TypeError(f"{name} must be a pandas DataFrame; got {kind}{hint}")
+    columns = list(dict.fromkeys(columns))
+    missing = [column for column in columns if column not in df.columns or isinstance(df.columns, pd.MultiIndex)]
+    if missing:
+        in_index = [column for column in missing if column in df.index.names]
+        hint = f"; {in_index} are in its index: {name}.reset_index()" if in_index else ""
+        raise ValueError(
+            f"The following columns are missing: {missing}; {name} has {[str(column) for column in df.columns]} "
+            f"(id_col, time_col and target_col name other ones){hint}"
+        )
+    twice = [column for column in columns if (df.columns == column).sum() > 1]
+    if twice:
+        raise ValueError(f"{name} has several columns of the same name: {twice}; accepted: one of each")
+    if not len(df):
+        raise ValueError(f"{name} has no rows; accepted: at least one")
+
+
+def factorize_ids(name: str, ids: pd.Series[Any]) -> tuple[NDArray[np.int64], pd.Index[Any]]:
+    """The number of each row's series, int64 (rows,), and the series' ids, in the order of first appearance."""
+    codes, unique = pd.factorize(ids)
+    missing = np.flatnonzero(codes < 0)
+    if len(missing):
+        raise ValueError(
+            f"Found missing values in [{ids.name!r}]: {len(missing)} rows of {name} have no id, the first of them "
+            f"row {missing[0]} (from 0); name their series or drop them"
+        )
+    plain = unique.categories.take(unique.codes) if isinstance(unique, pd.CategoricalIndex) else pd.Index(unique)
+    if pd.api.types.is_integer_dtype(plain.dtype):
+        plain = pd.Index(plain.to_numpy(dtype=plain.to_numpy().dtype if plain.dtype.kind == "u" else np.int64))
+    return codes.astype(np.int64, copy=False), plain
+
+
+def id_hint(name: str, came: pd.Index[Any], wanted: pd.Index[Any]) -> str:
+    """Why no id may have been found: numbers on one side, text on the other."""
+    kinds = [pd.api.types.infer_dtype(ids, skipna=True) for ids in (came, wanted)]
+    return f" (ids of {name} are of the kind {kinds[0]!r}, those of df {kinds[1]!r})" if kinds[0] != kinds[1] else ""
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as a set is written, in alphabetical order."""
+    return "{" + ", ".join(repr(name) for name in sorted(names)) + "}"
+
+
+def naive_times(name: str, times: pd.Series[Any], freq: Freq, zone: Any) -> NDArray[Any]:
+    """Times as a panel holds them: int64, or naive datetime64[ns] by the clock of `zone` or UTC (see `Panel`)."""
+    dtype = times.dtype
+    column = times.name
+    is_integer = pd.api.types.is_integer_dtype(dtype)
+    if not is_integer and not (
+        isinstance(dtype, pd.DatetimeTZDtype) or (isinstance(dtype, np.dtype) and dtype.kind == "M")
+    ):
+        raise ValueError(
+            f"The time column ('{column}') should have either timestamps or integers, got '{dtype}'"
+            f"{_time_hint(name, times)}"
+        )
+    if is_integer and not freq.is_integer:
+        raise ValueError(
+            "Time column contains integers but the specified frequency is not an integer. Please provide a valid "
+            f"integer, e.g. freq=1; got {freq} for {name}[{column!r}]"
+        )
+    if freq.is_integer and not is_integer:
+        raise ValueError(
+            "Time column contains timestamps but the specified frequency is an integer. Please provide a valid "
+            f"pandas offset, e.g. freq='D'; got {freq} for {name}[{column!r}]"
+        )
+    missing = np.flatnonzero(times.isna())
+    if len(missing):
+        raise ValueError(
+            f"Found missing values in [{column!r}]: {len(missing)} rows of {name} have no time, the first of them row "
+            f"{missing[0]} (from 0); date them or drop them"
+        )
+    if is_integer:
+        if times.max() > 2**63 - 1:
+            raise ValueError(f"{name}[{column!r}] must fit into 64 bit with a sign; got {times.max()}")
+        return times.to_numpy(dtype=np.int64, copy=True)
+    if (zone is None) != (times.dt.tz is None):
+        wanted, given = ("no time zone", f"{times.dt.tz}") if zone is None else (f"{zone}", "no time zone")
+        raise ValueError(
+            f"{name}[{column!r}] must have the time zone of the frame that was fitted on, {wanted}; got {given}: "
+            f"use .dt.tz_localize"
+        )
+    if zone is not None:
+        times = times.dt.tz_convert(zone if freq.wall else "UTC").dt.tz_localize(None)
+    try:
+        return times.dt.as_unit("ns").to_numpy(copy=True)
+    except (pd.errors.OutOfBoundsDatetime, OverflowError):
+        raise ValueError(
+            f"{name}[{column!r}] must lie in the years 1677 to 2262, which nanoseconds reach; got "
+            f"{times.min()} to {times.max()}"
+        ) from None
+
+
+def _time_hint(name: str, times: pd.Series[Any]) -> str:
+    place = f"{name}[{times.name!r}]"
+    if isinstance(times.dtype, pd.PeriodDtype):
+        return f"; convert: {place} = {place}.dt.to_timestamp()"
+    if isinstance(times.dtype, pd.ArrowDtype) and times.dtype.kind == "M":
+        return f"; convert: {place} = {place}.astype('datetime64[ns]')"
+    known = times.dropna()
+    kind = pd.api.types.infer_dtype(known, skipna=True) if len(known) else "empty"
+    if pd.api.types.is_float_dtype(times.dtype) or kind in ("integer", "floating", "mixed-integer-float"):
+        return f"; convert: {place} = {place}.astype('int64')"
+    if kind == "datetime":
+        zones = sorted({str(value.tzinfo) for value in known if isinstance(value, datetime.datetime)})
+        if len(zones) > 1:
+            return (
+                f": its values mix the time zones {zones}; accepted: one of them, for example "
+                f"{place} = pd.to_datetime({place}, utc=True).dt.tz_convert('Europe/Berlin')"
+            )
+    first = f" (the first value is {known.iloc[0]!r})" if len(known) else ""
+    return f"{first}; convert: {place} = pd.to_datetime({place})"
+
+
+def restore_times(times: NDArray[Any], freq: Freq, dtype: Any) -> pd.Index[Any]:
+    """Times of a panel as they came: zone, unit and kind of integer."""
+    if freq.is_integer:
+        return pd.Index(times).astype(dtype)
+    index = pd.DatetimeIndex(times)
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        if freq.wall:
+            # Where a clock strikes twice or not at all: its first time, or the next that it does strike.
+            first = np.ones(len(index), np.bool_)
+            index = index.tz_localize(dtype.tz, ambiguous=first, nonexistent="shift_forward")
+        else:
+            index = index.tz_localize("UTC").tz_convert(dtype.tz)
+    unit = dtype.unit if isinstance(dtype, pd.DatetimeTZDtype) else np.datetime_data(dtype)[0]
+    coarse = index.as_unit(cast(Any, unit))
+    return coarse if (coarse == index).all() else index
+
+
+def target(column: pd.Series[Any], where: Where) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """y float64 (rows,), 0 where missing, and where it is there."""
+    dtype = column.dtype
+    wanted = f"The target column ('{column.name}') should have a numeric data type, got '{dtype}'"
+    if pd.api.types.is_bool_dtype(dtype):
+        raise ValueError(f"{wanted}; if 0 and 1 are meant, convert: .astype('float64')")
+    if not pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_complex_dtype(dtype):
+        if not (pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype)):
+            raise ValueError(f"{wanted}; accepted: integers and floating point numbers")
+        numeric = pd.to_numeric(column.astype(object), errors="coerce")
+        bad = np.flatnonzero(numeric.isna() & column.notna())
+        if len(bad):
+            raise ValueError(
+                f"{wanted}: {column.iloc[bad[0]]!r} of {where(bad[0])} is not a number ({len(bad)} such values); "
+                f"replace them, then df[{column.name!r}] = pd.to_numeric(df[{column.name!r}])"
+            )
+        raise ValueError(
+            f"{wanted}; all values can be read as numbers: df[{column.name!r}] = pd.to_numeric(df[{column.name!r}])"
+        )
+    y = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    observed = ~np.isnan(y)
+    infinite = np.flatnonzero(np.isinf(y))
+    if len(infinite):
+        raise ValueError(
+            f"The target column ('{column.name}') must be finite (NaN is a missing value); got {y[infinite[0]]} at "
+            f"{where(infinite[0])} ({len(infinite)} such values)"
+        )
+    return np.where(observed, y, 0.0), observed

@@ -1,0 +1,179 @@
+"""strategy="direct": a recurrent layer reads a window step by step, one dense layer says all h steps at once.
+
+    forward                                           backward                      (from the bottom up)
+        h_t = layers(x_t, h_{t-1})      t = 1 .. L        layers down, from dh_L
+        c   = [h_L, future]
+        v   = dropout(relu(c W_d + b_d))                  dc = dv W_d^T where v > 0;  dW_d, db_d
+        o   = v W_o + b_o                                 dv = do W_o^T
+        f   = head(o, anchors)                            df -> do
+
+x_t: the value of step t, whether it was observed, lags and exogenous columns (`windows`). future: the future-known
+columns of all h steps.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from bptt.forecast import head
+from bptt.forecast.windows import Batch, Reading, gather, sample
+from bptt.network.dense_rows import dense_down, dense_up, drop, pack_dense, rectify, rectify_back
+from bptt.network.stack import Packed, Scratch, Stack, down, matrix, pack_stack, up
+from bptt.numerics import updates
+from bptt.numerics.jit import apart, borrow, kernel
+from bptt.numerics.threads import barrier, share
+from bptt.unroll.units import copy
+
+__all__ = ["Network", "Workspace", "predict", "train"]
+
+ZERO = np.int64(0)
+YES, NO = np.bool_(True), np.bool_(False)
+
+
+class Network(NamedTuple):
+    """The numbers of a direct forecaster; offsets point into theta."""
+
+    stack: Stack
+    reading: Reading
+    D: int  # columns of the future ones
+    up: int  # quantiles above the point forecast
+    outputs: int  # Q h + K
+    decode: np.ndarray  # int64 (2,): weight, bias
+    head: np.ndarray  # int64 (2,): weight, bias
+    theta: np.ndarray
+    taus: np.ndarray  # float64 (Q,)
+    loss: int
+    parameter: float
+    dropout: float
+    seed: int
+
+
+class Workspace(NamedTuple):
+    """The arrays of a step, for B windows."""
+
+    batch: Batch
+    packed: Packed
+    scratch: Scratch
+    decode: np.ndarray  # packed
+    decodeT: np.ndarray
+    head: np.ndarray
+    headT: np.ndarray
+    s: np.ndarray  # (L, T+1, B, S*H)
+    a: np.ndarray
+    c: np.ndarray  # (B, H + D)
+    e: np.ndarray  # (B, H)
+    v: np.ndarray  # (B, H)
+    o: np.ndarray  # (B, Q*h + K)
+    f: np.ndarray  # (B, Q*h)
+    losses: np.ndarray  # float64 (B,)
+    ds: np.ndarray  # (L, B, S*H)
+    dv: np.ndarray  # (B, H)
+    dc: np.ndarray  # (B, H + D)
+    dx: np.ndarray  # (T*B, max(X, H))
+
+
+@kernel(inner=True, glue=True)
+def prepare(team, network, work, backward):
+    """Pack the weights."""
+    theta, H = network.theta, network.stack.H
+    pack_stack(team, network.stack, theta, work.packed, backward)
+    pack_dense(team, matrix(theta, network.decode[0], H, H + network.D), work.decode, work.decodeT, backward)
+    pack_dense(team, matrix(theta, network.head[0], network.outputs, H), work.head, work.headT, backward)
+    barrier(team)
+
+
+@kernel(inner=True)
+def join(team, h, future, c):
+    """c = [h, future]."""
+    D = future.shape[1]
+    H = c.shape[1] - D
+    first, last = share(c.shape[0], team)
+    for b in range(first, last):
+        copy(h[b, :H], c[b, :H])
+        copy(future[b], c[b, H:])
+
+
+@apart(glue=True)
+def climb(team, network, work, step, training):
+    """From a gathered batch to forecasts f; `step` addresses the dropout masks."""
+    stack, theta, T = network.stack, network.theta, network.reading.T
+    first, last = share(work.s.shape[2], team)
+    work.s[:, 0, first:last] = 0
+    barrier(team)
+    up(team, stack, work.packed, work.scratch, work.batch.x, work.s, work.a, ZERO, T)
+    join(team, work.s[stack.L - 1, T], work.batch.future, work.c)
+    barrier(team)
+    dense_up(team, work.c, work.decode, theta[network.decode[1] : network.decode[1] + stack.H], work.e)
+    barrier(team)
+    rectify(team, work.e)
+    barrier(team)
+    drop(team, work.e, work.v, network.seed, ZERO, step, network.dropout if training else 0.0)
+    barrier(team)
+    dense_up(team, work.v, work.head, theta[network.head[1] : network.head[1] + network.outputs], work.o)
+    barrier(team)
+    head.forward(team, work.o, work.batch.anchors, work.f, network.reading.R, network.up)
+    barrier(team)
+
+
+@apart(glue=True)
+def descend(team, network, work, grad, step):
+    """From the error of f, left in its place, to the gradient of every parameter."""
+    stack, H, batch, scratch = network.stack, network.stack.H, work.batch, work.scratch
+    head.backward(team, work.o, batch.anchors, work.f, batch.anchors[:0], network.reading.R, network.up)
+    barrier(team)
+    dense_down(team, work.v, work.o, work.headT, scratch, matrix(grad, network.head[0], network.outputs, H),
+               grad[network.head[1] : network.head[1] + network.outputs], work.dv, YES)  # fmt: skip
+    barrier(team)
+    drop(team, work.dv, work.dv, network.seed, ZERO, step, network.dropout)
+    barrier(team)
+    rectify_back(team, work.e, work.dv)
+    barrier(team)
+    dense_down(team, work.c, work.dv, work.decodeT, scratch, matrix(grad, network.decode[0], H, H + network.D),
+               grad[network.decode[1] : network.decode[1] + H], work.dc, YES)  # fmt: skip
+    first, last = share(work.ds.shape[1], team)
+    work.ds[:, first:last] = 0
+    barrier(team)
+    dy = work.dc.reshape(1, work.dc.shape[0], work.dc.shape[1])[:, :, :H]
+    down(team, stack, work.packed, scratch, grad, batch.x, work.s, work.a, work.ds, dy, work.dx, ZERO,
+         network.reading.T, YES)  # fmt: skip
+
+
+@kernel(inner=True, glue=True)
+def train(team, network, work, source, chances, first_end, last_end, grad, m, v, partial, hyper, rates, clip_norm,
+          steps_before, losses, norms):  # fmt: skip
+    """rates.size steps on windows drawn anew for each. Returns the number of steps done: fewer where a loss or a norm
+    was not finite; that step changed no weight."""
+    network, work, grad = borrow(network), borrow(work), borrow(grad)
+    for w in range(rates.size):
+        step = steps_before + w
+        if team.index == 0:
+            sample(network.seed, step, chances, first_end, last_end, work.batch.series, work.batch.ends)
+        prepare(team, network, work, YES)
+        gather(team, source, network.reading, work.batch)
+        climb(team, network, work, step, YES)
+        score(team, network, work, YES)
+        losses[w] = head.total_loss(work.losses)
+        descend(team, network, work, grad, step)
+        norms[w] = updates.clip_norm(team, grad, clip_norm, partial)
+        if not (np.isfinite(losses[w]) and np.isfinite(norms[w])):
+            return w
+        updates.update(team, updates.ADAM, network.theta, grad, m, v, step + 1, rates[w], hyper)
+    return rates.size
+
+
+@kernel(inner=True, glue=True)
+def score(team, network, work, with_gradient):
+    batch = work.batch
+    head.loss(team, work.f, batch.target, batch.weight, batch.weights, network.loss, network.parameter, network.taus,
+              work.losses, with_gradient)  # fmt: skip
+
+
+@kernel(inner=True, glue=True)
+def predict(team, network, work, source):
+    """Forecasts f of the batch's windows, in z; returns their loss where the source knows what came."""
+    network, work = borrow(network), borrow(work)
+    prepare(team, network, work, NO)
+    gather(team, source, network.reading, work.batch)
+    climb(team, network, work, ZERO, NO)
+    score(team, network, work, NO)
+    return head.total_loss(work.losses)

@@ -1,0 +1,509 @@
+"""A pandas frame in, forecasts with intervals out."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bptt import arguments
+from bptt.forecast import forecaster_file
+from bptt.forecast.backtest import Windows, insample_windows, last_windows, number_of_windows
+from bptt.forecast.calendar import Freq, parse_freq
+from bptt.forecast.frame import Encoding, future_rows, get_missing_future, make_future_dataframe, read
+from bptt.forecast.intervals import ConformalIntervals, check_calibration, request
+from bptt.forecast.model import (
+    Model,
+    check_aliases,
+    check_horizon,
+    check_models,
+    check_quantiles,
+    check_validation,
+    column_names,
+)
+from bptt.forecast.panel import Panel
+from bptt.forecast.scaling import SCALERS, scaling
+from bptt.forecast.trained import Trained, cross_validate, train
+
+__all__ = ["Forecaster"]
+
+CUTOFF = "cutoff"
+
+
+class Forecaster:
+    """Models for many series, with Nixtla's conventions for frames, columns and arguments.
+
+    Frames are long: a row for each series and time, in the columns `unique_id`, `ds` and `y` (or others, named in
+    `fit`), further columns for exogenous inputs. All results are such frames, with a column for each model, and
+    `utilsforecast.evaluation.evaluate` takes them as they are.
+
+    Parameters
+    ----------
+    models : list of models
+        `RNN(...)`, `GRU(...)`, `LSTM(...)`, all of one horizon `h`. They are copied: those passed stay untrained. Two
+        models that go by the name of their class get columns `GRU`, `GRU1`; an `alias` that was given has to be
+        unique.
+    freq : str, int or pandas offset
+        The step from one row of a series to the next: an alias of pandas, old ("M", "H") or new ("ME", "h"), or an
+        int where `ds` holds integers.
+    local_scaler_type : {None, "standard", "robust", "minmax"}
+        How each series is scaled before the models see it: by mean and standard deviation, by median and median
+        absolute deviation, by minimum and range of the rows that are trained on. Forecasts are scaled back. The
+        models also scale each window by themselves; both is rarely better.
+
+    Attributes
+    ----------
+    models : list
+        The models, trained after `fit`.
+    aliases : list of str
+        The names of their columns.
+    h : int
+        Their horizon.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument: no list of models, a class instead of a model, models of different horizons, an alias
+        twice, a frequency that pandas does not know.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bptt.forecast import GRU
+    >>> days = pd.date_range("2024-01-01", periods=60, freq="D")
+    >>> df = pd.DataFrame({"unique_id": "shop", "ds": days, "y": 10.0 + np.arange(60) % 7})
+    >>> forecaster = Forecaster([GRU(h=7, hidden_size=8, max_steps=5)], freq="D")
+    >>> forecaster.fit(df)
+    Forecaster(models=[GRU], freq='D', h=7, fitted to 1 series)
+    >>> forecast = forecaster.predict(level=[80])
+    >>> forecast.columns.tolist()
+    ['unique_id', 'ds', 'GRU', 'GRU-lo-80', 'GRU-hi-80']
+    >>> forecast["ds"].iloc[0].isoformat(), len(forecast)
+    ('2024-03-01T00:00:00', 7)
+    >>> forecaster.cross_validation(df, n_windows=2, step_size=7).columns.tolist()
+    ['unique_id', 'ds', 'cutoff', 'GRU', 'y']
+    """
+
+    def __init__(self, models: Sequence[Model], freq: Any, local_scaler_type: str | None = None) -> None:
+        check_models(models)
+        self.models: list[Model] = [copy.deepcopy(model) for model in models]
+        self.aliases = column_names(self.models)
+        self.h: int = self.models[0].h
+        if freq is None:
+            raise TypeError(
+                "freq must be a pandas alias as 'h' or 'ME', an offset, or an int for integer times; got None"
+            )
+        self.freq: Freq = parse_freq(freq)
+        if local_scaler_type is not None:
+            arguments.choice("local_scaler_type (if not None)", local_scaler_type, tuple(SCALERS))
+        self.local_scaler_type = local_scaler_type
+        self._fit: Trained | None = None
+        self._panel: Panel | None = None
+        self._encoding: Encoding | None = None
+
+    def __repr__(self) -> str:
+        state = "not fitted" if self._panel is None else f"fitted to {len(self._panel)} series"
+        freq = self.freq.offset if self.freq.is_integer else self.freq.name
+        return f"Forecaster(models=[{', '.join(self.aliases)}], freq={freq!r}, h={self.h}, {state})"
+
+    def fit(
+        self,
+        df: pd.DataFrame,
+        static_df: pd.DataFrame | None = None,
+        val_size: int = 0,
+        *,
+        prediction_intervals: ConformalIntervals | None = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        id_col: str = "unique_id",
+        time_col: str = "ds",
+        target_col: str = "y",
+    ) -> Forecaster:
+        """Train every model on all series.
+
+        Training starts anew, with the same numbers each time, unless `warm_start` is set. If it fails or is
+        interrupted, an earlier fit stays as it was.
+
+        Parameters
+        ----------
+        df : DataFrame
+            Columns `id_col`, `time_col`, `target_col` and the exogenous ones of the models; one row for each series
+            and time. Rows may come in any order; a missing y is a value that nothing is learned from.
+        static_df : DataFrame, optional
+            A row for each series: `id_col` and the models' static columns.
+        val_size : int
+            Rows at the end of each series that validate instead of train; 0, or at least h.
+        prediction_intervals : ConformalIntervals, optional
+            Calibrate the intervals on held-out windows, for one more training.
+        warm_start : bool
+            Continue from the weights of the fit before.
+        verbose : int
+            Passed to the models: 0 prints nothing.
+        id_col, time_col, target_col : str
+
+        Returns
+        -------
+        Forecaster
+            Itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the argument, the column or the series.
+        """
+        for name, value in (("id_col", id_col), ("time_col", time_col), ("target_col", target_col)):
+            if not isinstance(value, str):
+                raise TypeError(f"{name} must be a column's name, a str; got {value!r}")
+        check_aliases(self.aliases, (id_col, time_col, target_col, CUTOFF))
+        check_validation(self.models, self.aliases, val_size)
+        check_calibration(prediction_intervals)
+        panel, encoding = self._read(df, static_df, id_col, time_col, target_col, as_before=warm_start)
+        trained = train(
+            self.models,
+            self.aliases,
+            panel,
+            self.freq,
+            local_scaler_type=self.local_scaler_type,
+            val_size=val_size,
+            prediction_intervals=prediction_intervals,
+            warm_start=warm_start,
+            verbose=verbose,
+        )
+        self._keep(trained, panel, encoding)
+        return self
+
+    def predict(
+        self,
+        df: pd.DataFrame | None = None,
+        static_df: pd.DataFrame | None = None,
+        futr_df: pd.DataFrame | None = None,
+        level: Sequence[float] | None = None,
+        quantiles: Sequence[float] | None = None,
+        h: int | None = None,
+    ) -> pd.DataFrame:
+        """Forecast the h steps after the end of each series.
+
+        Parameters
+        ----------
+        df : DataFrame, optional
+            Histories to continue in the place of the training data: longer ones, or series the models never saw.
+            Nothing is trained.
+        static_df : DataFrame, optional
+            The static columns of the series of `df`.
+        futr_df : DataFrame, optional
+            Exogenous columns of the h steps that are forecast; `make_future_dataframe` has its rows.
+        level : list of numbers in (0, 100), optional
+            Intervals in percent: 80 adds columns `GRU-lo-80` and `GRU-hi-80`.
+        quantiles : list of numbers in (0, 1), optional
+            Instead of `level`: 0.1 adds a column `GRU_ql0.1`.
+        h : int, optional
+            Steps; the models' where None. More only for models of strategy "recursive"; calibrated intervals then
+            keep the shift of the last calibrated step.
+
+        Returns
+        -------
+        DataFrame
+            `unique_id`, `ds`, and a column for each model and quantile; series in the order of their first row in
+            the frame, `ds` ascending.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Before `fit`; naming the argument, the column or the series.
+        """
+        trained, panel, encoding = self._fitted("predicting")
+        asked = request(level, quantiles)
+        h = check_horizon(self.models, self.aliases, h)
+        if not trained.is_calibrated:
+            check_quantiles(self.models, self.aliases, asked.quantiles)
+        scale = trained.scaling
+        if df is not None:
+            panel, encoding = read(df, static_df=static_df, encoding=encoding)
+            scale = None if self.local_scaler_type is None else scaling(panel, self.local_scaler_type)
+        elif static_df is not None:
+            raise ValueError("static_df describes the series of df: pass both, or none to continue the training data")
+        future = future_rows(panel, encoding, h, futr_df)
+        columns = trained.forecast(future, np.arange(len(panel)), panel.lengths, h, asked, scale)
+        rows = (future.starts[1:, None] - h + np.arange(h)).ravel()
+        return _frame(future, encoding, rows, columns)
+
+    def cross_validation(
+        self,
+        df: pd.DataFrame,
+        static_df: pd.DataFrame | None = None,
+        n_windows: int | None = 1,
+        step_size: int = 1,
+        val_size: int = 0,
+        test_size: int | None = None,
+        refit: bool | int = False,
+        level: Sequence[float] | None = None,
+        quantiles: Sequence[float] | None = None,
+        h: int | None = None,
+        *,
+        prediction_intervals: ConformalIntervals | None = None,
+        verbose: int = 0,
+        id_col: str = "unique_id",
+        time_col: str = "ds",
+        target_col: str = "y",
+    ) -> pd.DataFrame:
+        """Forecast the last windows of each series as if they were the future, and put y beside them.
+
+        With refit=False the models are trained once, on the rows before the first window of each series: its last
+        `h + (n_windows - 1) * step_size` rows are never trained on, validated on or scaled by. The later windows are
+        forecast by these models from all that lies before each. With refit=True they are trained anew for each window
+        on all rows before it, with refit=k for each k-th. The Forecaster's own fit is neither needed nor changed.
+
+        Parameters
+        ----------
+        df, static_df
+            As in `fit`. Future exogenous columns are taken from the rows of the windows.
+        n_windows : int or None
+            Windows of each series.
+        step_size : int
+            Rows from one window to the next.
+        val_size : int
+            As in `fit`: the last rows before the first window.
+        test_size : int, optional
+            In the place of `n_windows=None`: the rows that the windows fill, h plus a multiple of `step_size`.
+        refit : bool or int
+        level, quantiles, h
+            As in `predict`.
+        prediction_intervals : ConformalIntervals, optional
+            As in `fit`, for each training: the windows it holds out lie before those that are forecast.
+        verbose : int
+        id_col, time_col, target_col : str
+
+        Returns
+        -------
+        DataFrame
+            `unique_id`, `ds`, `cutoff` (the last time before the window), a column for each model and quantile, and
+            `y`, NaN where it is missing; by series, cutoff and time.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the argument, the column or the series.
+
+        Warns
+        -----
+        UserWarning
+            If series are too short for some windows: those windows are left out.
+        """
+        asked = request(level, quantiles)
+        h = check_horizon(self.models, self.aliases, h)
+        arguments.integer("step_size", step_size)
+        for name, value in (("n_windows", n_windows), ("test_size", test_size)):
+            if value is not None:
+                arguments.integer(name, value)
+        every = int(refit) if isinstance(refit, bool | np.bool_) else arguments.integer("refit", refit, 0)
+        count = number_of_windows(n_windows, test_size, step_size, h)
+        check_aliases(self.aliases, (id_col, time_col, target_col, CUTOFF))
+        check_validation(self.models, self.aliases, val_size)
+        check_calibration(prediction_intervals)
+        if prediction_intervals is None:
+            check_quantiles(self.models, self.aliases, asked.quantiles)
+        panel, encoding = self._read(df, static_df, id_col, time_col, target_col)
+        windows = last_windows(panel, h, count, step_size, purpose="cross_validation", refit=every)
+        columns = cross_validate(
+            self.models,
+            self.aliases,
+            panel,
+            self.freq,
+            windows,
+            h,
+            asked,
+            local_scaler_type=self.local_scaler_type,
+            val_size=val_size,
+            prediction_intervals=prediction_intervals,
+            verbose=verbose,
+        )
+        return _beside_y(panel, encoding, windows, h, columns)
+
+    def predict_insample(
+        self,
+        step_size: int = 1,
+        level: Sequence[float] | None = None,
+        quantiles: Sequence[float] | None = None,
+    ) -> pd.DataFrame:
+        """Forecast windows of the training data, each from what lies before it, by models that know them all.
+
+        Parameters
+        ----------
+        step_size : int
+            Rows from one window to the next, counted back from the last window of each series.
+        level, quantiles
+            As in `predict`.
+
+        Returns
+        -------
+        DataFrame
+            As that of `cross_validation`. How well the models do on other data it does not tell.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Before `fit`; naming the argument.
+
+        Warns
+        -----
+        UserWarning
+            If series are too short for any window.
+        """
+        trained, panel, encoding = self._fitted("predicting")
+        asked = request(level, quantiles)
+        if not trained.is_calibrated:
+            check_quantiles(self.models, self.aliases, asked.quantiles)
+        windows = insample_windows(panel, self.h, arguments.integer("step_size", step_size))
+        columns = trained.forecast(panel, windows.series, windows.ends, self.h, asked, until=panel.lengths)
+        return _beside_y(panel, encoding, windows, self.h, columns)
+
+    def make_future_dataframe(self, df: pd.DataFrame | None = None, h: int | None = None) -> pd.DataFrame:
+        """The ids and times that `predict` forecasts: the rows `futr_df` has to have.
+
+        Parameters
+        ----------
+        df : DataFrame, optional
+            As in `predict`.
+        h : int, optional
+            As in `predict`.
+
+        Returns
+        -------
+        DataFrame
+            `unique_id` and `ds`.
+        """
+        panel, encoding = self._histories(df)
+        return make_future_dataframe(panel, encoding, check_horizon(self.models, self.aliases, h))
+
+    def get_missing_future(
+        self, futr_df: pd.DataFrame, df: pd.DataFrame | None = None, h: int | None = None
+    ) -> pd.DataFrame:
+        """The rows of `make_future_dataframe` that `futr_df` lacks.
+
+        Parameters
+        ----------
+        futr_df : DataFrame
+        df, h
+            As in `predict`.
+
+        Returns
+        -------
+        DataFrame
+            `unique_id` and `ds`; empty if nothing is missing.
+        """
+        panel, encoding = self._histories(df)
+        return get_missing_future(panel, encoding, check_horizon(self.models, self.aliases, h), futr_df)
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        """Write models, calibration and the training series as one file, whole or not at all.
+
+        The file is in the safetensors format and cannot run code.
+
+        Parameters
+        ----------
+        path : str or path
+        overwrite : bool
+            Replace a file that exists.
+
+        Raises
+        ------
+        ValueError
+            Before `fit`.
+        FileExistsError
+            If the file exists and `overwrite` is not set.
+        OSError
+            Naming the path, if it cannot be written.
+        """
+        trained, panel, encoding = self._fitted("saving")
+        forecaster_file.write(path, trained, panel, encoding, self.local_scaler_type, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Forecaster:
+        """Read a file of `save`: forecasts are the same, bit by bit, also those that continue the training data.
+
+        Parameters
+        ----------
+        path : str or path
+
+        Raises
+        ------
+        FileNotFoundError, OSError
+            If the file is missing or cannot be read.
+        ValueError
+            Naming the path and the reason: a truncated file, one of another program or of a newer version, parts
+            that are missing or do not fit together.
+        """
+        trained, panel, encoding, local_scaler_type = forecaster_file.read(path)
+        forecaster = cls(trained.models, trained.freq, local_scaler_type)
+        forecaster.aliases = list(trained.aliases)
+        forecaster._keep(trained, panel, encoding)
+        return forecaster
+
+    def _keep(self, trained: Trained, panel: Panel, encoding: Encoding) -> None:
+        self.models = list(trained.models)
+        self._fit, self._panel, self._encoding = trained, panel, encoding
+
+    def _fitted(self, doing: str) -> tuple[Trained, Panel, Encoding]:
+        if self._fit is None or self._panel is None or self._encoding is None:
+            raise ValueError(f"You must fit the model before {doing}. Call fit(df), or Forecaster.load(path).")
+        return self._fit, self._panel, self._encoding
+
+    def _histories(self, df: pd.DataFrame | None) -> tuple[Panel, Encoding]:
+        _, panel, encoding = self._fitted("asking for its future")
+        if df is None:
+            return panel, encoding
+        # Ids and times alone: no exogenous column has to be there for that.
+        return read(df, encoding=replace(encoding, futr=(), hist=(), stat=(), calendar=False))
+
+    def _read(
+        self,
+        df: pd.DataFrame,
+        static_df: pd.DataFrame | None,
+        id_col: str,
+        time_col: str,
+        target_col: str,
+        *,
+        as_before: bool = False,
+    ) -> tuple[Panel, Encoding]:
+        """A frame to train on; `as_before` with the columns that categories had in an earlier fit, if there was one."""
+        if as_before and self._encoding is not None:
+            encoding = replace(self._encoding, id_col=id_col, time_col=time_col, target_col=target_col)
+            return read(df, static_df=static_df, encoding=encoding)
+        futr, hist, stat = (
+            list(dict.fromkeys(name for model in self.models for name in getattr(model, f"{kind}_exog_list")))
+            for kind in ("futr", "hist", "stat")
+        )
+        return read(
+            df,
+            self.freq,
+            static_df=static_df,
+            futr=futr,
+            hist=hist,
+            stat=stat,
+            calendar=any(model.calendar for model in self.models),
+            id_col=id_col,
+            time_col=time_col,
+            target_col=target_col,
+        )
+
+
+def _beside_y(
+    panel: Panel, encoding: Encoding, windows: Windows, h: int, columns: dict[str, np.ndarray]
+) -> pd.DataFrame:
+    """The frame of windows that are forecast: ids, times, cutoffs, the columns, and what came true."""
+    first = panel.starts[windows.series] + windows.ends
+    rows = (first[:, None] + np.arange(h)).ravel()
+    cutoffs = encoding.rows(panel, np.repeat(windows.series, h), panel.ds[np.repeat(first - 1, h)])[encoding.time_col]
+    y = np.where(panel.observed[rows], panel.y[rows], np.nan)
+    return _frame(panel, encoding, rows, {CUTOFF: cutoffs, **columns, encoding.target_col: y})
+
+
+def _frame(panel: Panel, encoding: Encoding, rows: np.ndarray, columns: dict[str, Any]) -> pd.DataFrame:
+    """Ids and times of some of a panel's rows, with further columns beside them."""
+    keys = encoding.rows(panel, panel.series[rows], panel.ds[rows])
+    return pd.concat([keys, pd.DataFrame(columns)], axis=1)

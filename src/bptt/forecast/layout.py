@@ -1,0 +1,135 @@
+"""The rows of a frame as series: which rows are whose, in order of time, once each, on the grid of a frequency."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bptt.forecast.calendar import Freq, guess_freq
+from bptt.forecast.columns import Where, check_frame, factorize_ids, naive_times, restore_times, text
+
+__all__ = ["Layout", "check_spacing", "lay_out", "ordinals", "wheres"]
+
+Integers = NDArray[np.int64]
+
+
+class Layout(NamedTuple):
+    """Series s is rows `starts[s]` to `starts[s + 1] - 1` of the frame taken in this order (None: as it is)."""
+
+    ids: pd.Index[Any]  # (N,)
+    order: Integers | None  # (rows,)
+    starts: Integers  # (N + 1,)
+    series: Integers  # (rows,), ascending
+    ds: NDArray[Any]  # (rows,), ascending inside a series, as a panel has them
+    freq: Freq
+    time_dtype: Any
+
+    def whose(self, row: int | np.integer[Any]) -> str:
+        """The id of a row, for messages."""
+        return text(self.ids[int(self.series[row])])
+
+    def when(self, ds: NDArray[Any]) -> str:
+        """The first of some times as the frame has it, for messages."""
+        return text(restore_times(ds[:1], self.freq, self.time_dtype)[0])
+
+
+def wheres(df: pd.DataFrame, id_col: str, time_col: str) -> Where:
+    """Says of a row of the frame, as it came, whose and when it is."""
+    return lambda row: f"series {text(df[id_col].iloc[row])}, {time_col} {text(df[time_col].iloc[row])}"
+
+
+def lay_out(name: str, df: pd.DataFrame, freq: Freq, zone: Any, id_col: str, time_col: str) -> Layout:
+    """Sort a frame's rows by series, in order of first appearance, and time; none may be there twice."""
+    check_frame(name, df, [id_col, time_col])
+    series, ids = factorize_ids(name, df[id_col])
+    ds = naive_times(name, df[time_col], freq, zone)
+    order = None
+    later = (series[1:] > series[:-1]) | ((series[1:] == series[:-1]) & (ds[1:] >= ds[:-1]))
+    if not later.all():
+        order = np.lexsort((ds, series))
+        series, ds = series[order], ds[order]
+    starts = np.searchsorted(series, np.arange(len(ids) + 1)).astype(np.int64)
+    dtype: Any = df[time_col].dtype
+    if zone is not None:
+        dtype = pd.DatetimeTZDtype(dtype.unit, zone)
+    layout = Layout(ids, order, starts, series, ds, freq, dtype)
+    again = np.flatnonzero((series[1:] == series[:-1]) & (ds[1:] == ds[:-1]))
+    if len(again):
+        row = again[0]
+        copies = int(((series == series[row]) & (ds == ds[row])).sum())
+        raise ValueError(
+            f"{name} has rows of the same id and time: series {layout.whose(row)} has {copies} rows at {time_col} "
+            f"{layout.when(ds[row:])}, and {len(again)} rows are too many in all; accepted: one row an id and time, "
+            f"for example {name}.drop_duplicates([{id_col!r}, {time_col!r}])"
+        )
+    return layout
+
+
+def ordinals(name: str, layout: Layout, time_col: str) -> Integers:
+    """How many steps of the frequency each row's time is on, from an origin of their own; all must lie on its grid."""
+    ordinal, phase, valid = layout.freq.positions(layout.ds)
+    first = layout.starts[:-1]
+    beside = ~valid | (phase != phase[first][layout.series])
+    if beside.any():
+        _refuse_beside(name, layout, time_col, beside, phase, valid)
+    return ordinal
+
+
+def _refuse_beside(
+    name: str,
+    layout: Layout,
+    time_col: str,
+    beside: NDArray[np.bool_],
+    phase: Integers,
+    valid: NDArray[np.bool_],
+) -> None:
+    series = int(layout.series[np.argmax(beside)])
+    rows = slice(layout.starts[series], layout.starts[series + 1])
+    freq, ds, phase, valid = layout.freq, layout.ds[rows], phase[rows], valid[rows]
+    # The first time may be the odd one: the others say what the grid is.
+    phases, counts = np.unique(phase[valid], return_counts=True)
+    off = ~valid if not len(phases) else ~valid | (phase != phases[np.argmax(counts)])
+    many = len(np.unique(layout.series[beside]))
+    guess = None if freq.is_integer else guess_freq(ds)
+    if isinstance(layout.time_dtype, pd.DatetimeTZDtype) and freq.wall:
+        hint = (
+            f"its days are those of the clock of {layout.time_dtype.tz}; if steps of 24 hours are meant, freq='24h', "
+            "if those of another clock, .dt.tz_convert"
+        )
+    elif guess is not None:
+        hint = f"its times fit freq={guess!r}"
+    else:
+        hint = (
+            f"accepted: times of a series that are whole steps of the frequency apart; round the odd ones or choose a "
+            f"finer frequency, then fill_gaps({name}, freq)"
+        )
+    raise ValueError(
+        f"series {text(layout.ids[series])}: {time_col} {layout.when(ds[np.argmax(off) :])} is no time of {freq}, "
+        f"{int((~off).sum())} of its {len(ds)} times are ({many} series of this kind): {hint}"
+    )
+
+
+def check_spacing(name: str, layout: Layout, ordinal: Integers, most: float) -> Integers:
+    """Steps from each row to the next of its series (1 at its end), int64 (rows,).
+
+    At most `most` rows may be missing for each row that is there, else the frequency is not that of the frame.
+    """
+    steps = np.ones(len(ordinal), np.int64)
+    inside = layout.series[1:] == layout.series[:-1]
+    np.subtract(ordinal[1:], ordinal[:-1], out=steps[:-1], where=inside)
+    freq, missing = layout.freq, int(steps.sum()) - len(steps)
+    if missing > most * len(steps):
+        usual, counts = np.unique(steps[:-1][inside], return_counts=True)
+        spacing = int(usual[np.argmax(counts)])
+        longest = int(np.argmax(np.diff(layout.starts)))
+        guess = None if freq.is_integer else guess_freq(layout.ds[layout.starts[longest] : layout.starts[longest + 1]])
+        fits = f" and fit freq={guess!r}" if guess else ""
+        raise ValueError(
+            f"{freq} leaves {missing} rows missing beside the {len(steps)} of {name}: its times are mostly {spacing} "
+            f"steps apart{fits}; accepted: the frequency that the rows have. If they are that sparse, "
+            f"fill_gaps({name}, freq) makes rows of the missing ones"
+        )
+    return steps

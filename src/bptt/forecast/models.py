@@ -1,0 +1,632 @@
+"""The models of a `Forecaster`: one recurrent network for all series, of three cells and in three ways to look ahead."""
+
+from __future__ import annotations
+
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+
+from bptt import arguments
+from bptt.forecast import defaults
+from bptt.forecast.calendar import Freq
+from bptt.forecast.learning import TOGETHER, Course, Learned, learn, say, source_of
+from bptt.forecast.network import STRATEGIES, Plan, initial
+from bptt.forecast.panel import Panel
+from bptt.forecast.transforms import TRANSFORMS, choose
+from bptt.forecast.windows import BY_MEAN, IDENTITY, SPREAD, STANDARD
+from bptt.network.losses import HUBER, MAE, MSE
+from bptt.network.parameters import load, views
+from bptt.numerics.threads import get_num_threads
+
+__all__ = ["GRU", "LSTM", "MODELS", "RNN", "Recurrent"]
+
+LOSSES = {"mae": MAE, "mse": MSE, "huber": HUBER}
+SCALERS = {"spread": SPREAD, "standard": STANDARD, "mean": BY_MEAN, "identity": IDENTITY}
+QUANTILES = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
+# No window's spread counts as less than this share of its series' own.
+SMALLEST_SPREAD = 1e-2
+
+
+class Recurrent:
+    """A recurrent network that learns from all series of a frame: what `RNN`, `GRU` and `LSTM` have in common.
+
+    Parameters
+    ----------
+    h : int
+        Horizon: steps to forecast.
+    input_size : int, optional
+        Values a forecast is made from. By default two of the longest season or twice the horizon, at least; where
+        there are no seasons four horizons. "segment" rounds it up to whole segments. Shorter series are padded.
+    strategy : {"segment", "recursive", "direct"}
+        "segment": the window is read in segments, and all segments to come are decoded at once (Lin et al. 2023).
+        "recursive": one step at a time, each forecast the next one's input, trained through all `h_train` steps.
+        "direct": the window is read step by step, one dense layer says all h steps.
+    seasonality : int or list of int, optional
+        Periods in steps; by default those of the frequency (24 and 168 for hours), none for integer times.
+    segment : int, optional
+        Steps of a segment; the shortest season by default, or the horizon.
+    anchors : "auto" or list
+        Naive forecasts of which the network learns a mixture, to which it adds: "last", "mean", a period for the
+        seasonal one, "change:12" for the seasonal one plus the change over the last period. None: [].
+    transform : {"auto", "log", "sqrt", "none"}
+        Of each series. "auto": logarithm where all values are positive, square root where some are 0, none where some
+        are negative. Forecasts are transformed back.
+    scaler_type : {"spread", "standard", "mean", "identity"}
+        How a window is scaled: by its mean and mean absolute deviation, mean and standard deviation, mean size, or not.
+    hidden_size, num_layers : int
+        Units of a layer (by default 128 where a season has 24 steps or more, else 64), and layers.
+    dropout : float
+        Probability in [0, 1) with which a unit before the head is dropped while training.
+    quantiles : list of float
+        Quantiles that are learned besides the point forecast, which is also the median unless loss="mse". Others are
+        interpolated.
+    loss : {"mae", "mse", "huber"}
+        Of the point forecast, on the scaled values.
+    huber_delta : float
+    futr_exog_list, hist_exog_list, stat_exog_list : list of str, optional
+        Columns that are known for the future, for the past only (not with "recursive"), and one value a series.
+    calendar : bool
+        Whether what the calendar says (hour, day of week, month ...) is such a future-known column.
+    lags : "auto" or list of int, optional
+        Earlier values as further inputs of each step ("recursive" and "direct"); "auto": one season before.
+    h_train : int, optional
+        Steps of the rollout that "recursive" is trained on; h by default.
+    scheduled_sampling : float
+        Probability in [0, 1) with which "recursive" is told the truth instead of its own forecast while training.
+    max_steps, batch_size : int
+        Updates (by default 1200 for a hidden size of 128 or more, else 600), and windows of each.
+    learning_rate, weight_decay, clip_norm : float
+        Of Adam at the start, it falls to 0 along a cosine; of the weights; of the gradient's norm.
+    early_stop_patience_steps, val_check_steps : int
+        With `val_size` in `fit`: stop after so many steps without a better validation (-1: never), and how often to
+        look. The weights of the best validation are kept either way.
+    ensemble : int
+        Networks that differ by their seed, trained side by side.
+    ensemble_method : {"median", "mean"}
+        Of their forecasts.
+    dtype : {"float32", "float64"}
+    seed : int
+        Of the first weights, the windows drawn and the dropout masks. Same seed, same bits, whatever the threads.
+    alias : str, optional
+        Name of the column; the class' name by default.
+
+    Attributes
+    ----------
+    parameters : dict of arrays
+        Weights by name after `fit`, of the first network of an ensemble; `members` has those of all.
+    history : list of Learned
+        Losses of each network's training.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of another type or outside its range; the message names it.
+    """
+
+    cell = ""
+
+    def __init__(
+        self,
+        h: int,
+        input_size: int | None = None,
+        *,
+        strategy: str = "segment",
+        seasonality: Any = None,
+        segment: int | None = None,
+        anchors: Any = "auto",
+        transform: str = "auto",
+        scaler_type: str = "spread",
+        hidden_size: int | None = None,
+        num_layers: int = 1,
+        dropout: float = 0.1,
+        quantiles: Any = QUANTILES,
+        loss: str = "mae",
+        huber_delta: float = 1.0,
+        futr_exog_list: Any = None,
+        hist_exog_list: Any = None,
+        stat_exog_list: Any = None,
+        calendar: bool = False,
+        lags: Any = None,
+        h_train: int | None = None,
+        scheduled_sampling: float = 0.0,
+        max_steps: int | None = None,
+        batch_size: int = 256,
+        learning_rate: float = 2e-3,
+        weight_decay: float = 0.0,
+        clip_norm: float = 1.0,
+        early_stop_patience_steps: int = -1,
+        val_check_steps: int = 100,
+        ensemble: int = 1,
+        ensemble_method: str = "median",
+        dtype: str = "float32",
+        seed: int = 0,
+        alias: str | None = None,
+    ) -> None:
+        given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        optional = {"input_size": 1, "segment": 1, "hidden_size": 1, "h_train": 1, "max_steps": 1}
+        for name in ("h", "num_layers", "batch_size", "val_check_steps", "ensemble"):
+            arguments.integer(name, given[name])
+        for name, least in optional.items():
+            if given[name] is not None:
+                arguments.integer(name, given[name], least)
+        arguments.choice("strategy", strategy, tuple(STRATEGIES))
+        arguments.choice("transform", transform, TRANSFORMS)
+        arguments.choice("scaler_type", scaler_type, tuple(SCALERS))
+        arguments.choice("loss", loss, tuple(LOSSES))
+        arguments.choice("ensemble_method", ensemble_method, ("median", "mean"))
+        arguments.fraction("dropout", dropout)
+        arguments.fraction("scheduled_sampling", scheduled_sampling)
+        arguments.real("huber_delta", huber_delta, 0, open_ends="min")
+        arguments.real("learning_rate", learning_rate, 0, open_ends="min")
+        arguments.real("weight_decay", weight_decay, 0)
+        arguments.real("clip_norm", clip_norm, 0, open_ends="min")
+        arguments.dtype("dtype", dtype)
+        arguments.seed("seed", seed)
+        arguments.integer("early_stop_patience_steps", early_stop_patience_steps, -1)
+        if not isinstance(calendar, bool):
+            raise TypeError(f"calendar must be True or False; got {calendar!r}")
+        if alias is not None and (not isinstance(alias, str) or not alias):
+            raise TypeError(f"alias must be a str that is not empty; got {alias!r}")
+        if anchors != "auto" and anchors is not None:
+            defaults.anchors_from(anchors)
+        if seasonality is not None:
+            defaults.seasons_from(seasonality)
+        self.h, self.strategy, self.calendar = h, strategy, calendar
+        self.early_stop_patience_steps = early_stop_patience_steps
+        self.alias = alias or type(self).__name__
+        self.quantiles = _quantiles(quantiles)
+        self.futr_exog_list = _names("futr_exog_list", futr_exog_list)
+        self.hist_exog_list = _names("hist_exog_list", hist_exog_list)
+        self.stat_exog_list = _names("stat_exog_list", stat_exog_list)
+        if strategy == "recursive" and self.hist_exog_list:
+            raise ValueError(
+                f"hist_exog_list must be empty with strategy='recursive', which would need those columns in the "
+                f"future; got {list(self.hist_exog_list)}: take strategy='segment' or 'direct', or forecast them"
+            )
+        if strategy != "recursive":
+            for name, default in (("h_train", None), ("scheduled_sampling", 0.0)):
+                if given[name] != default:
+                    raise ValueError(f"{name} is for strategy='recursive'; got it with strategy={strategy!r}")
+        if strategy != "segment" and segment is not None:
+            raise ValueError(f"segment is for strategy='segment'; got it with strategy={strategy!r}")
+        if strategy == "segment" and lags is not None:
+            raise ValueError("lags are for strategy='recursive' and 'direct'; a segment holds its lags already")
+        if lags is not None and lags != "auto":
+            if not isinstance(lags, list | tuple):
+                raise TypeError(f"lags must be 'auto' or a list of integers of at least 2; got {lags!r}")
+            for lag in lags:
+                arguments.integer("lags", lag, 2)
+        self._given: dict[str, Any] = given
+        self._plan: Plan | None = None
+        self._scales: dict[str, np.ndarray] = {}
+        self.history: list[Learned] = []
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(h={self.h}, strategy={self.strategy!r}, alias={self.alias!r})"
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether `fit` has come to an end."""
+        return self._plan is not None
+
+    @property
+    def members(self) -> list[dict[str, np.ndarray]]:
+        """Weights by name of each network of the ensemble."""
+        if self._plan is None:
+            raise ValueError("You must fit the model before its parameters exist.")
+        return [views(learned.theta, self._plan.shapes) for learned in self.history]
+
+    @property
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Weights by name of the first network."""
+        return self.members[0]
+
+    def fit(
+        self,
+        panel: Panel,
+        *,
+        freq: Freq,
+        val_size: int = 0,
+        skip: int = 0,
+        warm_start: bool = False,
+        verbose: int = 0,
+    ) -> None:
+        """Learn from all rows of each series but its last `skip`.
+
+        Parameters
+        ----------
+        panel : Panel
+        freq : Freq
+        val_size : int
+            So many of the last of these rows are not trained on but validated on.
+        skip : int
+        warm_start : bool
+            Go on from the weights that an earlier fit came to.
+        verbose : int
+            1: a bar on standard error.
+
+        Raises
+        ------
+        ValueError
+            No series has a window to learn from.
+        NonFiniteError
+            A loss or a gradient became infinite or NaN.
+        """
+        given = self._given
+        lengths = np.diff(panel.starts)
+        stops = np.maximum(lengths - skip - val_size, 0)
+        columns = self._columns(panel)
+        plan = self._settle(freq, tuple(len(part) for part in columns))
+        goes_on = warm_start and self._plan is not None
+        if self._plan is not None and goes_on and plan.shapes != self._plan.shapes:
+            raise ValueError("warm_start needs the columns and the seasons of the fit before; they have changed")
+        scales = self._scales if goes_on else _scales(panel, columns, stops)
+        source = self._source(panel, columns, scales, stops)
+        course = Course(
+            max_steps=given["max_steps"] or (1200 if plan.hidden_size >= 128 else 600),
+            batch_size=given["batch_size"],
+            learning_rate=given["learning_rate"],
+            weight_decay=given["weight_decay"],
+            clip_norm=given["clip_norm"],
+            val_check_steps=given["val_check_steps"],
+            patience=self.early_stop_patience_steps,
+            windows=_windows(panel, stops, plan),
+            validation=_validation(stops, lengths - skip, plan.n),
+        )
+        validating = source._replace(stops=lengths - skip) if val_size else source
+        self.history = self._learn(plan, source, validating, course, goes_on, verbose)
+        self._plan, self._scales = plan, scales
+
+    def _learn(self, plan: Plan, source: Any, validating: Any, course: Course, goes_on: bool, verbose: int) -> Any:
+        plans = [replace(plan, seed=plan.seed + k) for k in range(self._given["ensemble"])]
+        bar = _Bar(self.alias, course.max_steps * len(plans)) if verbose else None
+
+        def member(k: int) -> Learned:
+            before = self.history[k] if goes_on else None
+            theta = _flat(initial(plans[k])) if before is None else before.theta
+            # Members side by side need no barriers: one thread each.
+            threads = 1 if len(plans) > 1 else None
+            return learn(plans[k], source, validating, theta, course, before=before, threads=threads,
+                         tick=bar.tick if bar else lambda steps, loss: None)  # fmt: skip
+
+        try:
+            if len(plans) == 1:
+                return [member(0)]
+            with ThreadPoolExecutor(get_num_threads()) as pool:
+                return list(pool.map(member, range(len(plans))))
+        finally:
+            if bar:
+                bar.close()
+
+    def forecast(
+        self,
+        panel: Panel,
+        series: np.ndarray,
+        ends: np.ndarray,
+        h: int | None = None,
+        until: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Forecast rows ends .. ends + h - 1 of series from the rows before.
+
+        Parameters
+        ----------
+        panel : Panel
+            Has these rows; their future-known columns are read.
+        series, ends : int64 arrays (W,)
+            Each end at least 1 and at most the series' rows less h.
+        h : int, optional
+            Steps; more than the model's own only with strategy="recursive".
+        until : int64 array (N,), optional
+            Rows of each series of the panel by which its transform is chosen; by default those before the first of
+            its ends. Windows of one series are forecast alike in several calls where this is the same.
+
+        Returns
+        -------
+        point : float64 array (W, h)
+            NaN where nothing was observed before the end.
+        quantiles : float64 array (W, h, Q)
+            Ascending, those of `self.quantiles`.
+
+        Raises
+        ------
+        ValueError
+            Before `fit`; h is larger than the model's.
+        """
+        if self._plan is None:
+            raise ValueError("You must fit the model before predicting.")
+        steps = self.h if h is None else h
+        if self.strategy == "recursive":
+            plan = replace(self._plan, n=steps)
+        elif steps > self.h:
+            raise ValueError(f"h must be at most {self.h}, the model's own, with strategy={self.strategy!r}; got {h}")
+        else:
+            plan = self._plan
+        series, ends = np.asarray(series, np.int64), np.asarray(ends, np.int64)
+        if until is None:
+            until = np.full(len(panel.ids), np.iinfo(np.int64).max)
+            np.minimum.at(until, series, ends)
+        columns = self._columns(panel)
+        transform = choose(panel, self._given["transform"], until)
+        source = self._source(panel, columns, self._scales, np.diff(panel.starts), until)
+        Q = len(plan.taus)
+        up = sum(tau > 0.5 for tau in plan.taus[1:])
+        ascending = [*range(Q - 1, up, -1), 0, *range(1, up + 1)]
+        point, quantiles = np.empty((series.size, steps)), np.empty((series.size, steps, Q))
+        seen = _seen_before(panel, series, ends)
+        for first in range(0, series.size, TOGETHER):
+            part = slice(first, min(series.size, first + TOGETHER))
+            said = []
+            for learned in self.history:
+                z, shift, spread, _ = say(plan, source, learned.theta, series[part], ends[part])
+                y = z[:, :steps] * spread[:, None, None] + shift[:, None, None]
+                said.append(transform.invert(y, series[part]))
+            combine = np.median if self._given["ensemble_method"] == "median" else np.mean
+            y = said[0] if len(said) == 1 else combine(np.stack(said), axis=0)
+            y[~seen[part]] = np.nan
+            point[part], quantiles[part] = y[:, :, 0], y[:, :, ascending]
+        # Rounding, and loss="mse", whose point forecast is no median.
+        return point, np.sort(quantiles, axis=2)
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """All arrays that a file has to keep."""
+        tensors = {f"scale.{name}": array for name, array in self._scales.items()}
+        for k, learned in enumerate(self.history):
+            for name, view in self.members[k].items():
+                tensors[f"{k}.{name}"] = view
+            for name, moment in (("m", learned.m), ("v", learned.v)):
+                tensors[f"{k}.adam.{name}"] = moment
+        return tensors
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a file has to keep besides; JSON has words for all of it."""
+        plan = None if self._plan is None else {name: getattr(self._plan, name) for name in self._plan.__match_args__}
+        steps = [learned.steps for learned in self.history]
+        return {"model": type(self).__name__, "arguments": self._given, "plan": plan, "steps": steps}
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any], tensors: dict[str, np.ndarray]) -> Self:
+        """The model of `settings` and `tensors`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            They do not fit each other.
+        """
+        model = cls(**settings["arguments"])
+        if settings["plan"] is None:
+            return model
+        plan: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in settings["plan"].items()
+        }
+        model._plan = Plan(**plan)
+        model._scales = {name[6:]: array for name, array in tensors.items() if name.startswith("scale.")}
+        for k, steps in enumerate(settings["steps"]):
+            parameters = initial(model._plan)
+            load(parameters, {name: tensors[f"{k}.{name}"] for name in parameters if f"{k}.{name}" in tensors})
+            m, v = (np.array(tensors[f"{k}.adam.{name}"]) for name in ("m", "v"))
+            model.history.append(Learned(_flat(parameters), m, v, int(steps), np.empty(0), []))
+        return model
+
+    def _settle(self, freq: Freq, widths: tuple[int, ...]) -> Plan:
+        """The network's numbers, from the arguments, the frequency and the columns."""
+        given, h = self._given, self.h
+        if given["seasonality"] is not None:
+            seasons = defaults.seasons_from(given["seasonality"])
+        else:
+            seasons = freq.seasonality
+            if freq.is_integer:
+                warnings.warn(
+                    f"{self.alias}: ds is integer and no seasonality was given: forecasting as for non-seasonal "
+                    f"series. If there is a season, say seasonality=<steps>, else seasonality=1",
+                    UserWarning,
+                    stacklevel=5,
+                )
+        if given["anchors"] == "auto":
+            anchors = defaults.default_anchors(seasons)
+        else:
+            anchors = defaults.anchors_from(given["anchors"] or [])
+        step = 1
+        if self.strategy == "segment":
+            step = given["segment"] or defaults.default_segment(h, seasons)
+        size = given["input_size"] or defaults.default_input_size(h, seasons)
+        lags = given["lags"] or ()
+        if lags == "auto":
+            lags = tuple(period for period in seasons if period > 1)
+        above = [tau for tau in self.quantiles if tau > 0.5]
+        below = [tau for tau in self.quantiles if tau < 0.5]
+        return Plan(
+            strategy=self.strategy,
+            cell=self.cell,
+            n=(given["h_train"] or h) if self.strategy == "recursive" else h,
+            input_size=-(-size // step) * step,
+            segment=step,
+            hidden_size=given["hidden_size"] or defaults.default_hidden_size(seasons),
+            num_layers=given["num_layers"],
+            kinds=tuple(kind for kind, _ in anchors),
+            periods=tuple(period for _, period in anchors),
+            lags=tuple(int(lag) for lag in lags),
+            futr=widths[0],
+            hist=widths[1],
+            static=widths[2],
+            taus=(0.5, *above, *reversed(below)),
+            loss=LOSSES[given["loss"]],
+            parameter=float(given["huber_delta"]),
+            scaler=SCALERS[given["scaler_type"]],
+            dropout=float(given["dropout"]),
+            told=float(given["scheduled_sampling"]),
+            seed=given["seed"],
+            dtype=np.dtype(given["dtype"]).name,
+        )
+
+    def _columns(self, panel: Panel) -> tuple[list[int], list[int], list[int]]:
+        """Which columns of the panel are this model's."""
+        futr = (*self.futr_exog_list, *(["calendar"] if self.calendar else []))
+
+        def own(wanted: tuple[str, ...], names: tuple[str, ...]) -> list[int]:
+            return [k for k, name in enumerate(names) if any(name == w or name.startswith(f"{w}=") for w in wanted)]
+
+        return (
+            own(futr, panel.futr_names),
+            own(self.hist_exog_list, panel.hist_names),
+            own(self.stat_exog_list, panel.static_names),
+        )
+
+    def _source(
+        self, panel: Panel, columns: Any, scales: dict[str, np.ndarray], stops: np.ndarray, until: Any = None
+    ) -> Any:
+        """The panel as the network reads it: transformed and scaled; what is chosen for a series is chosen from its
+        rows before `until`, `stops` where absent."""
+        until = stops if until is None else until
+        series = np.repeat(np.arange(len(panel.ids)), np.diff(panel.starts))
+        y = choose(panel, self._given["transform"], until).apply(panel.y, series)
+        parts = {}
+        for name, own, array in zip(("futr", "hist", "static"), columns, (panel.futr, panel.hist, panel.static),
+                                    strict=True):  # fmt: skip
+            parts[name] = (array[:, own] - scales[f"{name}.mean"]) / scales[f"{name}.spread"]
+        floor = _floor(y, panel, series, until)
+        return source_of(y, panel.observed, panel.starts, stops, floor, **parts)
+
+
+def _quantiles(value: Any) -> tuple[float, ...]:
+    if not isinstance(value, list | tuple | np.ndarray):
+        raise TypeError(f"quantiles must be a list of numbers between 0 and 1; got {value!r}")
+    found = {arguments.real("quantiles", float(q), 0, 1, open_ends="minmax") for q in value} | {0.5}
+    return tuple(sorted(found))
+
+
+def _names(argument: str, value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        raise TypeError(f"{argument} must be a list of column names; got {value!r}")
+    return tuple(value)
+
+
+def _flat(parameters: dict[str, np.ndarray]) -> np.ndarray:
+    return np.concatenate([view.ravel() for view in parameters.values()])
+
+
+def _floor(y: np.ndarray, panel: Panel, series: np.ndarray, until: np.ndarray) -> np.ndarray:
+    """For each series the smallest spread that a window of it may count as."""
+    N = len(panel.ids)
+    position = np.arange(y.size) - panel.starts[series]
+    counts = panel.observed & (position < until[series])
+    n = np.maximum(np.bincount(series[counts], minlength=N), 1)
+    mean = np.bincount(series[counts], y[counts], minlength=N) / n
+    spread = np.bincount(series[counts], np.abs(y[counts] - mean[series[counts]]), minlength=N) / n
+    return SMALLEST_SPREAD * spread + 1e-3 * np.minimum(np.abs(mean), 1) + 1e-8
+
+
+def _scales(panel: Panel, columns: Any, stops: np.ndarray) -> dict[str, np.ndarray]:
+    """Mean and spread of each exogenous column over the rows that are trained on."""
+    series = np.repeat(np.arange(len(panel.ids)), np.diff(panel.starts))
+    trained = np.arange(panel.y.size) - panel.starts[series] < stops[series]
+    scales = {}
+    for name, own, array in zip(("futr", "hist", "static"), columns, (panel.futr, panel.hist, panel.static),
+                                strict=True):  # fmt: skip
+        rows = array[:, own] if name == "static" else array[trained][:, own]
+        mean = rows.mean(0, dtype=np.float64) if rows.size else np.zeros(len(own))
+        spread = rows.std(0, dtype=np.float64) if rows.size else np.ones(len(own))
+        scales[f"{name}.mean"] = mean.astype(np.float32)
+        scales[f"{name}.spread"] = np.where(spread > 1e-12, spread, 1.0).astype(np.float32)
+    return scales
+
+
+def _windows(panel: Panel, stops: np.ndarray, plan: Plan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Chances of each series (cumulated), first and last end of its windows."""
+    series = np.repeat(np.arange(len(panel.ids)), np.diff(panel.starts))
+    trained = panel.observed & (np.arange(panel.y.size) - panel.starts[series] < stops[series])
+    observed = np.bincount(series[trained], minlength=len(panel.ids))
+    # One value to begin with, one to compare with.
+    usable = np.where(observed >= 2, stops, 0)
+    if not usable.any():
+        raise ValueError(
+            "there is no series to learn from: each needs at least 2 observed values of y before the rows that are "
+            "held out for validation or testing"
+        )
+    first = np.minimum(max(2, plan.segment), np.maximum(usable - 1, 1))
+    last = np.maximum(usable - plan.n, first)
+    chances = np.cumsum(usable / usable.sum())
+    chances[chances >= chances[-1]] = 1.0
+    return chances, first.astype(np.int64), last.astype(np.int64)
+
+
+def _validation(stops: np.ndarray, ends: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Windows that cover the rows from `stops` to `ends` of each series, one after the other."""
+    series, at = [], []
+    for i, (stop, end) in enumerate(zip(stops, ends, strict=True)):
+        here = np.arange(stop, end, n) if 0 < stop < end else np.empty(0, np.int64)
+        series.append(np.full(here.size, i))
+        at.append(here)
+    return np.concatenate(series).astype(np.int64), np.concatenate(at).astype(np.int64)
+
+
+def _seen_before(panel: Panel, series: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Whether a series has an observed value before `ends`."""
+    so_far = np.concatenate([[0], np.cumsum(panel.observed)])
+    starts = panel.starts[series]
+    return so_far[starts + ends] > so_far[starts]
+
+
+class _Bar:
+    """A bar on standard error for all networks of a model."""
+
+    def __init__(self, name: str, total: int) -> None:
+        from tqdm.auto import tqdm
+
+        self._bar = tqdm(total=total, desc=name, unit="step")
+
+    def tick(self, steps: int, loss: float) -> None:
+        """So many more steps were done."""
+        self._bar.update(steps)
+        self._bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
+
+    def close(self) -> None:
+        """The end."""
+        self._bar.close()
+
+
+class RNN(Recurrent):
+    """Forecasts by a simple recurrent network with tanh (Elman 1990). See `Recurrent` for the arguments.
+
+    Examples
+    --------
+    >>> from bptt.forecast import RNN
+    >>> RNN(h=12, strategy="recursive")
+    RNN(h=12, strategy='recursive', alias='RNN')
+    """
+
+    cell = "rnn_tanh"
+
+
+class GRU(Recurrent):
+    """Forecasts by a gated recurrent unit (Cho et al. 2014). See `Recurrent` for the arguments.
+
+    Examples
+    --------
+    >>> from bptt.forecast import GRU
+    >>> GRU(h=48, input_size=336, seasonality=[24, 168], max_steps=1000)
+    GRU(h=48, strategy='segment', alias='GRU')
+    """
+
+    cell = "gru"
+
+
+class LSTM(Recurrent):
+    """Forecasts by long short-term memory (Hochreiter & Schmidhuber 1997). See `Recurrent` for the arguments.
+
+    Examples
+    --------
+    >>> from bptt.forecast import LSTM
+    >>> LSTM(h=14, strategy="direct", num_layers=2)
+    LSTM(h=14, strategy='direct', alias='LSTM')
+    """
+
+    cell = "lstm"
+
+
+MODELS: dict[str, type[Recurrent]] = {cls.__name__: cls for cls in (RNN, GRU, LSTM)}

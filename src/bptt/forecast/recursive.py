@@ -1,0 +1,296 @@
+"""strategy="recursive": one step at a time, each forecast the next step's input; the loss goes back through all of it.
+
+    forward, step s = 0 .. n-1                        backward, step s = n-1 .. 0
+        h_s   = layers(x_s, h_{s-1})                      layers down one step: dh_{s-1}, dx_s
+        o_s   = dropout(h_s) W_o + b_o                    dh_s += do_s W_o^T
+        f_s   = head(o_s, anchors(path))                  df_s += dpath_s;  head: do_s, danchors -> dpath
+        path_s = f_s, or the truth where the model        dpath_s = 0 where the model was told
+                 is told it (scheduled sampling)
+        x_{s+1} = (path_s, lags of path, future)          dx_{s+1} -> dpath
+
+The first h comes from the window, one step after the other. path holds the window's last values and then the
+forecasts, so the error of a forecast reaches those it was made from by three ways: the state, the lags, the naive
+forecasts of later steps. Scheduled sampling: Bengio, Vinyals, Jaitly & Shazeer (2015).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from bptt.forecast import head
+from bptt.forecast.windows import CHANGE, LAST, MEAN, Batch, Reading, gather, sample
+from bptt.network.dense_rows import dense_down, dense_up, drop, pack_dense
+from bptt.network.stack import Packed, Scratch, Stack, down, matrix, pack_stack, up
+from bptt.numerics import updates
+from bptt.numerics.jit import apart, borrow, kernel
+from bptt.numerics.matmul import shared_product
+from bptt.numerics.random import uniform
+from bptt.numerics.threads import barrier, share
+
+__all__ = ["Network", "Workspace", "predict", "train"]
+
+ZERO = np.int64(0)
+YES, NO = np.bool_(True), np.bool_(False)
+# Streams of random numbers from here on say where the model is told the truth; those below draw windows.
+TOLD = np.int64(1) << 40
+
+
+class Network(NamedTuple):
+    """The numbers of a recursive forecaster; offsets point into theta."""
+
+    stack: Stack
+    reading: Reading
+    n: int  # steps to say
+    up: int  # quantiles above the point forecast
+    outputs: int  # Q + K
+    head: np.ndarray  # int64 (2,): weight, bias
+    theta: np.ndarray
+    taus: np.ndarray  # float64 (Q,)
+    loss: int
+    parameter: float
+    dropout: float
+    told: float  # probability
+    seed: int
+
+
+class Workspace(NamedTuple):
+    """The arrays of a step, for B windows; batch.x has rows for T + n - 1 steps."""
+
+    batch: Batch
+    packed: Packed
+    scratch: Scratch
+    head: np.ndarray  # packed
+    headT: np.ndarray
+    s: np.ndarray  # (L, T+n, B, S*H)
+    a: np.ndarray
+    v: np.ndarray  # (n*B, H)
+    o: np.ndarray  # (n*B, Q + K)
+    f: np.ndarray  # (n*B, Q)
+    path: np.ndarray  # (B, back + n)
+    dpath: np.ndarray
+    told: np.ndarray  # uint8 (n, B)
+    danchors: np.ndarray  # (B, K)
+    losses: np.ndarray  # float64 (n*B,)
+    ds: np.ndarray  # (L, B, S*H)
+    dv: np.ndarray  # (B, H)
+    dx: np.ndarray  # (T*B, max(X, H))
+
+
+@kernel(inner=True, glue=True)
+def prepare(team, network, work, backward):
+    """Pack the weights."""
+    pack_stack(team, network.stack, network.theta, work.packed, backward)
+    pack_dense(team, matrix(network.theta, network.head[0], network.outputs, network.stack.H), work.head, work.headT,
+               backward)  # fmt: skip
+    barrier(team)
+
+
+@apart()
+def begin_path(team, source, batch, path, n):
+    """The last values before each window's end; one that was not observed is the one before it."""
+    back = path.shape[1] - n
+    first, last = share(path.shape[0], team)
+    for b in range(first, last):
+        start, end, row = source.starts[batch.series[b]], batch.ends[b], path[b]
+        y, m = source.y[start : start + end], source.observed[start : start + end]
+        p = max(0, end - back)
+        while p > 0 and not m[p]:
+            p -= 1
+        while p < end - 1 and not m[p]:
+            p += 1
+        held = (y[p] - batch.shift[b]) / batch.spread[b] if m[p] else 0.0
+        for j in range(back):
+            p = end - back + j
+            if p >= 0 and m[p]:
+                held = (y[p] - batch.shift[b]) / batch.spread[b]
+            row[j] = held
+    barrier(team)
+
+
+@kernel(inner=True)
+def next_inputs(team, reading, s, path, future, x):
+    """x (B, X) of step s >= 1, from the path and the future-known columns (B, F + C)."""
+    back = path.shape[1] - future.shape[0] // path.shape[0]
+    lags = reading.lags.size
+    B = x.shape[0]
+    first, last = share(B, team)
+    for b in range(first, last):
+        here = back + s
+        x[b, 0], x[b, 1] = path[b, here - 1], 1
+        for k in range(lags):
+            x[b, 2 + k] = path[b, here - reading.lags[k]]
+        known = future[s * B + b]
+        for k in range(known.size):
+            x[b, 2 + lags + k] = known[k]
+
+
+@kernel(inner=True)
+def next_inputs_back(team, reading, here, dx, dpath):
+    """The error of x of the step at position `here` of the path, to where its values came from."""
+    first, last = share(dpath.shape[0], team)
+    for b in range(first, last):
+        dpath[b, here - 1] += dx[b, 0]
+        for k in range(reading.lags.size):
+            dpath[b, here - reading.lags[k]] += dx[b, 2 + k]
+
+
+@kernel(inner=True)
+def next_anchors(team, reading, here, path, anchors):
+    """anchors (B, K) of the step at position `here` of the path."""
+    first, last = share(path.shape[0], team)
+    for b in range(first, last):
+        for k in range(reading.kinds.size):
+            kind, period = reading.kinds[k], reading.periods[k]
+            if kind == MEAN:
+                anchors[b, k] = 0
+            elif kind == LAST:
+                anchors[b, k] = path[b, here - 1]
+            else:
+                anchors[b, k] = path[b, here - period]
+                if kind == CHANGE:
+                    anchors[b, k] += path[b, here - 1] - path[b, here - 1 - period]
+
+
+@kernel(inner=True)
+def next_anchors_back(team, reading, here, danchors, dpath):
+    """The error of the anchors, to where they came from."""
+    first, last = share(dpath.shape[0], team)
+    for b in range(first, last):
+        for k in range(reading.kinds.size):
+            kind, period, error = reading.kinds[k], reading.periods[k], danchors[b, k]
+            if kind == LAST:
+                dpath[b, here - 1] += error
+            elif kind != MEAN:
+                dpath[b, here - period] += error
+                if kind == CHANGE:
+                    dpath[b, here - 1] += error
+                    dpath[b, here - 1 - period] -= error
+
+
+@kernel(inner=True)
+def continue_path(team, network, batch, f, s, here, step, told, path):
+    """path[:, here] = the forecast, or what came, where the model is told it."""
+    B = path.shape[0]
+    first, last = share(B, team)
+    for b in range(first, last):
+        r = s * B + b
+        tell = network.told > 0 and batch.weight[r, 0] > 0 and uniform(network.seed, TOLD + step, r) < network.told
+        told[s, b] = tell
+        path[b, here] = batch.target[r, 0] if tell else f[r, 0]
+
+
+@kernel(inner=True)
+def collect_path_error(team, told, s, here, dpath, df):
+    """df += the error that the later steps found in this one's forecast."""
+    first, last = share(dpath.shape[0], team)
+    for b in range(first, last):
+        if not told[s, b]:
+            df[b, 0] += dpath[b, here]
+
+
+@apart(glue=True)
+def climb(team, network, work, source, step, training):
+    """From a gathered batch to forecasts f; `step` addresses the dropout masks."""
+    stack, theta, reading, batch = network.stack, network.theta, network.reading, work.batch
+    T, B, n = reading.T, work.path.shape[0], network.n
+    back = work.path.shape[1] - n
+    first, last = share(B, team)
+    work.s[:, 0, first:last] = 0
+    begin_path(team, source, batch, work.path, n)
+    bias = theta[network.head[1] : network.head[1] + network.outputs]
+    for s in range(n):
+        now = T + s
+        begin = 0 if s == 0 else now - 1
+        x = batch.x[begin * B : now * B]
+        if s > 0:
+            next_inputs(team, reading, s, work.path, batch.future, x)
+            barrier(team)
+        up(team, stack, work.packed, work.scratch, x, work.s, work.a, begin, now)
+        rows = slice(s * B, (s + 1) * B)
+        v, o, f, anchors = work.v[rows], work.o[rows], work.f[rows], batch.anchors[rows]
+        rate = network.dropout if training else 0.0
+        drop(team, work.s[stack.L - 1, now], v, network.seed, s, step, rate)
+        barrier(team)
+        dense_up(team, v, work.head, bias, o)
+        next_anchors(team, reading, back + s, work.path, anchors)
+        barrier(team)
+        head.forward(team, o, anchors, f, reading.R, network.up)
+        barrier(team)
+        continue_path(team, network, batch, work.f, s, back + s, step, work.told, work.path)
+        barrier(team)
+
+
+@apart(glue=True)
+def descend(team, network, work, grad, step):
+    """From the error of f, left in its place, to the gradient of every parameter, through all steps."""
+    stack, H, reading, batch, scratch = network.stack, network.stack.H, network.reading, work.batch, work.scratch
+    T, B, n = reading.T, work.path.shape[0], network.n
+    back = work.path.shape[1] - n
+    first, last = share(B, team)
+    work.ds[:, first:last] = 0
+    work.dpath[first:last] = 0
+    barrier(team)
+    for s in range(n - 1, -1, -1):
+        now = T + s
+        begin = 0 if s == 0 else now - 1
+        rows = slice(s * B, (s + 1) * B)
+        o, df = work.o[rows], work.f[rows]
+        collect_path_error(team, work.told, s, back + s, work.dpath, df)
+        barrier(team)
+        head.backward(team, o, batch.anchors[rows], df, work.danchors, reading.R, network.up)
+        barrier(team)
+        next_anchors_back(team, reading, back + s, work.danchors, work.dpath)
+        shared_product(team, o, work.headT, scratch.nothing[:, :H], work.dv)
+        barrier(team)
+        drop(team, work.dv, work.dv, network.seed, s, step, network.dropout)
+        barrier(team)
+        dy = work.dv.reshape(1, B, H)
+        down(team, stack, work.packed, scratch, grad, batch.x[begin * B : now * B], work.s, work.a, work.ds, dy,
+             work.dx, begin, now, s == n - 1)  # fmt: skip
+        if s > 0:
+            next_inputs_back(team, reading, back + s, work.dx, work.dpath)
+            barrier(team)
+    dense_down(team, work.v, work.o, work.headT, scratch, matrix(grad, network.head[0], network.outputs, H),
+               grad[network.head[1] : network.head[1] + network.outputs], scratch.no_rows, YES)  # fmt: skip
+    barrier(team)
+
+
+@kernel(inner=True, glue=True)
+def train(team, network, work, source, chances, first_end, last_end, grad, m, v, partial, hyper, rates, clip_norm,
+          steps_before, losses, norms):  # fmt: skip
+    """rates.size steps on windows drawn anew for each. Returns the number of steps done: fewer where a loss or a norm
+    was not finite; that step changed no weight."""
+    network, work, grad = borrow(network), borrow(work), borrow(grad)
+    for w in range(rates.size):
+        step = steps_before + w
+        if team.index == 0:
+            sample(network.seed, step, chances, first_end, last_end, work.batch.series, work.batch.ends)
+        prepare(team, network, work, YES)
+        gather(team, source, network.reading, work.batch)
+        climb(team, network, work, source, step, YES)
+        score(team, network, work, YES)
+        losses[w] = head.total_loss(work.losses)
+        descend(team, network, work, grad, step)
+        norms[w] = updates.clip_norm(team, grad, clip_norm, partial)
+        if not (np.isfinite(losses[w]) and np.isfinite(norms[w])):
+            return w
+        updates.update(team, updates.ADAM, network.theta, grad, m, v, step + 1, rates[w], hyper)
+    return rates.size
+
+
+@kernel(inner=True, glue=True)
+def score(team, network, work, with_gradient):
+    batch = work.batch
+    head.loss(team, work.f, batch.target, batch.weight, batch.weights, network.loss, network.parameter, network.taus,
+              work.losses, with_gradient)  # fmt: skip
+
+
+@kernel(inner=True, glue=True)
+def predict(team, network, work, source):
+    """Forecasts f of the batch's windows, in z; returns their loss where the source knows what came."""
+    network, work = borrow(network), borrow(work)
+    prepare(team, network, work, NO)
+    gather(team, source, network.reading, work.batch)
+    climb(team, network, work, source, ZERO, NO)
+    score(team, network, work, NO)
+    return head.total_loss(work.losses)

@@ -1,0 +1,66 @@
+"""States, gates and their errors row by row, some units of each: copied, added, cleared."""
+
+import numpy as np
+
+from bptt.numerics.jit import kernel
+from bptt.numerics.lanes import count, read, write, zero
+
+__all__ = ["add_units", "any_of", "clear_units", "copy", "copy_units", "drop_states"]
+
+# A bare 0 has a type of its own for Numba, and each function it is passed to would be compiled once more.
+ZERO = np.int64(0)
+ONE = (0,)
+
+
+@kernel
+def copy(source, target):
+    for j in range(target.size):
+        target[j] = source[j]
+
+
+@kernel(inner=True)
+def copy_units(source, target, first, last):
+    """Columns first to last - 1 of all rows."""
+    for row in range(target.shape[0]):
+        for j in range(first, last, count(target)):
+            write(target, row, read(source, row, ONE, ZERO, j, last - j), ZERO, j, last - j)
+
+
+@kernel(strict=True, inner=True)
+def add_units(source, target, first, last):
+    """target += source in columns first to last - 1 of all rows."""
+    for row in range(target.shape[0]):
+        for j in range(first, last, count(target)):
+            (new,), (old,) = read(source, row, ONE, ZERO, j, last - j), read(target, row, ONE, ZERO, j, last - j)
+            write(target, row, (old + new,), ZERO, j, last - j)
+
+
+@kernel(inner=True)
+def clear_units(target, n, first, last):
+    """0 in units first to last - 1 of every block of n, of all rows."""
+    for row in range(target.shape[0]):
+        for start in range(0, target.shape[1], n):
+            for j in range(start + first, start + last, count(target)):
+                left = start + last - j
+                (old,) = read(target, row, ONE, ZERO, j, left)
+                write(target, row, (zero(old),), ZERO, j, left)
+
+
+@kernel(inner=True)
+def drop_states(source, reset, target, n, first, last):
+    """target = source in units first to last - 1 of every block of n, and 0 in the rows where `reset` is set."""
+    for row in range(target.shape[0]):
+        if reset[row]:
+            clear_units(target[row : row + 1], n, first, last)
+        else:
+            for start in range(0, target.shape[1], n):
+                copy_units(source[row : row + 1], target[row : row + 1], start + first, start + last)
+
+
+@kernel(inner=True)
+def any_of(flags):
+    for row in range(flags.shape[0]):
+        for column in range(flags.shape[1]):
+            if flags[row, column]:
+                return True
+    return False

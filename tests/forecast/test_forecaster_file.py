@@ -1,0 +1,262 @@
+"""A Forecaster's file: the same numbers after it, and clear words for what is no such file."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from fake_model import SeasonalNaive
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from bptt.forecast.forecaster import Forecaster
+from bptt.forecast.intervals import ConformalIntervals
+from bptt.forecast.models import GRU, LSTM, MODELS
+
+
+@pytest.fixture(autouse=True)
+def _the_double_is_a_known_model(monkeypatch):
+    monkeypatch.setitem(MODELS, "SeasonalNaive", SeasonalNaive)
+
+
+def frame(ids=("b", "a"), ds=None, rows=20, **columns):
+    rng = np.random.default_rng(0)
+    ds = pd.date_range("2024-01-01", periods=rows, freq="D") if ds is None else ds
+    parts = [pd.DataFrame({"unique_id": name, "ds": ds, "y": rng.normal(size=rows)}) for name in ids]
+    return pd.concat(parts, ignore_index=True).assign(**columns)
+
+
+def fitted(df=None, freq="D", scaler=None, intervals=None, **model):
+    models = [SeasonalNaive(3, 7, **model), SeasonalNaive(3, 1), SeasonalNaive(3, 2, alias="two")]
+    return Forecaster(models, freq, scaler).fit(frame() if df is None else df, prediction_intervals=intervals)
+
+
+def saved(tmp_path, forecaster=None):
+    path = tmp_path / "model"
+    (forecaster or fitted()).save(path)
+    return path
+
+
+@pytest.mark.parametrize("scaler", [None, "standard", "robust", "minmax"])
+@pytest.mark.parametrize("intervals", [None, ConformalIntervals(4)])
+def test_forecasts_are_the_same_bit_by_bit(tmp_path, scaler, intervals):
+    forecaster = fitted(scaler=scaler, intervals=intervals)
+    loaded = Forecaster.load(saved(tmp_path, forecaster))
+    assert repr(loaded) == repr(forecaster)
+    assert loaded.aliases == ["SeasonalNaive", "SeasonalNaive1", "two"]
+    same = {"check_exact": True}
+    assert_frame_equal(loaded.predict(level=[60, 70]), forecaster.predict(level=[60, 70]), **same)
+    other = frame(("n", "b"), rows=30)
+    assert_frame_equal(loaded.predict(other, level=[60]), forecaster.predict(other, level=[60]), **same)
+    assert_frame_equal(
+        loaded.predict_insample(quantiles=[0.3, 0.5]), forecaster.predict_insample(quantiles=[0.3, 0.5]), **same
+    )
+    assert_frame_equal(loaded.make_future_dataframe(), forecaster.make_future_dataframe(), **same)
+    df = frame(rows=25)
+    assert_frame_equal(loaded.cross_validation(df), forecaster.cross_validation(df), **same)
+    warm = (one.fit(df, warm_start=True).predict(level=[60]) for one in (loaded, forecaster))
+    assert_frame_equal(*warm, **same)
+    assert loaded.models[0].fits == 2
+
+
+@pytest.mark.parametrize(
+    ("df", "freq"),
+    [
+        (frame((3, 1)), "D"),
+        (frame(ds=np.arange(20)), 1),
+        (frame(ds=np.arange(0, 40, 2, dtype=np.int32)), 2),
+        (frame(ds=pd.date_range("2024-03-30", periods=20, freq="h", tz="Europe/Vienna")), "h"),
+        (frame(ds=pd.date_range("2024-01-31", periods=20, freq="ME").as_unit("s")), "M"),
+        (frame().astype({"unique_id": pd.CategoricalDtype(["a", "b", "c"])}), "D"),
+        (frame().astype({"unique_id": object}), "D"),
+        (frame(("ü", "'\"\\\n")), "D"),
+    ],
+)
+def test_ids_and_times_of_every_kind_come_back(tmp_path, df, freq):
+    forecaster = fitted(df, freq)
+    loaded = Forecaster.load(saved(tmp_path, forecaster))
+    assert_frame_equal(loaded.predict(level=[60]), forecaster.predict(level=[60]), check_exact=True)
+    assert_frame_equal(loaded.predict(df), forecaster.predict(df), check_exact=True)
+    assert loaded._panel.ids.dtype == forecaster._panel.ids.dtype
+
+
+def test_exogenous_columns_come_back(tmp_path):
+    df = frame(price=np.arange(40.0), day=["mon", "tue"] * 20)
+    forecaster = fitted(df, futr_exog_list=("price", "day"), calendar=True)
+    loaded = Forecaster.load(saved(tmp_path, forecaster))
+    futr_df = forecaster.make_future_dataframe().assign(price=2.0, day="tue")
+    assert_frame_equal(loaded.predict(futr_df=futr_df), forecaster.predict(futr_df=futr_df), check_exact=True)
+    with pytest.raises(ValueError, match="Models require the following future exogenous features"):
+        loaded.predict()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [GRU(3, hidden_size=5, max_steps=3, ensemble=2), LSTM(3, hidden_size=5, max_steps=3, strategy="recursive")],
+    ids=["GRU", "LSTM"],
+)
+def test_recurrent_models_go_on_where_they_were(tmp_path, model):
+    forecaster = Forecaster([model], "D", "robust").fit(frame(), prediction_intervals=ConformalIntervals(4))
+    loaded = Forecaster.load(saved(tmp_path, forecaster))
+    assert_frame_equal(loaded.predict(level=[60]), forecaster.predict(level=[60]), check_exact=True)
+    warm = (one.fit(frame(rows=25), warm_start=True).predict(level=[60]) for one in (loaded, forecaster))
+    assert_frame_equal(*warm, check_exact=True)
+
+
+def test_missing_values_stay_missing(tmp_path):
+    df = frame()
+    df.loc[[0, 5, 39], "y"] = np.nan
+    forecaster = fitted(df)
+    loaded = Forecaster.load(saved(tmp_path, forecaster))
+    assert_frame_equal(loaded.predict_insample(), forecaster.predict_insample(), check_exact=True)
+
+
+def test_equal_forecasters_give_equal_files(tmp_path):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "2").mkdir()
+    one, two = (saved(tmp_path / name, fitted(intervals=ConformalIntervals(4))) for name in "12")
+    assert one.read_bytes() == two.read_bytes()
+    assert os.listdir(tmp_path / "1") == ["model"]
+
+
+def test_a_file_is_only_replaced_on_request(tmp_path):
+    path = saved(tmp_path)
+    before = path.read_bytes()
+    other = fitted(frame(("z",)))
+    with pytest.raises(FileExistsError, match=r"exists already; pass overwrite=True .*model"):
+        other.save(path)
+    assert path.read_bytes() == before
+    other.save(str(path), overwrite=True)
+    assert_frame_equal(Forecaster.load(str(path)).predict(), other.predict(), check_exact=True)
+
+
+def test_places_that_cannot_be_written_or_read(tmp_path):
+    forecaster = fitted()
+    for overwrite in (False, True):
+        with pytest.raises(IsADirectoryError, match=str(tmp_path)):
+            forecaster.save(tmp_path, overwrite=overwrite)
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        forecaster.save(tmp_path / "no" / "model")
+    with pytest.raises(IsADirectoryError, match=str(tmp_path)):
+        Forecaster.load(tmp_path)
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        Forecaster.load(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("ids", [pd.date_range("2024-01-01", periods=2), [0.5, 1.5], [True, False]])
+def test_ids_that_are_neither_strings_nor_integers_are_refused(tmp_path, ids):
+    df = frame().assign(unique_id=np.repeat(ids, 20))
+    with pytest.raises(ValueError, match=r"ids of the type \w+ cannot be written to a file; accepted: strings and int"):
+        fitted(df).save(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_truncated_file_is_named(tmp_path, data):
+    path = saved(tmp_path) if not (tmp_path / "model").exists() else tmp_path / "model"
+    content = path.read_bytes()
+    short = tmp_path / "short"
+    short.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
+    with pytest.raises(ValueError, match=r"short: .*not a whole safetensors file"):
+        Forecaster.load(short)
+
+
+def test_files_of_another_kind_are_named(tmp_path):
+    text = tmp_path / "text.csv"
+    text.write_text("unique_id,ds,y\n" * 10)
+    with pytest.raises(ValueError, match=r"text\.csv: not a whole safetensors file"):
+        Forecaster.load(text)
+    foreign = tmp_path / "foreign"
+    save_file({"weight": np.zeros(3)}, foreign)
+    with pytest.raises(ValueError, match=r"foreign: a safetensors file, but not one of bptt\.Forecaster"):
+        Forecaster.load(foreign)
+    characters = tmp_path / "characters"
+    save_file({"weight": np.zeros(3)}, characters, {"bptt": json.dumps({"format": "bptt.CharLM", "version": 1})})
+    with pytest.raises(ValueError, match=r"characters: holds 'bptt\.CharLM', expected 'bptt\.Forecaster'"):
+        Forecaster.load(characters)
+
+
+def test_a_model_that_is_not_known_is_named(tmp_path, monkeypatch):
+    path = saved(tmp_path)
+    monkeypatch.delitem(MODELS, "SeasonalNaive")
+    with pytest.raises(ValueError, match=r"model: a model of the class 'SeasonalNaive', known are"):
+        Forecaster.load(path)
+
+
+def rewritten(path, change):
+    with safe_open(path, framework="np") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        metadata = json.loads(file.metadata()["bptt"])
+    change(tensors, metadata)
+    save_file(tensors, path, {"bptt": json.dumps(metadata)})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensors, metadata: tensors.pop("panel.y"), "'panel.y' is missing"),
+        (lambda tensors, metadata: metadata.pop("ids"), "'ids' is missing"),
+        (lambda tensors, metadata: metadata.pop("encoding"), "'encoding' is missing"),
+        (lambda tensors, metadata: metadata.update(ids=["a"]), "first rows of 1 series"),
+        (lambda tensors, metadata: metadata.update(ids=None), "model: "),
+        (lambda tensors, metadata: metadata.update(encoding=[]), "model: "),
+        (lambda tensors, metadata: metadata.update(unit="fortnight"), "times in the unit 'fortnight'"),
+        (lambda tensors, metadata: metadata.update(models=[]), "holds no models"),
+        (lambda tensors, metadata: metadata.update(models=[{}]), "'class' is missing"),
+        (lambda tensors, metadata: metadata.update(local_scaler_type="box"), "local_scaler_type 'box' is unknown"),
+        (lambda tensors, metadata: metadata.update(futr_names=["x"]), r"'panel.futr' must have shape \(40, 1\)"),
+        (
+            lambda tensors, metadata: tensors.update({"panel.y": tensors["panel.y"][1:]}),
+            r"'panel.y' must have shape \(40,\); got \(39,\)",
+        ),
+        (
+            lambda tensors, metadata: tensors.update({"panel.y": tensors["panel.y"].astype(np.float32)}),
+            "'panel.y' must be float64; got float32",
+        ),
+        (
+            lambda tensors, metadata: tensors.update({"panel.starts": tensors["panel.starts"][::-1].copy()}),
+            "'panel.starts' does not tell the first rows of 2 series",
+        ),
+        (
+            lambda tensors, metadata: tensors.update({"scaling.center": np.zeros(1)}),
+            r"'scaling.center' must have shape \(2,\)",
+        ),
+        (
+            lambda tensors, metadata: tensors.update({"calibrations.0.errors": np.zeros((4, 2, 3))}),
+            r"a calibration of shape \(4, 2, 3\) does not fit h=3",
+        ),
+        (lambda tensors, metadata: tensors.pop("calibrations.0.quantiles"), "'quantiles' is missing"),
+    ],
+)
+def test_parts_that_do_not_fit_together_are_named(tmp_path, change, message):
+    path = rewritten(saved(tmp_path, fitted(scaler="standard", intervals=ConformalIntervals(4))), change)
+    with pytest.raises(ValueError, match=rf"model: .*{message.removeprefix('model: ')}"):
+        Forecaster.load(path)
+
+
+def test_loading_runs_no_code_of_the_file(tmp_path):
+    """The file is read in a process where unpickling is an error."""
+    path = saved(tmp_path)
+    script = (
+        "import pickle, sys\n"
+        "from fake_model import SeasonalNaive\n"
+        "from bptt.forecast.models import MODELS\n"
+        "from bptt.forecast.forecaster import Forecaster\n"
+        "MODELS['SeasonalNaive'] = SeasonalNaive\n"
+        "pickle.load = pickle.loads = pickle.Unpickler = None\n"
+        "print(Forecaster.load(sys.argv[1]).predict().to_csv(index=False))\n"
+    )
+    search = os.pathsep.join([*sys.path, os.path.dirname(__file__)])
+    result = subprocess.run(
+        [sys.executable, "-c", script, path], env={**os.environ, "PYTHONPATH": search}, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == Forecaster.load(path).predict().to_csv(index=False).strip()
