@@ -31,7 +31,7 @@ class Dataset:
     test: pd.DataFrame
     h: int
     season: int  # of the scale of MASE, and of the seasonal naive forecast
-    seasonality: tuple[int, ...]  # what a model is told
+    seasonality: tuple[int, ...]  # what a model is told; (1,) is none
 
 
 class Scores(NamedTuple):
@@ -59,7 +59,7 @@ class IntervalScores(NamedTuple):
 
 def m4(folder: Path, name: str) -> Dataset:
     """M4 Hourly or Weekly (Makridakis, Spiliotis & Assimakopoulos 2020)."""
-    season, seasonality = {"Hourly": (24, (24, 168)), "Weekly": (1, (52,))}[name]
+    season, seasonality = {"Hourly": (24, (24, 168)), "Weekly": (1, (1,))}[name]
     parts = []
     for part in ("train.csv.gz", "test.csv"):
         wide = pd.read_csv(folder / f"{name}-{part}", index_col=0)
@@ -87,7 +87,7 @@ def tourism(folder: Path, period: str) -> Dataset:
         frame.loc[frame["split"] == split, ["unique_id", "ds", "y"]].reset_index(drop=True)
         for split in ("train", "test")
     )
-    return Dataset(f"Tourism {period}", train, test, h, season, (season,) if season > 1 else ())
+    return Dataset(f"Tourism {period}", train, test, h, season, (season,))
 
 
 def etth1(folder: Path) -> pd.DataFrame:
