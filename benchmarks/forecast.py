@@ -191,10 +191,10 @@ def ett(report: Report, folder: Path, every_horizon: bool) -> None:
         error = found["model"].to_numpy() - found["y"].to_numpy()
         mse, mae = float(np.mean(error**2)), float(np.mean(np.abs(error)))
         assert len(error) == windows * h * len(channels)
-        marks = [None, None, None]
+        marks: list[str | None] = [None, None, None]
         if h == 96:
             what = "ETTh1, horizon 96, "
-            marks = [  # type: ignore[assignment]
+            marks = [
                 report.mark(what + "MSE", mse, 0.36),
                 report.mark(what + "MAE", mae, 0.385),
                 report.mark(what + "seconds", seconds, 120.0),

@@ -1,5 +1,6 @@
 """The examples run, on small settings, and show what they say they show."""
 
+import datetime
 import importlib.util
 from pathlib import Path
 
@@ -48,11 +49,11 @@ def test_forecast_one_series(capsys, tmp_path):
     picture = tmp_path / "one.png"
     load("forecast_one_series").main(["--max-steps", "5", "--plot", str(picture)])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "120 values of sales, 2015-01-01 to 2024-12-01"
+    assert lines[0] == "730 values of visits, 2023-01-01 to 2024-12-30"
     header = next(number for number, line in enumerate(lines) if line.split()[:1] == ["ds"])
     assert lines[header].split()[1:] == ["GRU", "GRU-lo-95", "GRU-lo-80", "GRU-hi-80", "GRU-hi-95"]
-    rows = [line.split() for line in lines[header + 1 : header + 13]]
-    assert [row[0] for row in rows] == [f"2025-{month:02}-01" for month in range(1, 13)]
+    rows = [line.split() for line in lines[header + 1 : header + 15]]
+    assert [row[0] for row in rows] == ["2024-12-31", *(f"2025-01-{day:02}" for day in range(1, 14))]
     for _, *figures in rows:
         point, *bounds = map(float, figures)
         assert bounds == sorted(bounds)
@@ -62,12 +63,12 @@ def test_forecast_one_series(capsys, tmp_path):
 
 def test_forecast_one_series_of_a_file(capsys, tmp_path):
     path = tmp_path / "visits.csv"
-    days = [f"2024-{1 + day // 28:02}-{1 + day % 28:02},{day % 7}" for day in range(28)]
+    days = [f"{datetime.date(2024, 1, 1) + datetime.timedelta(day)},{day % 7}" for day in range(56)]
     path.write_text("day,visits\n" + "\n".join(days))
     load("forecast_one_series").main([str(path), "--freq", "D", "--h", "3", "--max-steps", "2"])
     printed = capsys.readouterr().out
-    assert "28 values of visits" in printed
-    assert [line.split()[0] for line in printed.splitlines()[-3:]] == ["2024-01-29", "2024-01-30", "2024-01-31"]
+    assert "56 values of visits" in printed
+    assert [line.split()[0] for line in printed.splitlines()[-3:]] == ["2024-02-26", "2024-02-27", "2024-02-28"]
 
 
 def test_forecast_many_series(capsys, tmp_path):

@@ -93,7 +93,7 @@ def forecast(
             )
             later = full.groupby("unique_id", sort=False).cumcount(ascending=False) < steps
             df = full.loc[~later, ["unique_id", "ds", "y"]]
-            columns = {"id_col": "unique_id", "time_col": "ds", "target_col": "y"}
+            columns: dict[str, Any] = {"id_col": "unique_id", "time_col": "ds", "target_col": "y"}
             levels = levels or list(DEMO_LEVELS)
         else:
             from bptt.cli import series_file
@@ -204,12 +204,12 @@ def _write_csv(forecasts: pd.DataFrame, output: str | None) -> None:
         write_bytes(output, text.encode())
 
 
-def _write_plot(df: pd.DataFrame, forecasts: pd.DataFrame, path: str, columns: dict[str, str]) -> None:
+def _write_plot(df: pd.DataFrame, forecasts: pd.DataFrame, path: str, columns: dict[str, Any]) -> None:
     from bptt import forecast as library
     from bptt.training.saving import write_bytes
 
     picture = io.BytesIO()
-    library.plot(df, forecasts, **columns).savefig(picture, format=_suffix(path), dpi=150)  # type: ignore[arg-type]
+    library.plot(df, forecasts, **columns).savefig(picture, format=_suffix(path), dpi=150)
     write_bytes(path, picture.getvalue())
 
 
