@@ -63,12 +63,12 @@ def test_forecast_one_series(capsys, tmp_path):
 
 def test_forecast_one_series_of_a_file(capsys, tmp_path):
     path = tmp_path / "visits.csv"
-    days = [f"{datetime.date(2024, 1, 1) + datetime.timedelta(day)},{day % 7 + day % 5}" for day in range(90)]
+    days = [f"{datetime.date(2024, 1, 1) + datetime.timedelta(day)},{day % 7 + day % 5}" for day in range(300)]
     path.write_text("day,visits\n" + "\n".join(days))
-    load("forecast_one_series").main([str(path), "--freq", "D", "--h", "3", "--max-steps", "2"])
+    load("forecast_one_series").main([str(path), "--freq", "D", "--h", "14", "--max-steps", "2"])
     printed = capsys.readouterr().out
-    assert "90 values of visits" in printed
-    assert [line.split()[0] for line in printed.splitlines()[-3:]] == ["2024-03-31", "2024-04-01", "2024-04-02"]
+    assert "300 values of visits" in printed
+    assert [line.split()[0] for line in printed.splitlines()[-3:]] == ["2024-11-07", "2024-11-08", "2024-11-09"]
 
 
 def test_forecast_many_series(capsys, tmp_path):
