@@ -275,7 +275,7 @@ def rollout(report: Report, folder: Path, _: bool) -> None:
 
     both, seconds = [], []
     for h_train in (h, 1):
-        settings = {"h": h, "strategy": "recursive", "h_train": h_train, "transform": "none", "alias": "model"}
+        settings = {"h": h, "seasonality": [1], "strategy": "recursive", "h_train": h_train, "alias": "model"}
         found, spent = timed(GRU, settings, work)
         error = found["model"] - found["y"]
         both.append(float(np.sqrt(np.mean(error**2)) / np.std(x)))
