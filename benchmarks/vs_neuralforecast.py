@@ -5,9 +5,11 @@
 
 Each side gets an environment of its own, made with pip: this package with its core dependencies, and neuralforecast
 with the torch that pip finds: a build for the CPU where pip has a source of it, else PyPI's, which on Linux brings CUDA
-along. `--published` makes a third one with PyPI's, for its size alone: what `pip install neuralforecast` takes. Both learn 200 generated daily series of 300 values, the last 14 kept apart:
-2 layers of 128 units, windows of 56 + 14, 32 windows a step, 200 steps, two threads; the rest are the defaults of
-either side, and the error on the values kept apart stands beside the times.
+along. `--published` makes a third one with PyPI's, for its size alone: what `pip install neuralforecast` takes.
+
+Both learn 200 generated daily series of 300 values, the last 14 kept apart: 2 layers of 128 units, windows of 56 + 14,
+32 windows a step, 200 steps, two threads; the rest are the defaults of either side, and the error on the values kept
+apart stands beside the times.
 
 Processes are fresh and alternate (ours, theirs, ours, ...); each side has run once before, untimed, so that its files
 are in the memory and our machine code is in its cache: what the first run of all takes, compilation included, is told
