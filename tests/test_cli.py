@@ -133,7 +133,7 @@ def test_defaults_are_those_of_the_library(folder: Path) -> None:
     """What the issue of a command says without options is what `CharLM().fit(text)` does."""
     import inspect
 
-    from bptt import cli
+    from bptt.cli import text as cli
 
     command = inspect.signature(cli.train).parameters
     for owner in (CharLM, CharLM.fit):

@@ -1,5 +1,6 @@
 """The examples run, on small settings, and show what they say they show."""
 
+import datetime
 import importlib.util
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def load(name):
 
 
 def test_every_example_is_tested():
-    tested = {"vanishing_gradient", "train_char_model"}
+    tested = {"vanishing_gradient", "train_char_model", "forecast_one_series", "forecast_many_series"}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == tested
 
 
@@ -41,6 +42,46 @@ def test_vanishing_gradient_table_and_plot(capsys, tmp_path):
     rows = {int(cells[0]): np.array(cells[1:], float) for cells in map(str.split, lines[start + 1 : start + 8])}
     assert list(rows) == [0, 1, 2, 3, 5, 8, 12]
     assert all((lengths > 0).all() for lengths in rows.values())
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_forecast_one_series(capsys, tmp_path):
+    picture = tmp_path / "one.png"
+    load("forecast_one_series").main(["--max-steps", "5", "--plot", str(picture)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "730 values of visits, 2023-01-01 to 2024-12-30"
+    header = next(number for number, line in enumerate(lines) if line.split()[:1] == ["ds"])
+    assert lines[header].split()[1:] == ["GRU", "GRU-lo-95", "GRU-lo-80", "GRU-hi-80", "GRU-hi-95"]
+    rows = [line.split() for line in lines[header + 1 : header + 15]]
+    assert [row[0] for row in rows] == ["2024-12-31", *(f"2025-01-{day:02}" for day in range(1, 14))]
+    for _, *figures in rows:
+        point, *bounds = map(float, figures)
+        assert bounds == sorted(bounds)
+        assert bounds[0] <= point <= bounds[-1]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_forecast_one_series_of_a_file(capsys, tmp_path):
+    path = tmp_path / "visits.csv"
+    days = [f"{datetime.date(2024, 1, 1) + datetime.timedelta(day)},{day % 7 + day % 5}" for day in range(300)]
+    path.write_text("day,visits\n" + "\n".join(days))
+    load("forecast_one_series").main([str(path), "--freq", "D", "--h", "14", "--max-steps", "2"])
+    printed = capsys.readouterr().out
+    assert "300 values of visits" in printed
+    assert [line.split()[0] for line in printed.splitlines()[-3:]] == ["2024-11-07", "2024-11-08", "2024-11-09"]
+
+
+def test_forecast_many_series(capsys, tmp_path):
+    picture = tmp_path / "many.png"
+    small = ["--series", "12", "--length", "180", "--max-steps", "5"]
+    load("forecast_many_series").main([*small, "--plot", str(picture)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("12 series, ")
+    assert "504 forecasts" in lines[0]  # 12 series, 3 cutoffs, 14 days
+    errors = {line[2:16].strip(): float(line[16:]) for line in lines[1:4]}
+    assert list(errors) == ["GRU, knowing", "GRU", "last week"]
+    # Last week's values, but for the trend and the promotions, err as far as values a week apart differ.
+    assert errors["last week"] == pytest.approx(1, abs=0.25)
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 

@@ -9,14 +9,14 @@ from test_windows import assert_is_naive, one_of, reading_of
 
 from bptt.forecast.learning import say
 from bptt.forecast.network import STRATEGIES
-from bptt.forecast.windows import CHANGE, LAST, MEAN, SEASONAL
+from bptt.forecast.windows import CHANGE, DRIFT, LAST, MEAN, SEASONAL
 from bptt.network.losses import MSE
 
 SMALL = {"n": 3, "input_size": 4, "hidden_size": 3, "num_layers": 1}
 
 
 def test_gather():
-    reading = reading_of(kinds=[LAST, MEAN, SEASONAL, CHANGE], periods=[0, 0, 2, 3], lags=[2, 3])
+    reading = reading_of(kinds=[LAST, MEAN, SEASONAL, CHANGE, DRIFT], periods=[0, 0, 2, 3, 0], lags=[2, 3])
     y = [3.0, np.nan, 1, 4, 1, 5, np.nan, 9, 2, 6]
     assert_is_naive([one_of(y), one_of(y[::-1], stop=8)], reading, [0, 1, 1, 0], [4, 1, 7, 10])
 

@@ -104,7 +104,11 @@ def test_warm_start_goes_on(strategy):
         "all_series": waves,
         "seasonality": 1,
         "max_steps": 60,
+        "batch_size": 128,
         "segment": 7 if strategy == "segment" else None,
+        # As they are: the few values at a series' beginning have a scale that makes their losses large.
+        "scaler_type": "identity",
+        "transform": "none",
     }
     restarted = fitted(strategy, **arguments)
     before, steps = restarted.history[0].losses, restarted.history[0].steps
@@ -115,7 +119,7 @@ def test_warm_start_goes_on(strategy):
     assert (on.theta != restarted.history[0].theta).any()
     begun, ended = before[:5].mean(), before[-10:].mean()
     assert ended < 0.8 * begun
-    assert abs(on.losses[:5].mean() - ended) < 0.5 * (begun - ended)
+    assert abs(on.losses[:5].mean() - ended) < 0.3 * (begun - ended)
     # Of a model that was never fitted there is nothing to go on from.
     fresh = fitted(strategy, fit={"warm_start": True}, **arguments)
     np.testing.assert_array_equal(fresh.history[0].theta, restarted.history[0].theta)
@@ -328,7 +332,7 @@ def test_series_that_are_never_negative_stay_so(strategy, transform):
 
 @pytest.mark.parametrize(
     ("transform", "kind"),
-    [("auto", ("log", "sqrt", "none")), ("log", ("log", "log", "none")), ("sqrt", ("sqrt", "sqrt", "none")),
+    [("auto", ("sqrt", "sqrt", "none")), ("log", ("log", "log", "none")), ("sqrt", ("sqrt", "sqrt", "none")),
      ("none", ("none", "none", "none"))],
 )  # fmt: skip
 def test_transforms_are_chosen_for_each_series(transform, kind):
@@ -392,7 +396,7 @@ def test_settings_and_tensors_are_all_of_a_model(strategy, ensemble):
 )
 @pytest.mark.parametrize(("cls", "gates"), [(RNN, 1), (GRU, 3), (LSTM, 4)])
 def test_parameters_have_names(strategy, expected, cls, gates):
-    model = fitted(strategy, cls, num_layers=2, segment=7 if strategy == "segment" else None)
+    model = fitted(strategy, cls, num_layers=2, anchors=[7], segment=7 if strategy == "segment" else None)
     inputs, row = (8, 7) if strategy == "segment" else (2, 5 if strategy == "direct" else 1)
     for layer in range(2):
         expected[f"rnn.weight_ih_l{layer}"] = (gates * 8, 8 if layer else inputs)

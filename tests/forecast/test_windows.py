@@ -11,6 +11,7 @@ from bptt.forecast.learning import source_of
 from bptt.forecast.windows import (
     BY_MEAN,
     CHANGE,
+    DRIFT,
     IDENTITY,
     LAST,
     MEAN,
@@ -24,7 +25,7 @@ from bptt.forecast.windows import (
 )
 from bptt.numerics.threads import run
 
-ARRAYS = ("shift", "spread", "x", "future", "anchors", "target", "weight", "weights")
+ARRAYS = ("shift", "spread", "slope", "x", "future", "anchors", "target", "weight", "weights")
 
 
 class Series(NamedTuple):
@@ -64,6 +65,7 @@ def batch_of(all_series, reading, series, ends, dtype="float64"):
         np.array(ends, np.int64),
         np.full(B, 1e6),
         np.full(B, 1e6),
+        np.full(B, 1e6),
         garbage(reading.T * B, S * (2 + reading.lags.size + G + F) + C),
         garbage(n * B, R * F + C),
         garbage(n * B, K * R),
@@ -86,7 +88,8 @@ def naive_scale(values, scaler, floor):
 def naive_window(one: Series, reading, end):
     """One window's arrays: x (T, X), future (n, .), anchors (n, K R), target, weight (n, R)."""
     past = {p: value for p, value in enumerate(one.y[:end]) if np.isfinite(value)}
-    window = [past[p] for p in range(end - reading.T * reading.S, end) if p in past]
+    inside = [p for p in range(end - reading.T * reading.S, end) if p in past]
+    window = [past[p] for p in inside]
     # A window in which nothing was observed is scaled by all that came before it.
     shift, spread = naive_scale(np.array(window or list(past.values())), reading.scaler, one.floor)
     z = {p: (value - shift) / spread for p, value in past.items()}
@@ -110,6 +113,8 @@ def naive_window(one: Series, reading, end):
     latest = z[max(z)] if z else 0.0
     mean = np.mean([(value - shift) / spread for value in window or list(past.values())]) if past else 0.0
 
+    slope = (z[inside[-1]] - z[inside[0]]) / (inside[-1] - inside[0]) if len(inside) > 1 else 0.0
+
     def seasonal(p, period):
         """The latest one of p - period, p - 2 period, ... that was observed before the end."""
         found = [q for q in range(p - period, -1, -period) if q in z]
@@ -120,6 +125,8 @@ def naive_window(one: Series, reading, end):
             return latest
         if kind == MEAN:
             return mean
+        if kind == DRIFT:
+            return latest + (p - end + 1) * slope
         value = seasonal(p, period)
         if value is None:
             return latest
@@ -137,7 +144,7 @@ def naive_window(one: Series, reading, end):
         seen = [bool(past) and p < end + reading.h and p < one.stop and np.isfinite(one.y[p]) for p in steps]
         weight.append([float(s) for s in seen])
         target.append([(one.y[p] - shift) / spread if s else 0.0 for p, s in zip(steps, seen, strict=True)])
-    return shift, spread, x, future, anchors, target, weight, np.sum(weight)
+    return shift, spread, slope, x, future, anchors, target, weight, np.sum(weight)
 
 
 def naive_batch(all_series, reading, series, ends):
@@ -174,7 +181,7 @@ def problems(draw):
             )
         )
     R = draw(st.integers(1, 4))
-    kinds = draw(st.lists(st.sampled_from([LAST, MEAN, SEASONAL, CHANGE]), max_size=4))
+    kinds = draw(st.lists(st.sampled_from([LAST, MEAN, SEASONAL, CHANGE, DRIFT]), max_size=4))
     reading = Reading(
         T=draw(st.integers(1, 4)),
         S=draw(st.integers(1, 3)),
@@ -220,14 +227,14 @@ def reading_of(**changes):
 
 def test_a_window_by_hand():
     """2, 4, 6, 8 before the end: mean 5, mean absolute deviation 2."""
-    reading = reading_of(kinds=[LAST, MEAN, SEASONAL, CHANGE], periods=[0, 0, 2, 2])
+    reading = reading_of(kinds=[LAST, MEAN, SEASONAL, CHANGE, DRIFT], periods=[0, 0, 2, 2, 0])
     batch = assert_is_naive([one_of([2, 4, 6, 8, 10, np.nan, 14])], reading, [0], [4])
     assert (batch.shift[0], batch.spread[0]) == (5, 2)
     np.testing.assert_array_equal(batch.x, [[-1.5, -0.5, 1, 1], [0.5, 1.5, 1, 1]])
     np.testing.assert_array_equal(batch.target, [[2.5, 0, 4.5]])
     np.testing.assert_array_equal(batch.weight, [[1, 0, 1]])
-    expected = [[1.5, 1.5, 1.5], [0, 0, 0], [0.5, 1.5, 0.5], [2.5, 3.5, 2.5]]
-    np.testing.assert_array_equal(batch.anchors.reshape(4, 3), expected)
+    expected = [[1.5, 1.5, 1.5], [0, 0, 0], [0.5, 1.5, 0.5], [2.5, 3.5, 2.5], [2.5, 3.5, 4.5]]
+    np.testing.assert_array_equal(batch.anchors.reshape(5, 3), expected)
 
 
 @pytest.mark.parametrize("scaler", [SPREAD, STANDARD, BY_MEAN, IDENTITY])

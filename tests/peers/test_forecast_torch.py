@@ -8,7 +8,7 @@ import pytest
 
 from bptt.forecast.learning import say
 from bptt.forecast.network import STRATEGIES, network_of, workspace
-from bptt.forecast.windows import CHANGE, LAST, MEAN, SEASONAL
+from bptt.forecast.windows import CHANGE, DRIFT, LAST, MEAN, SEASONAL
 from bptt.network.losses import HUBER, MAE, MSE
 from bptt.network.parameters import views
 from bptt.numerics.threads import run
@@ -117,6 +117,8 @@ def recursive(plan, theta, batch, before):
         for k, (kind, period) in enumerate(zip(plan.kinds, plan.periods, strict=True)):
             if kind == LAST:
                 anchors.append(path[-1])
+            elif kind == DRIFT:
+                anchors.append(path[-1] + batch["slope"])
             elif kind == MEAN:
                 anchors.append(mean[s, :, k])
             else:
@@ -134,7 +136,9 @@ def both_ways(plan):
     arrays, ours = batch_of(plan, theta)
     loss, grad = loss_and_gradient(plan, theta, B, STEP)
     parameters = {name: torch.tensor(part, requires_grad=True) for name, part in views(theta, plan.shapes).items()}
-    batch = {name: torch.tensor(getattr(arrays, name)) for name in ("x", "future", "anchors", "target", "weight")}
+    batch = {
+        name: torch.tensor(getattr(arrays, name)) for name in ("x", "future", "anchors", "slope", "target", "weight")
+    }
     if plan.strategy == "recursive":
         f = recursive(plan, parameters, batch, values_before(plan, arrays))
     else:
@@ -148,7 +152,9 @@ def both_ways(plan):
     for name, part in views(grad, plan.shapes).items():
         peer = np.zeros(part.shape) if parameters[name].grad is None else parameters[name].grad.numpy()
         assert part.size == 0 or np.abs(peer).max() > 1e-6, name
-        np.testing.assert_allclose(part, peer, rtol=1e-9, atol=1e-11 * max(1, np.abs(peer).max(initial=0)), err_msg=name)
+        np.testing.assert_allclose(
+            part, peer, rtol=1e-9, atol=1e-11 * max(1, np.abs(peer).max(initial=0)), err_msg=name
+        )
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn_tanh"])
@@ -168,7 +174,7 @@ def test_other_losses(strategy, loss):
     [
         {"lags": (), "kinds": (MEAN, LAST), "periods": (0, 0)},
         {"lags": (3,), "kinds": (), "periods": ()},
-        {"lags": (), "kinds": (SEASONAL, CHANGE), "periods": (4, 2), "n": 9, "futr": 0, "static": 0},
+        {"lags": (), "kinds": (SEASONAL, CHANGE, DRIFT), "periods": (4, 2, 0), "n": 9, "futr": 0, "static": 0},
     ],
     ids=["last value", "lags", "seasons, many steps"],
 )

@@ -5,6 +5,7 @@
     x          row t*B + b: of the S steps of segment t the z, m, lags, past and future-known columns; the static ones
     anchors    naive forecasts of the steps from `end` on:
                    LAST        the last observed value              MEAN      the mean of the window
+                   DRIFT       the last one, and on at the window's mean slope
                    SEASONAL p  the value p, 2p, ... steps before    CHANGE p  that, plus the change over the last p
     target     z of those steps, weight 0 where there is nothing to compare with, or nothing known before `end`
 
@@ -20,9 +21,9 @@ from bptt.numerics.jit import apart, borrow, kernel
 from bptt.numerics.random import uniform
 from bptt.numerics.threads import barrier, share
 
-__all__ = ["CHANGE", "LAST", "MEAN", "SEASONAL", "Batch", "Reading", "Source", "gather", "sample"]
+__all__ = ["CHANGE", "DRIFT", "LAST", "MEAN", "SEASONAL", "Batch", "Reading", "Source", "gather", "sample"]
 
-LAST, MEAN, SEASONAL, CHANGE = 0, 1, 2, 3
+LAST, MEAN, SEASONAL, CHANGE, DRIFT = 0, 1, 2, 3, 4
 # Scalers: (shift, spread) of a window.
 SPREAD, STANDARD, BY_MEAN, IDENTITY = 0, 1, 2, 3
 
@@ -61,6 +62,7 @@ class Batch(NamedTuple):
     ends: np.ndarray  # int64 (B,)
     shift: np.ndarray  # float64 (B,)
     spread: np.ndarray  # float64 (B,)
+    slope: np.ndarray  # float64 (B,): of z, from the first to the last observed value
     x: np.ndarray  # (T*B, X)
     future: np.ndarray  # (n*B, R*F + C): the future-known columns of the steps that count, and the static ones
     anchors: np.ndarray  # (n*B, K*R)
@@ -170,6 +172,11 @@ def gather(team, source, reading, batch):
             last -= 1
         latest = (y[last] - shift) / spread if known else 0.0
         middle = (mean - shift) / spread
+        earliest = old
+        while earliest < last and not m[earliest]:
+            earliest += 1
+        slope = (y[last] - y[earliest]) / spread / (last - earliest) if last > earliest else 0.0
+        batch.slope[b] = slope
         total = 0.0
         for t in range(n):
             future, anchors = batch.future[t * B + b], batch.anchors[t * B + b]
@@ -180,9 +187,11 @@ def gather(team, source, reading, batch):
                 for k in range(F):
                     future[k * R + s] = number(source.futr[start + p, k]) if step < reading.h and p < rows else zero
                 for k in range(reading.kinds.size):
-                    value = middle
-                    if reading.kinds[k] != MEAN:
-                        value = (naive(y, m, end, reading.kinds[k], reading.periods[k], step, last) - shift) / spread
+                    kind, value = reading.kinds[k], middle
+                    if kind == DRIFT:
+                        value = latest + (step + 1) * slope
+                    elif kind != MEAN:
+                        value = (naive(y, m, end, kind, reading.periods[k], step, last) - shift) / spread
                         if not np.isfinite(value) or not known:
                             value = latest
                     anchors[k * R + s] = number(value)

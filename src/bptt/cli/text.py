@@ -1,9 +1,4 @@
-"""The command line: `bptt text train`, `bptt text sample`, `bptt text eval`.
-
-Exit codes: 0 success; 1 training that went wrong; 2 bad usage or input; 130 ended by Ctrl-C. Whatever is
-wrong is said in one line on standard error. What a command needs is imported inside it, so that `bptt
---help` is quick.
-"""
+"""`bptt text train`, `bptt text sample`, `bptt text eval`: character-level language models."""
 
 from __future__ import annotations
 
@@ -11,43 +6,22 @@ import json
 import math
 import os
 import sys
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
-__all__ = ["main"]
+from bptt.cli.options import Threads, set_threads
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-text = typer.Typer(rich_markup_mode=None)
-app.add_typer(text, name="text", help="Character-level language models.")
+app = typer.Typer(rich_markup_mode=None)
 
 DEMO_EPOCHS, EPOCHS = 6, 15
 STANDARD_OUTPUT = "-"
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        from bptt import __version__
-
-        print(f"bptt {__version__}")
-        raise typer.Exit()
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version.")
-    ] = False,
-) -> None:
-    """Recurrent networks trained by backpropagation through time."""
-
-
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A file that `bptt text train` wrote.")]
-Threads = Annotated[int | None, typer.Option(help="Threads to use; default: all cores.")]
 
 
-@text.command()
+@app.command()
 def train(
     files: Annotated[
         list[str] | None,
@@ -106,7 +80,7 @@ def train(
     from bptt.text import CharLM, corpus
     from bptt.training.saving import check_writable
 
-    _set_threads(threads)
+    set_threads(threads)
     check_writable(output)
     _check_json(json_)
 
@@ -160,7 +134,7 @@ def train(
     return 130 if lm.interrupted else 0
 
 
-@text.command()
+@app.command()
 def sample(
     model: Model,
     prompt: Annotated[str, typer.Option(help="What to go on from.")] = "",
@@ -180,7 +154,7 @@ def sample(
     print(prompt + lm.sample(prompt, length, temperature, top_k, top_p, seed))
 
 
-@text.command(name="eval")
+@app.command(name="eval")
 def evaluate(
     model: Model,
     file: Annotated[str, typer.Argument(metavar="FILE", help="A text file, a folder, or - for stdin.")],
@@ -201,7 +175,7 @@ def evaluate(
     from bptt import arguments
     from bptt.text import CharLM, corpus, evaluating
 
-    _set_threads(threads)
+    set_threads(threads)
     arguments.real("tail", tail, 0.0, 1.0, open_ends="min")
     _check_json(json_)
     lm = CharLM.load(model)
@@ -222,13 +196,6 @@ def evaluate(
     rate = (evaluating.RATE if learning_rate is None else learning_rate) if dynamic else None
     how = {"streams": streams, "dynamic": dynamic, "learning_rate": rate}
     _write_json(json_, {"model": model, "file": file, "tail": tail, **how, **figures})
-
-
-def _set_threads(threads: int | None) -> None:
-    if threads is not None:
-        import bptt
-
-        bptt.set_num_threads(threads)
 
 
 def _window(window: str) -> int | tuple[int, int]:
@@ -313,40 +280,3 @@ def _write_json(path: str | None, value: dict[str, Any]) -> None:
         print(json.dumps(plain(value), indent=2))
     elif path is not None:
         write_json(path, value)
-
-
-def _fail(code: int, message: str) -> int:
-    print("bptt: " + " ".join(message.split()), file=sys.stderr)
-    return code
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        The command line without the program's name; None takes the process's own.
-    """
-    try:
-        code = app(args=arguments, prog_name="bptt", standalone_mode=False) or 0
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        return 130
-    except ArithmeticError as error:
-        return _fail(1, ". ".join([str(error), *getattr(error, "__notes__", [])]))
-    except OSError as error:
-        return _fail(2, f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except MemoryError:
-        return _fail(2, "out of memory: choose a smaller hidden_size, streams or window")
-    except ValueError as error:
-        return _fail(2, str(error))
-    except Exception as error:
-        # Typer's own complaints; where their classes live depends on its version.
-        if not hasattr(error, "format_message"):
-            raise
-        return _fail(2, f"{error.format_message()} (see --help)")

@@ -1,0 +1,252 @@
+"""`bptt forecast`: a CSV in, a CSV of forecasts out; `bptt forecast --demo` needs no file."""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bptt.cli.options import Threads, set_threads
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["forecast"]
+
+MODELS = ("GRU", "LSTM", "RNN")
+DEMO_SERIES, DEMO_H, DEMO_STEPS, DEMO_LEVELS = 50, 14, 400, (80, 95)
+
+
+def forecast(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILE", help="A CSV: unique_id, ds, y; or time and value of one series; - for stdin."),
+    ] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Forecast generated series and show the accuracy.")] = False,
+    h: Annotated[
+        int | None, typer.Option("--h", help=f"How many steps to forecast; with --demo {DEMO_H}.", show_default=False)
+    ] = None,
+    freq: Annotated[
+        str | None,
+        typer.Option(help="Step of the times: h, D, W, MS, ...; default: inferred.", show_default=False),
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="GRU (the default), LSTM or RNN; may be repeated.", show_default=False)
+    ] = None,
+    level: Annotated[
+        list[str] | None, typer.Option(help="Intervals in percent, as 80 95 or 80,95.", show_default=False)
+    ] = None,
+    season: Annotated[
+        str | None, typer.Option(help="Seasonal periods in steps, as 24,168; default: of --freq.", show_default=False)
+    ] = None,
+    val_size: Annotated[int, typer.Option(help="Last steps of each series kept apart, to choose weights.")] = 0,
+    max_steps: Annotated[
+        int | None, typer.Option(help="Training steps; default: the model's own.", show_default=False)
+    ] = None,
+    id_col: Annotated[str, typer.Option(help="Column that names the series.")] = "unique_id",
+    time_col: Annotated[str, typer.Option(help="Column of the times.")] = "ds",
+    target_col: Annotated[str, typer.Option(help="Column of the values.")] = "y",
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal forecasts.")] = 0,
+    plot: Annotated[
+        str | None, typer.Option(help="Where a picture goes (.png, .svg, .pdf).", show_default=False)
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option(help="Where the forecasts go; default: standard output.", show_default=False)
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show a bar while training.")] = False,
+    threads: Threads = None,
+) -> None:
+    """Forecast the series of a CSV file."""
+    from bptt import arguments
+
+    path, levels = _files_and_levels(files or [], level)
+    if (path is None) != demo:
+        raise ValueError("give FILE (a CSV of series, or - for standard input) or --demo, one of the two")
+    if h is None and not demo:
+        raise ValueError("--h is missing: how many steps to forecast, for example --h 24")
+    steps = arguments.integer("--h", DEMO_H if h is None else h)
+    arguments.integer("--val-size", val_size, 0)
+    settings: dict[str, Any] = {"h": steps, "seed": arguments.seed("--seed", seed)}
+    if demo:
+        settings["max_steps"] = DEMO_STEPS
+    if max_steps is not None:
+        settings["max_steps"] = arguments.integer("--max-steps", max_steps)
+    if season is not None:
+        settings["seasonality"] = _periods(season)
+    names = [_model(name) for name in model or ["GRU"]]
+    set_threads(threads)
+    _check_places(output, plot)
+
+    with _warnings_in_a_line():
+        from bptt import forecast as library
+
+        if path is None:
+            step: Any = freq or "D"
+            full = library.generate_series(
+                DEMO_SERIES, step, min_length=250, max_length=400, with_trend=True, seed=seed, expected=True
+            )
+            later = full.groupby("unique_id", sort=False).cumcount(ascending=False) < steps
+            df = full.loc[~later, ["unique_id", "ds", "y"]]
+            columns: dict[str, Any] = {"id_col": "unique_id", "time_col": "ds", "target_col": "y"}
+            levels = levels or list(DEMO_LEVELS)
+        else:
+            from bptt.cli import series_file
+
+            found = series_file.read(path, freq, id_col=id_col, time_col=time_col, target_col=target_col)
+            df, step, columns = found.df, found.freq, found.columns
+            for line in found.notes:
+                _note(line)
+
+        start = time.perf_counter()
+        made = [getattr(library, name)(**settings) for name in names]
+        forecaster = library.Forecaster(models=made, freq=step)
+        forecaster.fit(df, val_size=val_size, verbose=int(verbose), **columns)
+        forecasts = forecaster.predict(level=levels or None)
+        seconds = time.perf_counter() - start
+
+    if demo:
+        _report(full[~later], full[later], forecasts, levels, step, seconds)
+    if output is not None or not demo:
+        _write_csv(forecasts, output)
+    if plot is not None:
+        _write_plot(full if demo else df, forecasts, plot, columns)
+
+
+def _files_and_levels(positional: list[str], given: list[str] | None) -> tuple[str | None, list[int | float]]:
+    """The file among the positional arguments; the numbers beside it are what stood behind `--level 80`."""
+    levels, files = [_level(part) for words in given or [] for part in words.replace(",", " ").split()], []
+    for word in positional:
+        if given and word.replace(".", "", 1).isdigit():
+            levels.append(_level(word))
+        else:
+            files.append(word)
+    if len(files) > 1:
+        raise ValueError(f"one FILE at a time; got {len(files)}: {', '.join(files)}")
+    return (files[0] if files else None), levels
+
+
+def _level(word: str) -> int | float:
+    try:
+        number = float(word)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 100:
+        raise ValueError(f"--level takes numbers above 0 and below 100, as in --level 80 95; got {word!r}")
+    return int(number) if number == int(number) else number
+
+
+def _periods(season: str) -> list[int]:
+    try:
+        periods = [int(part) for part in season.replace(",", " ").split()]
+    except ValueError:
+        periods = []
+    if not periods or min(periods) < 2:
+        raise ValueError(f"--season takes periods of at least 2 steps, as in --season 24,168; got {season!r}")
+    return periods
+
+
+def _model(name: str) -> str:
+    if name.upper() not in MODELS:
+        raise ValueError(f"--model must be one of {', '.join(MODELS)}; got {name!r}")
+    return name.upper()
+
+
+def _check_places(output: str | None, plot: str | None) -> None:
+    """Before anything is trained: both can be written, and matplotlib can draw what is asked for."""
+    from bptt.training.saving import check_writable
+
+    for path in (output, plot):
+        if path is not None:
+            check_writable(path)
+    if plot is not None:
+        try:
+            from matplotlib.backend_bases import FigureCanvasBase
+        except ImportError:
+            raise ValueError("--plot draws with matplotlib, which is not installed: pip install bptt[plot]") from None
+        if _suffix(plot) not in FigureCanvasBase.get_supported_filetypes():
+            raise ValueError(f"--plot: the name has to end in .png, .svg or .pdf; got {plot!r}")
+
+
+def _suffix(path: str) -> str:
+    return path.rpartition(".")[2].lower()
+
+
+def _note(line: str) -> None:
+    print(f"bptt: {line}", file=sys.stderr)
+
+
+@contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """What the library warns of, in a line each and without the place in its source."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
+
+        def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+            _note("warning: " + " ".join(str(message).split()))
+
+        warnings.showwarning = show
+        yield
+
+
+def _write_csv(forecasts: pd.DataFrame, output: str | None) -> None:
+    text = forecasts.to_csv(index=False, float_format="%.8g", lineterminator="\n")
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        from bptt.training.saving import write_bytes
+
+        write_bytes(output, text.encode())
+
+
+def _write_plot(df: pd.DataFrame, forecasts: pd.DataFrame, path: str, columns: dict[str, Any]) -> None:
+    from bptt import forecast as library
+    from bptt.training.saving import write_bytes
+
+    picture = io.BytesIO()
+    library.plot(df, forecasts, **columns).savefig(picture, format=_suffix(path), dpi=150)
+    write_bytes(path, picture.getvalue())
+
+
+def _report(
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    forecasts: pd.DataFrame,
+    levels: list[int | float],
+    freq: str,
+    seconds: float,
+) -> None:
+    """The demo's accuracy: MASE (Hyndman & Koehler 2006) beside the seasonal naive's and that of the expected value."""
+    from bptt.forecast.calendar import parse_freq
+
+    season = (*parse_freq(freq).seasonality, 1)[0]
+    series = train.groupby("unique_id", sort=False)["y"]
+    scale = series.diff(season).abs().groupby(train["unique_id"], sort=False).mean()
+    rows = test.merge(forecasts, on=["unique_id", "ds"], how="left").set_index("unique_id")
+    last = {name: y.to_numpy()[-season:] for name, y in series}
+    place = rows.groupby(level=0, sort=False).cumcount()
+    rows["seasonal naive"] = [last[name][step % season] for name, step in zip(rows.index, place, strict=True)]
+    bounds = {name for name in forecasts.columns if "-lo-" in name or "-hi-" in name}
+    models = [name for name in forecasts.columns if name not in ("unique_id", "ds") and name not in bounds]
+
+    def mase(column: str) -> float:
+        error = (rows[column] - rows["y"]).abs().groupby(level=0, sort=False).mean()
+        return float((error / scale).mean())
+
+    h = int(place.max()) + 1
+    print(f"{train['unique_id'].nunique()} generated series (freq {freq}), the last {h} values of each forecast")
+    width = max(len(name) for name in (*models, "seasonal naive", "expected value"))
+    print(f"{'':{width}}  MASE" + "".join(f"   inside {level}%" for level in levels))
+    for name in models:
+        inside = [rows["y"].between(rows[f"{name}-lo-{level}"], rows[f"{name}-hi-{level}"]).mean() for level in levels]
+        shares = "".join(f"{100 * share:{len(f'   inside {level}%') - 1}.1f}%"
+                         for share, level in zip(inside, levels, strict=True))  # fmt: skip
+        print(f"{name:{width}} {mase(name):5.3f}{shares}")
+    print(f"{'seasonal naive':{width}} {mase('seasonal naive'):5.3f}")
+    print(f"{'expected value':{width}} {mase('expected'):5.3f}   (the rest is noise)")
+    print(f"{seconds:.1f} s to train and forecast")

@@ -1,0 +1,273 @@
+"""`bptt forecast`: what it prints, what it leaves behind, and how it refuses a file that is no series."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bptt.cli import main
+from bptt.forecast import generate_series
+
+QUICK = ["--max-steps", "3"]
+
+
+@pytest.fixture(scope="module")
+def daily(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three daily series in a long frame."""
+    path = tmp_path_factory.mktemp("forecast") / "daily.csv"
+    generate_series(3, "D", 60, 80, seed=1).to_csv(path, index=False)
+    return path
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: Any) -> tuple[pd.DataFrame, str]:
+    """The frame that a command prints, and what it says on standard error."""
+    capsys.readouterr()
+    assert main(["forecast", *map(str, words), *QUICK]) == 0
+    out, err = capsys.readouterr()
+    return pd.read_csv(io.StringIO(out)), err
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: Any) -> str:
+    """Run what has to fail as bad usage or input; returns its last line, all of it on standard error."""
+    capsys.readouterr()
+    assert main(["forecast", *map(str, words)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.endswith("\n")
+    lines = err.splitlines()
+    assert all(line.startswith("bptt: ") for line in lines)
+    return lines[-1]
+
+
+def test_a_long_frame(daily: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found, err = run(capsys, daily, "--h", 5)
+    given = pd.read_csv(daily)
+    assert list(found.columns) == ["unique_id", "ds", "GRU"]
+    assert found["unique_id"].tolist() == list(np.repeat(["S0", "S1", "S2"], 5))
+    for name, rows in found.groupby("unique_id"):
+        last = given.loc[given["unique_id"] == name, "ds"].iloc[-1]
+        assert rows["ds"].tolist() == [str(ds.date()) for ds in pd.date_range(last, periods=6)[1:]]
+    assert np.isfinite(found["GRU"]).all()
+    assert err.splitlines() == [line for line in err.splitlines() if "freq 'D', inferred from series" in line]
+    again, _ = run(capsys, daily, "--h", 5, "--freq", "D")
+    pd.testing.assert_frame_equal(found, again)
+
+
+@pytest.mark.parametrize("words", [["--level", "80", "95"], ["--level", "80,95"], ["--level", "80", "--level", "95"]])
+def test_levels_in_every_spelling(daily: Path, capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    found, _ = run(capsys, daily, "--h", 3, *words, "--freq", "D")
+    assert list(found.columns[3:]) == ["GRU-lo-95", "GRU-lo-80", "GRU-hi-80", "GRU-hi-95"]
+    assert (found["GRU-lo-95"] <= found["GRU-lo-80"]).all()
+    assert (found["GRU-hi-80"] <= found["GRU-hi-95"]).all()
+
+
+def test_levels_may_stand_before_the_file(daily: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found, _ = run(capsys, "--h", 3, "--level", 80, 90, daily)
+    assert "GRU-hi-90" in found
+
+
+def test_models_and_the_other_options(daily: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--season", "7,14", "--val-size", 6, "--seed", 3, "--threads", 1]
+    found, err = run(capsys, daily, "--h", 3, "--model", "gru", "--model", "LSTM", "--model", "RNN", *words)
+    assert list(found.columns[2:]) == ["GRU", "LSTM", "RNN"]
+    assert err.count("\n") == 1
+
+
+def test_the_same_seed_prints_the_same(daily: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, _ = run(capsys, daily, "--h", 3, "--seed", 4)
+    second, _ = run(capsys, daily, "--h", 3, "--seed", 4)
+    pd.testing.assert_frame_equal(first, second)
+
+
+def test_output_and_plot_are_files_and_nothing_is_printed(
+    daily: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, picture = tmp_path / "out.csv", tmp_path / "out.svg"
+    capsys.readouterr()
+    words = ["--h", "4", "--freq", "D", "--level", "80", "--output", str(table), "--plot", str(picture)]
+    assert main(["forecast", str(daily), *words, *QUICK]) == 0
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "")
+    assert len(pd.read_csv(table)) == 12
+    assert "<svg" in picture.read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "out.svg"]
+
+
+@pytest.mark.parametrize(
+    "header", ["Month,Passengers\n", "time;value\n", "a\tb\n", ""], ids=["comma", "semicolon", "tab", "none"]
+)
+def test_two_columns_are_one_series(tmp_path: Path, capsys: pytest.CaptureFixture[str], header: str) -> None:
+    mark = next((mark for mark in ";\t" if mark in header), ",")
+    path = tmp_path / "one.csv"
+    months = pd.date_range("2010-01-01", periods=60, freq="MS")
+    rows = [f"{month:%Y-%m}{mark}{100 + n % 12}" for n, month in enumerate(months)]
+    path.write_text(header + "\n".join(rows) + "\n")
+    found, err = run(capsys, path, "--h", 2)
+    assert list(found.columns) == ["unique_id", "ds", "GRU"]
+    assert found["ds"].tolist() == ["2015-01-01", "2015-02-01"]
+    assert found["unique_id"].unique().tolist() == [header.strip().split(mark)[-1] or "y"]
+    assert "freq 'MS'" in err
+    assert ("no header" in err) == (header == "")
+
+
+def test_value_and_time_the_other_way_round(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "one.csv"
+    pd.DataFrame({"x": np.arange(40.0), "date": pd.date_range("2024-01-01", periods=40)}).to_csv(path, index=False)
+    found, _ = run(capsys, path, "--h", 1)
+    assert found[["unique_id", "ds"]].to_numpy().tolist() == [["x", "2024-02-10"]]
+
+
+def test_own_names_of_columns_and_ids_as_they_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "shops.csv"
+    df = generate_series(2, 1, 40, 40).assign(unique_id=lambda df: df["unique_id"].str.replace("S", "00"), more="x")
+    df.rename(columns={"unique_id": "shop", "ds": "week", "y": "sold"}).to_csv(path, index=False)
+    names = ["--id-col", "shop", "--time-col", "week", "--target-col", "sold"]
+    capsys.readouterr()
+    assert main(["forecast", str(path), "--h", "2", "--season", "4", *names, *QUICK]) == 0
+    out, _ = capsys.readouterr()
+    assert out.splitlines()[0] == "shop,week,GRU"
+    assert [line.rpartition(",")[0] for line in out.splitlines()[1:]] == ["000,41", "000,42", "001,41", "001,42"]
+
+
+def test_one_column_of_a_wide_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "wide.csv"
+    days = pd.date_range("2024-01-01", periods=40)
+    pd.DataFrame({"date": days, "a": np.arange(40.0), "b": 1.5}).to_csv(path, index=False)
+    found, _ = run(capsys, path, "--h", 1, "--time-col", "date", "--target-col", "a")
+    assert found.iloc[0, :2].tolist() == ["a", "2024-02-10"]
+
+
+@pytest.mark.parametrize(
+    ("written", "format", "freq"),
+    [
+        (["%m/%d/%Y"], "%Y-%m-%d", "D"),
+        (["%d/%m/%Y"], "%Y-%m-%d", "D"),
+        (["%Y%m%d"], "%Y-%m-%d", "D"),
+        (["%Y-%m-%dT%H:%M:%S"], "%Y-%m-%d %H:%M:%S", "h"),
+    ],
+)
+def test_dates_as_people_write_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], written: list[str], format: str, freq: str
+) -> None:
+    path = tmp_path / "dates.csv"
+    times = pd.date_range("2024-01-01", periods=61, freq=freq)
+    pd.DataFrame({"t": times[:-1].strftime(written[0]), "v": np.arange(60.0)}).to_csv(path, index=False)
+    found, err = run(capsys, path, "--h", 1)
+    assert pd.Timestamp(found["ds"].iloc[0]) == times[-1]
+    assert f"freq {freq!r}" in err
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch, daily: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from_file, _ = run(capsys, daily, "--h", 2)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(daily.read_bytes())))
+    found, _ = run(capsys, "-", "--h", 2)
+    pd.testing.assert_frame_equal(found, from_file)
+
+
+def test_missing_values_and_blank_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "holes.csv"
+    days = pd.date_range("2024-01-01", periods=50)
+    rows = [f"{day:%Y-%m-%d},{'' if n in (5, 6) else n % 7}" for n, day in enumerate(days)]
+    path.write_text("day,visits\n\n" + "\n".join(rows) + "\n\n\n")
+    found, _ = run(capsys, path, "--h", 2)
+    assert np.isfinite(found["GRU"]).all()
+
+
+def test_gaps_are_warned_of_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "gaps.csv"
+    df = generate_series(1, "D", 60, 60)
+    df.drop(index=[20, 21]).to_csv(path, index=False)
+    _, err = run(capsys, path, "--h", 2, "--freq", "D")
+    assert err.count("\n") == 1
+    assert err.startswith("bptt: warning: ")
+    assert "2000-01-21" in err
+
+
+GOOD = "unique_id,ds,y\na,2024-01-01,1\na,2024-01-02,2\na,2024-01-03,x7\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "empty; expected a CSV"),
+        ("unique_id,ds,y\n", "a header and no rows"),
+        ("just\nsome\nwords\n", "one column only ('just')"),
+        ("a,b\n1,2\n3,4,5,6\n", "no table of comma-separated values (Expected 2 fields in line 3"),
+        (GOOD, "line 4: column 'y' should have numbers (with a decimal point); got 'x7'"),
+        (GOOD.replace("x7", "3").replace("2024-01-02", "later"), "line 3: column 'ds' should have dates"),
+        (GOOD.replace("x7", "3").replace("2024-01-02", ""), "line 3: no time in column 'ds'"),
+        ("a,b,c\n1,2,3\n", "The following columns are missing: ['ds', 'y']; it has ['a', 'b', 'c']"),
+        ("t,v\n0.5,1\n0.7,2\n", "column 't' should have dates or whole numbers; got 0.5 in line 2"),
+        ("t,v\n2024-01-01,1\n2024-01-09,2\n2024-01-10,3\n2025-05-10,3\n", "no frequency fits the times of series 'v'"),
+        ("t,v\n01/02/2024,1\n02/03/2024,2\n05/11/2024,3\n", "day first or month first ('01/02/2024')"),
+    ],
+)
+def test_files_that_are_no_series(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str) -> None:
+    path = tmp_path / "wrong.csv"
+    path.write_text(text)
+    line = refused(capsys, path, "--h", 3)
+    assert line.startswith(f"bptt: {path}")
+    assert message in line
+
+
+def test_files_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert str(tmp_path / "none.csv") in refused(capsys, tmp_path / "none.csv", "--h", 3)
+    assert str(tmp_path) in refused(capsys, tmp_path, "--h", 3)
+    path = tmp_path / "picture.csv"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe\x00")
+    assert f"bptt: {path}: " in refused(capsys, path, "--h", 3)
+
+
+def test_usage_errors_name_the_option(daily: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def line(*words: Any) -> str:
+        return refused(capsys, *words)
+
+    assert "give FILE" in line("--h", 3)
+    assert "one of the two" in line(daily, "--demo")
+    assert "--h is missing" in line(daily)
+    assert "--h must be" in line(daily, "--h", 0)
+    assert "one FILE at a time" in line(daily, daily, "--h", 3)
+    assert "--model must be one of GRU, LSTM, RNN; got 'TCN'" in line(daily, "--h", 3, "--model", "TCN")
+    assert "--level takes numbers" in line(daily, "--h", 3, "--level", "high")
+    assert "--level takes numbers" in line(daily, "--h", 3, "--level", 100)
+    assert "--season takes periods" in line(daily, "--h", 3, "--season", "1")
+    assert "--max-steps" in line(daily, "--h", 3, "--max-steps", 0)
+    assert "--seed" in line(daily, "--h", 3, "--seed", -1)
+    assert "--freq" in line(daily, "--h", 3, "--freq", 1)
+    assert "'nonsense'" in line(daily, "--h", 3, "--freq", "nonsense")
+    assert "shop" in line(daily, "--h", 3, "--id-col", "shop")
+    assert "no such folder" in line(daily, "--h", 3, "--output", tmp_path / "none" / "out.csv")
+    assert "has to end in .png" in line(daily, "--h", 3, "--plot", tmp_path / "out.docx")
+
+
+def test_demo_shows_its_accuracy_beside_the_seasonal_naive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table, picture = tmp_path / "out.csv", tmp_path / "out.png"
+    capsys.readouterr()
+    assert main(["forecast", "--demo", "--h", "5", "--output", str(table), "--plot", str(picture), *QUICK]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    figures = {line[:15].strip(): line[15:].split() for line in out.splitlines()[2:5]}
+    assert list(figures) == ["GRU", "seasonal naive", "expected value"]
+    assert out.splitlines()[1].split("   ")[-2:] == ["inside 80%", "inside 95%"]
+
+    # The same figures from their definition.
+    full = generate_series(50, "D", 250, 400, with_trend=True, seed=0, expected=True)
+    test = full.groupby("unique_id").tail(5)
+    errors: dict[str, list[float]] = {name: [] for name in figures}
+    forecasts = pd.read_csv(table)
+    for name, rows in test.groupby("unique_id"):
+        y = full.loc[full["unique_id"] == name, "y"].to_numpy()[:-5]
+        scale = np.abs(y[7:] - y[:-7]).mean()
+        actual = rows["y"].to_numpy()
+        made = forecasts.loc[forecasts["unique_id"] == name, "GRU"].to_numpy()
+        of = {"GRU": made, "seasonal naive": y[-7:-2], "expected value": rows["expected"].to_numpy()}
+        for column, values in of.items():
+            errors[column].append(np.abs(actual - values).mean() / scale)
+    for column, values in errors.items():
+        assert float(figures[column][0]) == pytest.approx(np.mean(values), abs=6e-4)
+    assert picture.read_bytes().startswith(b"\x89PNG")
