@@ -174,15 +174,17 @@ def say(
         # A last batch that is not full is filled up with its first window.
         work.batch.series[:], work.batch.ends[:] = series[first], ends[first]
         work.batch.series[:count], work.batch.ends[:count] = series[first : first + count], ends[first : first + count]
-        loss = run(predict, network, work, source, threads=threads_for(plan, together) if threads is None else threads)
+        run(predict, network, work, source, threads=threads_for(plan, together) if threads is None else threads)
         f = work.f.reshape(plan.rows, together, Q, R).transpose(1, 0, 3, 2).reshape(together, plan.rows * R, Q)
         z[first : first + count] = f[:count, : plan.n]
         shift[first : first + count], spread[first : first + count] = (
             work.batch.shift[:count],
             work.batch.spread[:count],
         )
-        known = work.batch.weights.sum()
-        total, weight = total + loss * known, weight + known
+        # The rows' losses are shares of the whole batch's; those of the filling count for nothing.
+        losses = work.losses.reshape(plan.rows, together)[:, :count]
+        total += losses.sum() * max(work.batch.weights.sum(), 1.0)
+        weight += work.batch.weights[:count].sum()
     return z, shift, spread, float(total / weight) if weight else 0.0
 
 
