@@ -108,3 +108,16 @@ def close(got, expected, tolerance, label=""):
     assert got.shape == expected.shape, label
     error, largest = np.abs(got - expected).max(), np.abs(expected).max()
     assert error <= tolerance * largest, f"{label}: {error / largest:.2e} of the largest entry"
+
+
+def slopes(f, value, step=1e-6):
+    """df/dvalue by central differences, entry by entry; `value` is changed in place and restored."""
+    result = np.empty_like(value)
+    for index in np.ndindex(value.shape):
+        before = value[index]
+        value[index] = before + step
+        up = f()
+        value[index] = before - step
+        result[index] = (up - f()) / (2 * step)
+        value[index] = before
+    return result

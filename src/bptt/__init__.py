@@ -1,5 +1,6 @@
 """Recurrent networks with hand-derived backward passes, and back-propagation through time in compiled loops."""
 
+from bptt.network.criteria import huber_loss, l1_loss, mse_loss, pinball_loss
 from bptt.network.dense import Embedding, Linear, cross_entropy
 from bptt.network.layers import GRU, LSTM, RNN, Gradients
 from bptt.numerics.threads import get_num_threads, set_num_threads
@@ -21,5 +22,9 @@ __all__ = [
     "Tape",
     "cross_entropy",
     "get_num_threads",
+    "huber_loss",
+    "l1_loss",
+    "mse_loss",
+    "pinball_loss",
     "set_num_threads",
 ]

@@ -203,6 +203,10 @@ def test_guesses(alias):
     assert guess_freq(np.delete(ds, [3, 17])) == alias
 
 
+def test_days_without_a_weekend_are_days():
+    assert guess_freq(times(pd.date_range("2024-01-01", periods=5, freq="D"))) == "D"
+
+
 def test_no_guess():
     assert guess_freq(np.array(["2024-01-01"], NANOSECONDS)) is None
     assert guess_freq(np.array(["2024-01-01", "2024-01-01T00:00:00.123", "2024-05-03"], NANOSECONDS)) is None

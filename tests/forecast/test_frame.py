@@ -113,6 +113,16 @@ def test_integers_there_and_back(order, start, stride):
     assert panel.ds.dtype == np.int64
 
 
+def test_many_series_in_any_order():
+    rng = np.random.default_rng(3)
+    df = pd.DataFrame({"unique_id": np.repeat(np.arange(70_000), 2), "ds": np.tile([4, 5], 70_000)})
+    df = df.assign(y=np.arange(140_000.0)).iloc[rng.permutation(140_000)]
+    panel, encoding = read(df, 1)
+    rank = {name: place for place, name in enumerate(df["unique_id"].unique())}
+    expected = df.assign(rank=df["unique_id"].map(rank)).sort_values(["rank", "ds"], ignore_index=True)
+    pd.testing.assert_frame_equal(to_frame(panel, encoding), expected.drop(columns="rank"))
+
+
 def test_gaps_are_missing_rows_and_counted_once():
     df = frame("aaaaaabbbb").drop(index=[2, 3, 7])
     with pytest.warns(
@@ -201,7 +211,10 @@ def test_days_follow_the_clock_of_their_zone():
     panel, encoding = read(df, "D")
     assert panel.lengths.tolist() == [20, 20]
     pd.testing.assert_frame_equal(to_frame(panel, encoding), df)
-    refuses(df.assign(ds=pd.to_datetime(ds.tz_localize(None)).tz_localize("UTC").tz_convert("Europe/Berlin")), "24h")
+    steady = df.assign(ds=ds.tz_localize(None).tz_localize("UTC").tz_convert("Europe/Berlin"))
+    refuses(steady, "ds 2024-03-25 01:00:00+01:00 is no time of freq='D'", "clock of Europe/Berlin", "freq='24h'")
+    panel, encoding = read(steady, "24h")
+    pd.testing.assert_frame_equal(to_frame(panel, encoding), steady)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +236,7 @@ def test_days_follow_the_clock_of_their_zone():
 def test_ids_of_any_kind(ids):
     df = frame("aabb").assign(unique_id=ids)
     panel, encoding = read(df, "D")
-    assert panel.ids.tolist() == pd.Series(ids).drop_duplicates().tolist()
+    assert pd.Series(panel.ids).tolist() == pd.Series(ids).drop_duplicates().tolist()
     pd.testing.assert_series_equal(to_frame(panel, encoding)["unique_id"], df["unique_id"])
 
 
@@ -417,6 +430,7 @@ def test_a_later_frame_is_read_like_the_first():
     assert again.id_dtype == np.int64
     assert again.categories == encoding.categories
     refuses(later, "freq must be that of the frame that was fitted on, 'D'; got 'h'", freq="h", encoding=encoding)
+    later["kind"] = "n"
     refuses(later.assign(x=list("pqr")), "df['x'] must be numbers", encoding=encoding)
     refuses(later.drop(columns="x"), "The following columns are missing: ['x']", encoding=encoding)
     zoned = later.assign(ds=later["ds"].dt.tz_localize("UTC"))

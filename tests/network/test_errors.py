@@ -286,6 +286,59 @@ def test_cross_entropy():
         bptt.cross_entropy(logits.astype(int), np.array([0, 1, 2, 0]))
 
 
+ROWS = np.ones((2, 3), "float32")
+
+
+@pytest.mark.parametrize("criterion", [bptt.l1_loss, bptt.mse_loss, bptt.huber_loss])
+@pytest.mark.parametrize(
+    ("changes", "kind", "words"),
+    [
+        ({"y_hat": with_value(ROWS, (1, 2), np.nan)}, ValueError, (r"\by_hat\b", "finite", r"\(1, 2\)")),
+        ({"y_hat": ROWS.astype(int)}, ValueError, (r"\by_hat\b", "float32", "int64")),
+        ({"y_hat": 1.0}, ValueError, (r"\by_hat\b", "dimension")),
+        ({"y": with_value(ROWS, (0, 1), np.inf)}, ValueError, (r"\by\b", "finite", "inf", r"\(0, 1\)")),
+        ({"y": ROWS.astype("f8")}, TypeError, (r"\by\b", "float32", "float64")),
+        ({"y": ROWS[:1]}, ValueError, (r"\by\b", r"\(2, 3\)", r"\(1, 3\)")),
+        ({"mask": np.ones((2, 3))}, TypeError, ("mask", "bool", "float64")),
+        ({"mask": np.ones(3, bool)}, ValueError, ("mask", r"\(2, 3\)", r"\(3,\)")),
+        ({"mask": np.zeros((2, 3), bool)}, ValueError, ("nothing", "mask")),
+        ({"weight": np.zeros(3)}, ValueError, ("nothing", "weight")),
+        ({"weight": -1.0}, ValueError, ("weight", "-1")),
+        ({"weight": np.array([1, np.nan, 1])}, ValueError, ("weight", "finite", "nan")),
+        ({"weight": np.ones(2)}, ValueError, ("weight", r"\(2, 3\)", r"\(2,\)")),
+        ({"weight": np.ones((4, 2, 3))}, ValueError, ("weight", r"\(2, 3\)", r"\(4, 2, 3\)")),
+        ({"weight": "much"}, TypeError, ("weight", "real")),
+        ({"y_hat": ROWS[:0], "y": ROWS[:0]}, ValueError, ("nothing",)),
+    ],
+)
+def test_criteria(criterion, changes, kind, words):
+    with refuses(kind, *words):
+        criterion(**({"y_hat": ROWS, "y": ROWS} | changes))
+
+
+@pytest.mark.parametrize("delta", [0, -1.0, float("nan"), float("inf")])
+def test_huber_loss(delta):
+    with refuses(ValueError, "delta", str(delta)):
+        bptt.huber_loss(ROWS, ROWS, delta=delta)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "words"),
+    [
+        ({"quantiles": [0.1, 0.5]}, ValueError, (r"\by_hat\b", "Q=2", r"\(2, 3\)")),
+        ({"quantiles": []}, ValueError, ("quantiles", "Q=0")),
+        ({"quantiles": [0.1, 0.5, 1.0]}, ValueError, ("quantiles", "1.0")),
+        ({"quantiles": [0, 0.5, 0.9]}, ValueError, ("quantiles", "0")),
+        ({"quantiles": ["a", 0.5, 0.9]}, TypeError, ("quantiles", "'a'")),
+        ({"y": ROWS}, ValueError, (r"\by\b", r"\(2,\)", r"\(2, 3\)")),
+        ({"mask": np.ones((2, 3), bool)}, ValueError, ("mask", r"\(2,\)")),
+    ],
+)
+def test_pinball_loss(changes, kind, words):
+    with refuses(kind, *words):
+        bptt.pinball_loss(**({"y_hat": ROWS, "y": ROWS[:, 0], "quantiles": [0.1, 0.5, 0.9]} | changes))
+
+
 @pytest.mark.parametrize(
     ("argument", "value", "kind"),
     [

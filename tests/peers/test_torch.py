@@ -156,6 +156,30 @@ def test_cross_entropy_linear_embedding(dtype):
     assert_close({key: (ours, p.grad.numpy()) for key, (ours, p) in pairs.items()}, dtype)
 
 
+@every_dtype
+@pytest.mark.parametrize(
+    ("name", "options"), [("l1_loss", {}), ("mse_loss", {}), ("huber_loss", {}), ("huber_loss", {"delta": 0.4})]
+)
+@given(shape=st.lists(st.integers(1, 9), min_size=1, max_size=3), seed=st.integers(0, 99))
+def test_criteria(dtype, name, options, shape, seed):
+    rng = np.random.default_rng(seed)
+    y_hat, y = (rng.normal(size=shape).astype(dtype) for _ in range(2))
+    weight = rng.random(shape)
+    y_hat_ = torch.from_numpy(y_hat).requires_grad_()
+    function = getattr(torch.nn.functional, name)
+    for weighted in (False, True):
+        y_hat_.grad = None
+        if weighted:
+            each = function(y_hat_, torch.from_numpy(y), reduction="none", **options)
+            loss_ = (each * torch.from_numpy(weight)).sum() / weight.sum()
+        else:
+            loss_ = function(y_hat_, torch.from_numpy(y), **options)
+        loss_.backward()
+        loss, gradient = getattr(bptt, name)(y_hat, y, weight=weight if weighted else None, **options)
+        assert abs(loss - loss_.item()) <= TOLERANCE[dtype] * loss
+        assert_close({"gradient": (gradient, y_hat_.grad.numpy())}, dtype)
+
+
 class Model(torch.nn.Module):
     def __init__(self, name, V, E, H, L, dtype):
         super().__init__()

@@ -237,8 +237,9 @@ def test_equal_lengths_and_no_reset_are_the_plain_batch(name):
 
 @every_cell
 @every_dtype
-def test_backward_leaves_the_tape_and_its_arguments_alone(name, dtype):
-    problem = Ragged(name, 6, 4, 2, 5, 2, dtype=dtype)
+@pytest.mark.parametrize("lengths", [True, False])
+def test_backward_leaves_the_tape_and_its_arguments_alone(name, dtype, lengths):
+    problem = Ragged(name, 6, 4, 2, 5, 2, dtype=dtype, lengths=lengths)
     _, _, tape = problem.run()
     before = [(layer.s.copy(), layer.h.copy(), layer.x.copy()) for layer in tape.layers]
     state, dstate, dy = problem.state[0].copy(), problem.dstate[0].copy(), problem.dy.copy()

@@ -305,7 +305,10 @@ def guess_freq(ds: NDArray[Any]) -> str | None:
     """
     if len(ds) < 2:
         return None
+    days = np.diff(ds.astype("datetime64[D]").view(np.int64))
     for alias in GUESSES:
+        if alias == "B" and (days == 1).all():  # no weekend among them: they are days
+            continue
         ordinal, phase, valid = parse_freq(alias).positions(ds)
         if valid.all() and (phase == phase[0]).all() and np.median(np.diff(ordinal)) == 1:
             return alias

@@ -23,6 +23,7 @@ __all__ = [
     "listed",
     "naive_times",
     "restore_times",
+    "shown_times",
     "target",
     "text",
 ]
@@ -43,7 +44,8 @@ def text(value: Any) -> str:
 def check_frame(name: str, df: Any, columns: Iterable[str]) -> None:
     """A pandas frame with rows, which has each of these columns once."""
     if not isinstance(df, pd.DataFrame):
-        kind = f"{type(df).__module__.split('.')[0]}.{type(df).__qualname__}"
+        package = type(df).__module__.split(".")[0]
+        kind = type(df).__qualname__ if package == "builtins" else f"{package}.{type(df).__qualname__}"
         hint = f": pass {name}.to_pandas()" if hasattr(df, "to_pandas") else ""
         raise TypeError(f"{name} must be a pandas DataFrame; got {kind}{hint}")
     columns = list(dict.fromkeys(columns))
@@ -164,15 +166,20 @@ def restore_times(times: NDArray[Any], freq: Freq, dtype: Any) -> pd.Index[Any]:
         return pd.Index(times).astype(dtype)
     index = pd.DatetimeIndex(times)
     if isinstance(dtype, pd.DatetimeTZDtype):
-        if freq.wall:
-            # Where a clock strikes twice or not at all: its first time, or the next that it does strike.
-            first = np.ones(len(index), np.bool_)
-            index = index.tz_localize(dtype.tz, ambiguous=first, nonexistent="shift_forward")
-        else:
-            index = index.tz_localize("UTC").tz_convert(dtype.tz)
+        index = _localize(index, dtype.tz) if freq.wall else index.tz_localize("UTC").tz_convert(dtype.tz)
     unit = dtype.unit if isinstance(dtype, pd.DatetimeTZDtype) else np.datetime_data(dtype)[0]
     coarse = index.as_unit(cast(Any, unit))
     return coarse if (coarse == index).all() else index
+
+
+def _localize(index: pd.DatetimeIndex, zone: Any) -> pd.DatetimeIndex:
+    """Where the clock shows a time twice or not at all: the first of the two, or the next time that it does show."""
+    return index.tz_localize(zone, ambiguous=np.ones(len(index), np.bool_), nonexistent="shift_forward")
+
+
+def shown_times(times: NDArray[Any], zone: Any) -> NDArray[Any]:
+    """Naive times as the clock of a zone shows them: those that it skips become the next one, 00:00 say 01:00."""
+    return _localize(pd.DatetimeIndex(times), zone).tz_localize(None).to_numpy()
 
 
 def target(column: pd.Series[Any], where: Where) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

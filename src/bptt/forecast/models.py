@@ -1,4 +1,4 @@
-"""The models of a `Forecaster`: one recurrent network for all series, of three cells and in three ways to look ahead."""
+"""The models of a `Forecaster`: one recurrent network for all series, of three cells, with three ways to look ahead."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from bptt import arguments
 from bptt.forecast import defaults
+from bptt.forecast.anchors import choose_anchors
 from bptt.forecast.calendar import Freq
 from bptt.forecast.learning import TOGETHER, Course, Learned, learn, say, source_of
 from bptt.forecast.network import STRATEGIES, Plan, initial
@@ -49,11 +50,12 @@ class Recurrent:
     segment : int, optional
         Steps of a segment; the shortest season by default, or the horizon.
     anchors : "auto" or list
-        Naive forecasts of which the network learns a mixture, to which it adds: "last", "mean", a period for the
-        seasonal one, "change:12" for the seasonal one plus the change over the last period. None: [].
+        Naive forecasts of which the network learns a mixture, to which it adds: "last", "mean" (of the window),
+        "drift" (the last value, and on along the window's slope), a period for the seasonal one, "change:12" for the
+        seasonal one plus the change over the last period. "auto": the seasonal ones, and those of the first three
+        that do about as well as the best on windows of the training data. []: none.
     transform : {"auto", "log", "sqrt", "none"}
-        Of each series. "auto": logarithm where all values are positive, square root where some are 0, none where some
-        are negative. Forecasts are transformed back.
+        Of each series without negative values; "auto" is the square root. Forecasts are transformed back.
     scaler_type : {"spread", "standard", "mean", "identity"}
         How a window is scaled: by its mean and mean absolute deviation, mean and standard deviation, mean size, or not.
     hidden_size, num_layers : int
@@ -77,7 +79,8 @@ class Recurrent:
     scheduled_sampling : float
         Probability in [0, 1) with which "recursive" is told the truth instead of its own forecast while training.
     max_steps, batch_size : int
-        Updates (by default 1200 for a hidden size of 128 or more, else 600), and windows of each.
+        Updates, and windows of each. By default so many that each window of the data is seen some ten times, between
+        200 and 600, for a hidden size of 128 and more 1200.
     learning_rate, weight_decay, clip_norm : float
         Of Adam at the start, it falls to 0 along a cosine; of the weights; of the gradient's norm.
     early_stop_patience_steps, val_check_steps : int
@@ -259,21 +262,27 @@ class Recurrent:
         lengths = np.diff(panel.starts)
         stops = np.maximum(lengths - skip - val_size, 0)
         columns = self._columns(panel)
-        plan = self._settle(freq, tuple(len(part) for part in columns))
+        seasons = self._seasons(freq)
+        plan = self._settle(seasons, tuple(len(part) for part in columns))
         goes_on = warm_start and self._plan is not None
-        if self._plan is not None and goes_on and plan.shapes != self._plan.shapes:
-            raise ValueError("warm_start needs the columns and the seasons of the fit before; they have changed")
         scales = self._scales if goes_on else _scales(panel, columns, stops)
         source = self._source(panel, columns, scales, stops)
+        windows = _windows(panel, stops, plan)
+        if self._plan is not None and goes_on:
+            plan = replace(plan, kinds=self._plan.kinds, periods=self._plan.periods)
+            if plan.shapes != self._plan.shapes:
+                raise ValueError("warm_start needs the columns and the seasons of the fit before; they have changed")
+        elif given["anchors"] == "auto":
+            plan = choose_anchors(plan, source, windows, seasons)
         course = Course(
-            max_steps=given["max_steps"] or (1200 if plan.hidden_size >= 128 else 600),
+            max_steps=given["max_steps"] or defaults.default_max_steps(plan, windows, given["batch_size"]),
             batch_size=given["batch_size"],
             learning_rate=given["learning_rate"],
             weight_decay=given["weight_decay"],
             clip_norm=given["clip_norm"],
             val_check_steps=given["val_check_steps"],
             patience=self.early_stop_patience_steps,
-            windows=_windows(panel, stops, plan),
+            windows=windows,
             validation=_validation(stops, lengths - skip, plan.n),
         )
         validating = source._replace(stops=lengths - skip) if val_size else source
@@ -411,24 +420,23 @@ class Recurrent:
             model.history.append(Learned(_flat(parameters), m, v, int(steps), np.empty(0), []))
         return model
 
-    def _settle(self, freq: Freq, widths: tuple[int, ...]) -> Plan:
-        """The network's numbers, from the arguments, the frequency and the columns."""
+    def _seasons(self, freq: Freq) -> tuple[int, ...]:
+        """Periods of more than one step, the shortest first."""
+        if self._given["seasonality"] is not None:
+            return defaults.seasons_from(self._given["seasonality"])
+        if freq.is_integer:
+            warnings.warn(
+                f"{self.alias}: ds is integer and no seasonality was given: forecasting as for non-seasonal series. "
+                f"If there is a season, say seasonality=<steps>, else seasonality=1",
+                UserWarning,
+                stacklevel=5,
+            )
+        return freq.seasonality
+
+    def _settle(self, seasons: tuple[int, ...], widths: tuple[int, ...]) -> Plan:
+        """The network's numbers, from the arguments, the seasons and the columns; anchors="auto" is still open."""
         given, h = self._given, self.h
-        if given["seasonality"] is not None:
-            seasons = defaults.seasons_from(given["seasonality"])
-        else:
-            seasons = freq.seasonality
-            if freq.is_integer:
-                warnings.warn(
-                    f"{self.alias}: ds is integer and no seasonality was given: forecasting as for non-seasonal "
-                    f"series. If there is a season, say seasonality=<steps>, else seasonality=1",
-                    UserWarning,
-                    stacklevel=5,
-                )
-        if given["anchors"] == "auto":
-            anchors = defaults.default_anchors(seasons)
-        else:
-            anchors = defaults.anchors_from(given["anchors"] or [])
+        anchors = defaults.anchors_from([] if given["anchors"] in ("auto", None) else given["anchors"])
         step = 1
         if self.strategy == "segment":
             step = given["segment"] or defaults.default_segment(h, seasons)
@@ -557,12 +565,10 @@ def _windows(panel: Panel, stops: np.ndarray, plan: Plan) -> tuple[np.ndarray, n
 
 def _validation(stops: np.ndarray, ends: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Windows that cover the rows from `stops` to `ends` of each series, one after the other."""
-    series, at = [], []
-    for i, (stop, end) in enumerate(zip(stops, ends, strict=True)):
-        here = np.arange(stop, end, n) if 0 < stop < end else np.empty(0, np.int64)
-        series.append(np.full(here.size, i))
-        at.append(here)
-    return np.concatenate(series).astype(np.int64), np.concatenate(at).astype(np.int64)
+    counts = np.where(stops > 0, -(-np.maximum(ends - stops, 0) // n), 0)
+    series = np.repeat(np.arange(stops.size), counts)
+    number = np.arange(series.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    return series, stops[series] + number * n
 
 
 def _seen_before(panel: Panel, series: np.ndarray, ends: np.ndarray) -> np.ndarray:

@@ -195,6 +195,7 @@ def batch_for(plan: Plan, B: int) -> Batch:
         ends=np.zeros(B, np.int64),
         shift=np.zeros(B),
         spread=np.zeros(B),
+        slope=np.zeros(B),
         x=memory.zeros((steps * B, plan.x_columns), dtype),
         future=memory.empty((rows, plan.future_columns), dtype),
         anchors=memory.empty((rows, len(plan.kinds) * R), dtype),

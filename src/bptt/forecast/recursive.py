@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bptt.forecast import head
-from bptt.forecast.windows import CHANGE, LAST, MEAN, Batch, Reading, gather, sample
+from bptt.forecast.windows import CHANGE, DRIFT, LAST, MEAN, Batch, Reading, gather, sample
 from bptt.network.dense_rows import dense_down, dense_up, drop, pack_dense
 from bptt.network.stack import Packed, Scratch, Stack, down, matrix, pack_stack, up
 from bptt.numerics import updates
@@ -135,7 +135,7 @@ def next_inputs_back(team, reading, here, dx, dpath):
 
 
 @kernel(inner=True)
-def next_anchors(team, reading, here, path, anchors):
+def next_anchors(team, reading, here, path, slope, anchors):
     """anchors (B, K) of the step at position `here` of the path."""
     first, last = share(path.shape[0], team)
     for b in range(first, last):
@@ -145,6 +145,8 @@ def next_anchors(team, reading, here, path, anchors):
                 anchors[b, k] = 0
             elif kind == LAST:
                 anchors[b, k] = path[b, here - 1]
+            elif kind == DRIFT:
+                anchors[b, k] = path[b, here - 1] + slope[b]
             else:
                 anchors[b, k] = path[b, here - period]
                 if kind == CHANGE:
@@ -158,7 +160,7 @@ def next_anchors_back(team, reading, here, danchors, dpath):
     for b in range(first, last):
         for k in range(reading.kinds.size):
             kind, period, error = reading.kinds[k], reading.periods[k], danchors[b, k]
-            if kind == LAST:
+            if kind == LAST or kind == DRIFT:
                 dpath[b, here - 1] += error
             elif kind != MEAN:
                 dpath[b, here - period] += error
@@ -212,7 +214,7 @@ def climb(team, network, work, source, step, training):
         drop(team, work.s[stack.L - 1, now], v, network.seed, s, step, rate)
         barrier(team)
         dense_up(team, v, work.head, bias, o)
-        next_anchors(team, reading, back + s, work.path, anchors)
+        next_anchors(team, reading, back + s, work.path, batch.slope, anchors)
         barrier(team)
         head.forward(team, o, anchors, f, reading.R, network.up)
         barrier(team)

@@ -59,8 +59,8 @@ def choose(panel: Panel, name: str, until: np.ndarray) -> Transform:
     ----------
     panel : Panel
     name : {"auto", "log", "sqrt", "none"}
-        "auto": "log" for series of positive numbers, "sqrt" where there are zeros, "none" where there are negative
-        numbers. "log" and "sqrt" themselves are taken by series without negative numbers; the others stay as they are.
+        Series with negative numbers stay as they are under any name. "auto" is "sqrt", between the logarithm, for
+        swings that grow with the level, and none, for swings that do not.
     until : int64 array (N,)
     """
     N = len(panel.ids)
@@ -75,11 +75,6 @@ def choose(panel: Panel, name: str, until: np.ndarray) -> Transform:
     units[units == 0] = 1.0
     kinds = np.full(N, NONE, np.int8)
     seen = n > 0
-    if name == "auto":
-        kinds[seen & (lowest >= 0)] = SQRT
-        kinds[seen & (lowest > 0)] = LOG
-    elif name == "log":
-        kinds[seen & (lowest >= 0)] = LOG
-    elif name == "sqrt":
-        kinds[seen & (lowest >= 0)] = SQRT
+    if name != "none":
+        kinds[seen & (lowest >= 0)] = LOG if name == "log" else SQRT
     return Transform(kinds, units)

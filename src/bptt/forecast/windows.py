@@ -5,6 +5,7 @@
     x          row t*B + b: of the S steps of segment t the z, m, lags, past and future-known columns; the static ones
     anchors    naive forecasts of the steps from `end` on:
                    LAST        the last observed value              MEAN      the mean of the window
+                   DRIFT       the last one, and on at the window's mean slope
                    SEASONAL p  the value p, 2p, ... steps before    CHANGE p  that, plus the change over the last p
     target     z of those steps, weight 0 where there is nothing to compare with
 
@@ -20,9 +21,9 @@ from bptt.numerics.jit import apart, borrow, kernel
 from bptt.numerics.random import uniform
 from bptt.numerics.threads import barrier, share
 
-__all__ = ["CHANGE", "LAST", "MEAN", "SEASONAL", "Batch", "Reading", "Source", "gather", "sample"]
+__all__ = ["CHANGE", "DRIFT", "LAST", "MEAN", "SEASONAL", "Batch", "Reading", "Source", "gather", "sample"]
 
-LAST, MEAN, SEASONAL, CHANGE = 0, 1, 2, 3
+LAST, MEAN, SEASONAL, CHANGE, DRIFT = 0, 1, 2, 3, 4
 # Scalers: (shift, spread) of a window.
 SPREAD, STANDARD, BY_MEAN, IDENTITY = 0, 1, 2, 3
 
@@ -61,6 +62,7 @@ class Batch(NamedTuple):
     ends: np.ndarray  # int64 (B,)
     shift: np.ndarray  # float64 (B,)
     spread: np.ndarray  # float64 (B,)
+    slope: np.ndarray  # float64 (B,): of z, from the first to the last observed value
     x: np.ndarray  # (T*B, X)
     future: np.ndarray  # (n*B, R*F + C): the future-known columns of the steps to come, and the static ones
     anchors: np.ndarray  # (n*B, K*R)
@@ -112,7 +114,7 @@ def scale_of(y, m, scaler, floor):
 @kernel(inner=True)
 def naive(y, m, end, kind, period, step, last):
     """What the naive forecast says for position end + step; NaN where a seasonal one has nothing to go by."""
-    if kind == LAST or kind == MEAN:
+    if kind == LAST:
         return y[last]
     position = end + step - (step // period + 1) * period
     while position >= 0 and not m[position]:
@@ -167,6 +169,13 @@ def gather(team, source, reading, batch):
         while last > 0 and not m[last]:
             last -= 1
         latest = (y[last] - shift) / spread if m[last] else 0.0
+        earliest = old
+        while earliest < last and not m[earliest]:
+            earliest += 1
+        slope = 0.0
+        if m[last] and last > earliest:
+            slope = (y[last] - y[earliest]) / spread / (last - earliest)
+        batch.slope[b] = slope
         total = 0.0
         for t in range(n):
             future, anchors = batch.future[t * B + b], batch.anchors[t * B + b]
@@ -177,9 +186,11 @@ def gather(team, source, reading, batch):
                 for k in range(F):
                     future[k * R + s] = number(source.futr[start + p, k]) if p < rows else zero
                 for k in range(reading.kinds.size):
-                    value = 0.0
-                    if reading.kinds[k] != MEAN:
-                        value = (naive(y, m, end, reading.kinds[k], reading.periods[k], step, last) - shift) / spread
+                    kind, value = reading.kinds[k], 0.0
+                    if kind == DRIFT:
+                        value = latest + (step + 1) * slope
+                    elif kind != MEAN:
+                        value = (naive(y, m, end, kind, reading.periods[k], step, last) - shift) / spread
                         if not np.isfinite(value) or not m[last]:
                             value = latest
                     anchors[k * R + s] = number(value)

@@ -209,7 +209,7 @@ class Recurrent:
         wiring = self.cell.wiring
         threads = self._threads(T * B)
         steps = T if tape or batch.ragged else sequence.chunk_steps(T, B)
-        before = self._stock.empty((B, wiring.S * H) if batch.reset.size else (0, 0), self.dtype)
+        before = self._stock.empty((B, wiring.S * H), self.dtype) if batch.reset.size else np.empty((0, 0), self.dtype)
         for layer in range(self.num_layers):
             top = layer == self.num_layers - 1
             s = self._stock.empty((steps + 1, B, wiring.S * H), self.dtype)
@@ -279,7 +279,8 @@ class Recurrent:
         ds = batch.lay(np.concatenate(final, axis=2), 1)
         chunk = sequence.chunk_steps(T, B)
         da = self._stock.empty((2, chunk, B, wiring.A * H), self.dtype)
-        before = self._stock.empty((chunk, B, wiring.S * H) if batch.reset.size else (0, 0, 0), self.dtype)
+        room = (chunk, B, wiring.S * H)
+        before = self._stock.empty(room, self.dtype) if batch.reset.size else np.empty((0, 0, 0), self.dtype)
         scratch = self._stock.empty(packed_rows(H, wiring.A, self.dtype), self.dtype)
         total = np.empty(wiring.A * H, self.dtype)
         threads = self._threads(T * B)

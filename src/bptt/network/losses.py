@@ -19,7 +19,7 @@ from bptt.numerics.activations import exp, log_sum_exp
 from bptt.numerics.jit import kernel
 from bptt.numerics.threads import share
 
-__all__ = ["HUBER", "MAE", "MSE", "PINBALL", "cross_entropy_rows", "pointwise"]
+__all__ = ["HUBER", "MAE", "MSE", "PINBALL", "cross_entropy_rows", "pointwise", "weighted_mean"]
 
 MAE, MSE, HUBER, PINBALL = 0, 1, 2, 3
 
@@ -65,3 +65,21 @@ def pointwise(kind, error, parameter):
     if kind == PINBALL:
         return (-p * error, -p) if error < 0 else ((one - p) * error, one - p)
     return size, one if error > 0 else -one
+
+
+@kernel(exact=True)
+def weighted_mean(kind, parameters, y_hat, y, weight, total, gradient):
+    """Mean loss of y_hat (N, Q), one column for each parameter (Q), and its gradient: float64 sums, in order.
+
+    y, weight (N); total: the sum of the weights. Where a weight is 0, nothing else matters.
+    """
+    N, Q = y_hat.shape
+    loss = 0.0
+    for row in range(N):
+        part = weight[row] / (total * Q)
+        gradient[row] = 0
+        for q in range(Q if part > 0 else 0):
+            value, slope = pointwise(kind, y_hat[row, q] - y[row], parameters[q])
+            loss += part * value
+            gradient[row, q] = part * slope
+    return loss

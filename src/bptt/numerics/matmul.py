@@ -507,7 +507,9 @@ def transposed_products(team, A, B, C, order, B2, C2, order2, scratch, total, fr
     raw = np.empty((DEPTH + 1) * width + line, A.dtype)
     start = -address(raw) // A.itemsize % line
     panel = raw[start : start + (DEPTH + 1) * width].reshape(DEPTH + 1, width)
-    panel[DEPTH] = 0
+    # All of it: columns that nothing is laid in are multiplied, too, and what malloc leaves there is full of denormal
+    # numbers (the upper halves of addresses), each of which takes as long as a hundred others.
+    panel[...] = 0
     sums = total.reshape(1, total.size)
     if fresh:
         for block in range(order.size):

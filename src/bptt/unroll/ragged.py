@@ -8,6 +8,8 @@ import numpy as np
 
 __all__ = ["Rows", "rows_of"]
 
+NUMBERS, FLAGS = np.empty(0, np.int64), np.empty((0, 0), np.bool_)
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -19,8 +21,8 @@ class Rows:
         How many rows have a step t.
     reset : bool array (T, B) or (0, 0)
         Where a row's state is dropped before step t; rows as they lie on the tape.
-    ends : int64 array (B,)
-        Steps of each row on the tape.
+    ends : int64 array (B,) or (0,)
+        Steps of each row on the tape; empty where every row has all of them.
     order : int64 array (B,) or (0,)
         The batch's number of each row on the tape; empty where they lie as they came.
     """
@@ -33,7 +35,7 @@ class Rows:
     @property
     def ragged(self) -> bool:
         """Whether any row ends before the last step."""
-        return bool(self.active[-1] < self.ends.size)
+        return self.ends.size > 0
 
     def lay(self, array: np.ndarray, axis: int) -> np.ndarray:
         """The array with its rows, which run along `axis`, as they lie on the tape."""
@@ -58,12 +60,15 @@ def rows_of(T: int, B: int, lengths: np.ndarray | None, reset: np.ndarray | None
     >>> rows.order.tolist(), rows.active.tolist()
     ([1, 0], [2, 1, 1])
     """
-    ends = np.full(B, T, np.int64) if lengths is None else lengths.astype(np.int64)
-    order = np.argsort(-ends, kind="stable")
-    if (order[1:] > order[:-1]).all():
-        order = order[:0]
-    active = B - np.searchsorted(np.sort(ends), np.arange(T), side="right")
+    active, ends, order = np.full(T, B), NUMBERS, NUMBERS
+    if lengths is not None and lengths.min() < T:
+        ends = lengths.astype(np.int64)
+        order = np.argsort(-ends, kind="stable")
+        ends = ends[order]
+        active = B - np.searchsorted(ends[::-1], np.arange(T), side="right")
+        if (order[1:] > order[:-1]).all():
+            order = NUMBERS
+    if reset is None or not reset.any():
+        return Rows(active, FLAGS, ends, order)
     # A copy, whatever becomes of the caller's array: the way back needs it.
-    dropped = np.zeros((0, 0), np.bool_) if reset is None or not reset.any() else np.array(reset, order="C")
-    rows = Rows(active, dropped, ends, order)
-    return Rows(active, rows.lay(dropped, 1) if dropped.size else dropped, rows.lay(ends, 0), order)
+    return Rows(active, np.take(reset, order, 1) if order.size else np.array(reset, order="C"), ends, order)
