@@ -148,7 +148,10 @@ class Recurrent:
         seed: int = 0,
         alias: str | None = None,
     ) -> None:
-        given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        given = {name: _plain(value) for name, value in locals().items() if name not in ("self", "__class__")}
+        h, seasonality, anchors, lags, quantiles = (
+            given[name] for name in ("h", "seasonality", "anchors", "lags", "quantiles")
+        )
         optional = {"input_size": 1, "segment": 1, "hidden_size": 1, "h_train": 1, "max_steps": 1}
         for name in ("h", "num_layers", "batch_size", "val_check_steps", "ensemble"):
             arguments.integer(name, given[name])
@@ -166,7 +169,7 @@ class Recurrent:
         arguments.real("learning_rate", learning_rate, 0, open_ends="min")
         arguments.real("weight_decay", weight_decay, 0)
         arguments.real("clip_norm", clip_norm, 0, open_ends="min")
-        arguments.dtype("dtype", dtype)
+        given["dtype"] = arguments.dtype("dtype", dtype).name
         arguments.seed("seed", seed)
         arguments.integer("early_stop_patience_steps", early_stop_patience_steps, -1)
         if not isinstance(calendar, bool):
@@ -467,7 +470,7 @@ class Recurrent:
             dropout=float(given["dropout"]),
             told=float(given["scheduled_sampling"]),
             seed=given["seed"],
-            dtype=np.dtype(given["dtype"]).name,
+            dtype=given["dtype"],
         )
 
     def _columns(self, panel: Panel) -> tuple[list[int], list[int], list[int]]:
@@ -499,10 +502,17 @@ class Recurrent:
         return source_of(y, panel.observed, panel.starts, stops, floor, **parts)
 
 
+def _plain(value: Any) -> Any:
+    """The same without NumPy and tuples, as a file has words for it."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
+
+
 def _quantiles(value: Any) -> tuple[float, ...]:
-    if not isinstance(value, list | tuple | np.ndarray):
+    if not isinstance(value, list | tuple):
         raise TypeError(f"quantiles must be a list of numbers between 0 and 1; got {value!r}")
-    found = {arguments.real("quantiles", float(q), 0, 1, open_ends="minmax") for q in value} | {0.5}
+    found = {arguments.real("quantiles", q, 0, 1, open_ends="minmax") for q in value} | {0.5}
     return tuple(sorted(found))
 
 

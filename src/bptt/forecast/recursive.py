@@ -136,18 +136,16 @@ def next_inputs_back(team, reading, here, dx, dpath):
 
 @kernel(inner=True)
 def next_anchors(team, reading, here, path, slope, anchors):
-    """anchors (B, K) of the step at position `here` of the path."""
+    """anchors (B, K) of the step at position `here` of the path; the window's mean is there already."""
     first, last = share(path.shape[0], team)
     for b in range(first, last):
         for k in range(reading.kinds.size):
             kind, period = reading.kinds[k], reading.periods[k]
-            if kind == MEAN:
-                anchors[b, k] = 0
-            elif kind == LAST:
+            if kind == LAST:
                 anchors[b, k] = path[b, here - 1]
             elif kind == DRIFT:
                 anchors[b, k] = path[b, here - 1] + slope[b]
-            else:
+            elif kind != MEAN:
                 anchors[b, k] = path[b, here - period]
                 if kind == CHANGE:
                     anchors[b, k] += path[b, here - 1] - path[b, here - 1 - period]

@@ -1,13 +1,13 @@
 """From (series, end) to what a network reads, and what it has to say: nothing of it lives longer than a batch.
 
     window     the L = T S values before `end`; m = 1 where one was observed, else 0
-    z          (v - shift) / spread of the window, 0 where m = 0
+    z          (v - shift) / spread of the window, 0 where m = 0; of all values before `end` where no m is 1
     x          row t*B + b: of the S steps of segment t the z, m, lags, past and future-known columns; the static ones
     anchors    naive forecasts of the steps from `end` on:
                    LAST        the last observed value              MEAN      the mean of the window
                    DRIFT       the last one, and on at the window's mean slope
                    SEASONAL p  the value p, 2p, ... steps before    CHANGE p  that, plus the change over the last p
-    target     z of those steps, weight 0 where there is nothing to compare with
+    target     z of those steps, weight 0 where there is nothing to compare with, or nothing known before `end`
 
 A value that a naive forecast asks for and that was not observed is looked for one period earlier, then replaced by the
 last one. Steps are counted within a series; arrays are described in `Source`, `Reading` and `Batch`.
@@ -64,7 +64,7 @@ class Batch(NamedTuple):
     spread: np.ndarray  # float64 (B,)
     slope: np.ndarray  # float64 (B,): of z, from the first to the last observed value
     x: np.ndarray  # (T*B, X)
-    future: np.ndarray  # (n*B, R*F + C): the future-known columns of the steps to come, and the static ones
+    future: np.ndarray  # (n*B, R*F + C): the future-known columns of the steps that count, and the static ones
     anchors: np.ndarray  # (n*B, K*R)
     target: np.ndarray  # (n*B, R)
     weight: np.ndarray  # (n*B, R)
@@ -90,25 +90,25 @@ def sample(seed, step, chances, first_end, last_end, series, ends):
 
 @kernel(inner=True)
 def scale_of(y, m, scaler, floor):
-    """shift and spread of a window."""
+    """Number of observed values, their mean, shift and spread of a window."""
     n, total, size = 0, 0.0, 0.0
     for j in range(y.size):
         if m[j]:
             n += 1
             total += y[j]
             size += abs(y[j])
+    mean = total / max(n, 1)
     if scaler == IDENTITY or n == 0:
-        return 0.0, 1.0
-    mean = total / n
+        return n, mean, 0.0, 1.0
     if scaler == BY_MEAN:
-        return 0.0, max(size / n, floor)
+        return n, mean, 0.0, max(size / n, floor)
     around = 0.0
     for j in range(y.size):
         if m[j]:
             d = y[j] - mean
             around += d * d if scaler == STANDARD else abs(d)
     around /= n
-    return mean, max(np.sqrt(around) if scaler == STANDARD else around, floor)
+    return n, mean, mean, max(np.sqrt(around) if scaler == STANDARD else around, floor)
 
 
 @kernel(inner=True)
@@ -142,7 +142,9 @@ def gather(team, source, reading, batch):
         y, m = source.y[start : start + rows], source.observed[start : start + rows]
         begin = end - T * S
         old = max(0, begin)
-        shift, spread = scale_of(y[old:end], m[old:end], reading.scaler, source.floor[i])
+        known, mean, shift, spread = scale_of(y[old:end], m[old:end], reading.scaler, source.floor[i])
+        if known == 0:
+            known, mean, shift, spread = scale_of(y[:old], m[:old], reading.scaler, source.floor[i])
         batch.shift[b], batch.spread[b] = shift, spread
         for t in range(T):
             x = batch.x[t * B + b]
@@ -168,13 +170,12 @@ def gather(team, source, reading, batch):
         last = end - 1
         while last > 0 and not m[last]:
             last -= 1
-        latest = (y[last] - shift) / spread if m[last] else 0.0
+        latest = (y[last] - shift) / spread if known else 0.0
+        middle = (mean - shift) / spread
         earliest = old
         while earliest < last and not m[earliest]:
             earliest += 1
-        slope = 0.0
-        if m[last] and last > earliest:
-            slope = (y[last] - y[earliest]) / spread / (last - earliest)
+        slope = (y[last] - y[earliest]) / spread / (last - earliest) if last > earliest else 0.0
         batch.slope[b] = slope
         total = 0.0
         for t in range(n):
@@ -184,17 +185,17 @@ def gather(team, source, reading, batch):
                 step = t * R + s
                 p = end + step
                 for k in range(F):
-                    future[k * R + s] = number(source.futr[start + p, k]) if p < rows else zero
+                    future[k * R + s] = number(source.futr[start + p, k]) if step < reading.h and p < rows else zero
                 for k in range(reading.kinds.size):
-                    kind, value = reading.kinds[k], 0.0
+                    kind, value = reading.kinds[k], middle
                     if kind == DRIFT:
                         value = latest + (step + 1) * slope
                     elif kind != MEAN:
                         value = (naive(y, m, end, kind, reading.periods[k], step, last) - shift) / spread
-                        if not np.isfinite(value) or not m[last]:
+                        if not np.isfinite(value) or not known:
                             value = latest
                     anchors[k * R + s] = number(value)
-                seen = step < reading.h and p < source.stops[i] and m[p]
+                seen = known > 0 and step < reading.h and p < source.stops[i] and m[p]
                 target[s] = number((y[p] - shift) / spread) if seen else zero
                 weight[s] = one if seen else zero
                 total += weight[s]

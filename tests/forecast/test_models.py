@@ -1,0 +1,443 @@
+"""What holds for every model, whatever it has learned: same numbers, nothing from the future, series by themselves."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+from made_panels import DAILY, INTEGER, ends_of, forecast, panel_of, seasonal_series
+
+from bptt.forecast import GRU, LSTM, RNN, learning
+from bptt.forecast.network import STRATEGIES
+from bptt.numerics.threads import set_num_threads
+
+every_strategy = pytest.mark.parametrize("strategy", STRATEGIES)
+SERIES = seasonal_series()
+
+
+def model_of(strategy="segment", cls=GRU, **arguments):
+    tiny = {
+        "h": 5,
+        "input_size": 14,
+        "seasonality": 7,
+        "hidden_size": 8,
+        "max_steps": 6,
+        "batch_size": 16,
+        "learning_rate": 1e-2,
+        "quantiles": [0.1, 0.9],
+    }
+    return cls(strategy=strategy, **tiny | arguments)
+
+
+def fitted(strategy="segment", cls=GRU, all_series=SERIES, fit=None, columns=None, **arguments):
+    model = model_of(strategy, cls, **arguments)
+    model.fit(panel_of(all_series, **columns or {}), freq=DAILY, **fit or {})
+    return model
+
+
+def assert_same_bits(one, other):
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def everything_with(strategy):
+    """Arguments and columns of a model that reads all it can; the columns of N series with `future` rows."""
+    names = {"futr_exog_list": ["price"], "stat_exog_list": ["size"]}
+    if strategy != "recursive":
+        names["hist_exog_list"] = ["sales"]
+
+    def columns(all_series, future=0, seed=1):
+        rng = np.random.default_rng(seed)
+        rows = [len(y) + future for y in all_series]
+        parts = {
+            "futr_price": [rng.standard_normal(n) for n in rows],
+            "stat_size": rng.standard_normal(len(rows)),
+            "hist_sales": [rng.standard_normal(n) for n in rows],
+        }
+        if strategy == "recursive":
+            del parts["hist_sales"]
+        return parts
+
+    return names, columns
+
+
+@every_strategy
+def test_fit_twice_gives_the_same_numbers(strategy):
+    model = fitted(strategy)
+    first = forecast(model, SERIES)
+    model.fit(panel_of(SERIES), freq=DAILY)
+    assert_same_bits(first, forecast(model, SERIES))
+    assert_same_bits(first, forecast(fitted(strategy), SERIES))
+    assert (forecast(fitted(strategy, seed=1), SERIES)[0] != first[0]).any()
+
+
+@every_strategy
+def test_any_number_of_threads_gives_the_same_bits(strategy, monkeypatch):
+    monkeypatch.setattr(learning, "SMALL", 0)  # several threads, however small the step
+    said = []
+    for threads in (1, 2, 3):
+        set_num_threads(threads)
+        model = fitted(strategy, LSTM, fit={"val_size": 5}, val_check_steps=2)
+        said.append((model.history[0].theta, *forecast(model, SERIES)))
+    assert_same_bits(said[0], said[1])
+    assert_same_bits(said[0], said[2])
+
+
+@pytest.mark.parametrize("method", ["median", "mean"])
+def test_an_ensemble_is_its_members_trained_alone(method):
+    alone = [forecast(fitted(seed=seed), SERIES) for seed in (4, 5, 6)]
+    said = []
+    for threads in (1, 2, 3):
+        set_num_threads(threads)
+        said.append(forecast(fitted(seed=4, ensemble=3, ensemble_method=method), SERIES))
+    assert_same_bits(said[0], said[1])
+    assert_same_bits(said[0], said[2])
+    combine = {"median": np.median, "mean": np.mean}[method]
+    np.testing.assert_allclose(said[0][0], combine([point for point, _ in alone], axis=0), rtol=1e-12)
+    np.testing.assert_allclose(said[0][1], combine([quantiles for _, quantiles in alone], axis=0), rtol=1e-12)
+
+
+@every_strategy
+def test_warm_start_goes_on(strategy):
+    waves = [np.sin(2 * np.pi * (np.arange(60) + i) / 11) for i in range(4)]
+    arguments = {
+        "all_series": waves,
+        "seasonality": 1,
+        "max_steps": 60,
+        "batch_size": 128,
+        "segment": 7 if strategy == "segment" else None,
+        # As they are: the few values at a series' beginning have a scale that makes their losses large.
+        "scaler_type": "identity",
+        "transform": "none",
+    }
+    restarted = fitted(strategy, **arguments)
+    before, steps = restarted.history[0].losses, restarted.history[0].steps
+    model = fitted(strategy, **arguments)
+    model.fit(panel_of(waves), freq=DAILY, warm_start=True)
+    on = model.history[0]
+    assert on.steps == 2 * steps
+    assert (on.theta != restarted.history[0].theta).any()
+    begun, ended = before[:5].mean(), before[-10:].mean()
+    assert ended < 0.8 * begun
+    assert abs(on.losses[:5].mean() - ended) < 0.3 * (begun - ended)
+    # Of a model that was never fitted there is nothing to go on from.
+    fresh = fitted(strategy, fit={"warm_start": True}, **arguments)
+    np.testing.assert_array_equal(fresh.history[0].theta, restarted.history[0].theta)
+
+
+def test_warm_start_with_other_columns_is_refused():
+    model = fitted(futr_exog_list=["price"], columns={"futr_price": SERIES})
+    with pytest.raises(ValueError, match="columns"):
+        model.fit(panel_of(SERIES), freq=DAILY, warm_start=True)
+
+
+def validated(**arguments):
+    """Trained on noise, with all numbers of a window as they are: a loss can be worked out from the forecasts."""
+    rng = np.random.default_rng(2)
+    noise = [rng.standard_normal(40) for _ in range(4)]
+    arguments = {"transform": "none", "scaler_type": "identity", "val_check_steps": 5, "dtype": "float64"} | arguments
+    return noise, fitted(all_series=noise, fit={"val_size": 10}, seasonality=1, **arguments)
+
+
+def validation_loss(model, noise):
+    panel = panel_of(noise)
+    ends = np.repeat([len(y) for y in noise], 2) + np.tile([-10, -5], len(noise))
+    series = np.repeat(np.arange(len(noise)), 2)
+    point, quantiles = model.forecast(panel, series, ends)
+    y = np.stack([noise[i][end : end + 5] for i, end in zip(series, ends, strict=True)])
+    loss = np.abs(point - y).mean()
+    for tau, q in ((0.1, quantiles[:, :, 0]), (0.9, quantiles[:, :, 2])):
+        loss += 0.05 * 2 * np.maximum(tau * (y - q), (tau - 1) * (y - q)).mean() / 2
+    return loss
+
+
+def test_the_best_weights_of_the_validation_are_kept():
+    noise, model = validated(max_steps=100, learning_rate=0.03)
+    steps, losses = np.array(model.history[0].valid).T
+    np.testing.assert_array_equal(steps, np.arange(5, 101, 5))
+    assert losses.argmin() < len(losses) - 1, "a problem where the last weights are the best tests nothing"
+    assert validation_loss(model, noise) == pytest.approx(losses.min(), rel=1e-9)
+    # Without rows to validate on they are the last ones, of the same training.
+    model.fit(panel_of([y[:-10] for y in noise]), freq=DAILY)
+    assert model.history[0].valid == []
+    assert validation_loss(model, noise) == pytest.approx(losses[-1], rel=1e-9)
+
+
+def test_training_stops_when_nothing_gets_better():
+    _, model = validated(max_steps=400, learning_rate=0.03, early_stop_patience_steps=15)
+    steps, losses = np.array(model.history[0].valid).T
+    assert model.history[0].steps == steps[-1] < 400
+    assert steps[-1] - steps[losses.argmin()] == 15
+    assert model.history[0].losses.size == steps[-1]
+
+
+@every_strategy
+def test_held_out_rows_are_not_learned_from(strategy):
+    names, columns = everything_with(strategy)
+    model = fitted(strategy, columns=columns(SERIES), fit={"skip": 6}, **names)
+    other = [np.concatenate([y[:-6], -1e3 * y[-6:]]) for y in SERIES]
+    changed = columns(SERIES)
+    for name in ("futr_price", "hist_sales"):
+        if name in changed:
+            changed[name] = [np.concatenate([part[:-6], part[-6:] + 1e3]) for part in changed[name]]
+    same = fitted(strategy, all_series=other, columns=changed, fit={"skip": 6}, **names)
+    np.testing.assert_array_equal(model.history[0].theta, same.history[0].theta)
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_silence_unless_asked(verbose, capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    forecast(fitted(fit={"verbose": verbose, "val_size": 5}, alias="Mine"), SERIES)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert ("Mine" in err and "6/6" in err) if verbose else err == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@every_strategy
+def test_a_shorter_horizon_is_the_beginning_of_a_longer_one(strategy):
+    model = fitted(strategy)
+    full, part = forecast(model, SERIES), forecast(model, SERIES, h=2)
+    assert full[0].shape == (5, 5)
+    assert full[1].shape == (5, 5, 3)
+    assert_same_bits(part, (full[0][:, :2], full[1][:, :2]))
+    assert (np.diff(full[1], axis=2) >= 0).all()
+    np.testing.assert_array_equal(full[0], full[1][:, :, 1])
+
+
+def test_recursive_models_go_on_as_far_as_one_likes():
+    model = fitted("recursive")
+    far = forecast(model, SERIES, h=40)
+    assert np.isfinite(far[0]).all()
+    assert_same_bits(forecast(model, SERIES), (far[0][:, :5], far[1][:, :5]))
+
+
+@pytest.mark.parametrize("strategy", ["segment", "direct"])
+def test_others_do_not(strategy):
+    with pytest.raises(ValueError, match=rf"h must be at most 5.*{strategy}.*got 6"):
+        forecast(fitted(strategy), SERIES, h=6)
+
+
+@every_strategy
+def test_what_comes_after_the_end_does_not_matter(strategy):
+    """Except for what is known of the future."""
+    names, columns = everything_with(strategy)
+    model = fitted(strategy, columns=columns(SERIES), **names)
+    own = columns(SERIES, future=5)
+    _, ends = ends_of(SERIES)
+    ends = ends - 7
+    panel = panel_of(SERIES, future=5, **own)
+    series = np.arange(len(SERIES))
+    said = model.forecast(panel, series, ends)
+    rng = np.random.default_rng(3)
+    after = np.arange(panel.y.size) - panel.starts[panel.series] >= ends[panel.series]
+    panel.y[after] = 1e4 * rng.standard_normal(after.sum())
+    panel.observed[after] = rng.random(after.sum()) < 0.5
+    panel.hist[after] = 1e4
+    assert_same_bits(said, model.forecast(panel, series, ends))
+    # Nor what would be known of the time after the horizon, which nobody knows where a series ends.
+    panel.futr[np.arange(panel.y.size) - panel.starts[panel.series] >= ends[panel.series] + 5] = 1e4
+    assert_same_bits(said, model.forecast(panel, series, ends))
+    panel.futr[after] += 1
+    assert (model.forecast(panel, series, ends)[0] != said[0]).any(axis=1).all()
+
+
+@every_strategy
+def test_series_are_forecast_by_themselves(strategy):
+    """In any order, alone, and among so many that they take several batches."""
+    model = fitted(strategy, dtype="float32")
+    series, ends = ends_of(SERIES)
+    said = forecast(model, SERIES)
+    panel = panel_of(SERIES, future=5)
+    order = np.array([3, 0, 4, 1, 2])
+    assert_same_bits(model.forecast(panel, series[order], ends[order]), [part[order] for part in said])
+    assert_same_bits(forecast(model, [SERIES[2]]), [part[2:3] for part in said])
+    many = np.resize(series, 1030)
+    assert_same_bits(model.forecast(panel, many, ends[many]), [part[many] for part in said])
+
+
+@every_strategy
+def test_series_without_a_value_have_no_forecast_and_hurt_nobody(strategy):
+    nothing = np.full(30, np.nan)
+    model = fitted(strategy, all_series=[nothing, *SERIES, nothing])
+    np.testing.assert_array_equal(model.history[0].theta, fitted(strategy).history[0].theta)
+    point, quantiles = forecast(model, [nothing, *SERIES, nothing])
+    assert np.isnan(point[[0, -1]]).all()
+    assert np.isnan(quantiles[[0, -1]]).all()
+    assert_same_bits((point[1:-1], quantiles[1:-1]), forecast(model, SERIES))
+
+
+def odd_series():
+    gap = SERIES[0].copy()
+    gap[5:] = np.nan
+    late = SERIES[1].copy()
+    late[:-1] = np.nan
+    return {
+        "one row": np.array([3.0]),
+        "two rows": np.array([3.0, 4.0]),
+        "shorter than a season": np.arange(5.0),
+        "constant": np.full(40, 7.0),
+        "zeros": np.zeros(40),
+        "huge": 1e12 * SERIES[2],
+        "tiny": 1e-12 * SERIES[2],
+        "a jump": np.concatenate([np.ones(20), np.full(20, 1e9)]),
+        "negative": -SERIES[3],
+        "one value at its end": late,
+        "nothing for longer than a window": gap,
+    }
+
+
+@every_strategy
+@pytest.mark.parametrize("transform", ["auto", "none"])
+def test_odd_series_are_forecast_like_others(strategy, transform):
+    odd = odd_series()
+    model = fitted(strategy, all_series=[*odd.values(), *SERIES], transform=transform, max_steps=30)
+    assert np.isfinite(model.history[0].losses).all()
+    point, quantiles = forecast(model, [*odd.values(), *SERIES])
+    assert np.isfinite(point).all()
+    assert np.isfinite(quantiles).all()
+    for name, y, said in zip(odd, odd.values(), point, strict=False):
+        size = np.nanmax(np.abs(y))
+        assert np.abs(said).max() <= 20 * max(size, 1e-3), name
+    np.testing.assert_allclose(point[list(odd).index("constant")], 7, rtol=0.05)
+
+
+@every_strategy
+def test_series_too_short_for_everything_are_learned_from(strategy):
+    short = [np.array([1.0, 2.0, 3.0]) + i for i in range(6)]
+    model = fitted(strategy, all_series=short)
+    assert (model.history[0].losses > 0).all()
+    assert np.isfinite(forecast(model, [np.array([5.0])])[0]).all()
+
+
+def test_nothing_to_learn_from():
+    for nothing in ([np.array([1.0])], [np.full(9, np.nan)]):
+        with pytest.raises(ValueError, match="no series to learn from.*at least 2 observed"):
+            fitted(all_series=nothing)
+    with pytest.raises(ValueError, match="no series to learn from"):
+        fitted(all_series=[np.arange(8.0)], fit={"val_size": 4, "skip": 3})
+
+
+@every_strategy
+@pytest.mark.parametrize("transform", ["log", "sqrt", "auto"])
+def test_series_that_are_never_negative_stay_so(strategy, transform):
+    rng = np.random.default_rng(0)
+    counts = [rng.poisson(0.7, 40).astype(float) for _ in range(6)]
+    model = fitted(strategy, all_series=counts, transform=transform, max_steps=30)
+    point, quantiles = forecast(model, counts, h=5)
+    assert (point >= 0).all()
+    assert (quantiles >= 0).all()
+    assert point.max() < 20
+
+
+@pytest.mark.parametrize(
+    ("transform", "kind"),
+    [("auto", ("sqrt", "sqrt", "none")), ("log", ("log", "log", "none")), ("sqrt", ("sqrt", "sqrt", "none")),
+     ("none", ("none", "none", "none"))],
+)  # fmt: skip
+def test_transforms_are_chosen_for_each_series(transform, kind):
+    """Before any training to speak of, forecasts are the mean of the anchors on the transformed scale."""
+    positive, zeros, negative = np.array([1.0, 16, 4]), np.array([0.0, 9, 4]), np.array([-1.0, 9, 4])
+    model = fitted(
+        all_series=[positive, zeros, negative],
+        transform=transform,
+        anchors=["mean"],
+        segment=3,
+        input_size=3,
+        max_steps=1,
+        learning_rate=1e-12,
+        dtype="float64",
+    )
+    point, _ = forecast(model, [positive, zeros, negative])
+    for y, said, name in zip((positive, zeros, negative), point, kind, strict=True):
+        if name == "log":
+            expected = np.exp(np.mean(np.log(np.maximum(y, 1e-3 * y.mean()))))
+        else:
+            expected = np.mean(np.sqrt(y)) ** 2 if name == "sqrt" else np.mean(y)
+        np.testing.assert_allclose(said, expected, rtol=1e-6)
+
+
+@every_strategy
+@pytest.mark.parametrize("transform", ["log", "auto", "none"])
+def test_units_do_not_matter(strategy, transform):
+    """A power of two changes no digit; a thousand changes the last ones."""
+    level = 20 if transform == "none" else 3
+    few = seasonal_series(3, level=level + 10)
+    said = forecast(fitted(strategy, all_series=few, transform=transform, dtype="float64"), few)
+    for factor, rtol in ((1024, 1e-12), (1000, 1e-7)):
+        scaled = [factor * y for y in few]
+        other = forecast(fitted(strategy, all_series=scaled, transform=transform, dtype="float64"), scaled)
+        for one, more in zip(said, other, strict=True):
+            np.testing.assert_allclose(more, factor * one, rtol=rtol)
+
+
+@every_strategy
+@pytest.mark.parametrize("ensemble", [1, 2])
+def test_settings_and_tensors_are_all_of_a_model(strategy, ensemble):
+    names, columns = everything_with(strategy)
+    model = fitted(strategy, columns=columns(SERIES), ensemble=ensemble, **names)
+    tensors = {name: array.copy() for name, array in model.tensors().items()}
+    again = GRU.from_settings(json.loads(json.dumps(model.settings)), tensors)
+    assert again.is_fitted
+    own = columns(SERIES, future=5)
+    assert_same_bits(forecast(model, SERIES, **own), forecast(again, SERIES, **own))
+    for one in (model, again):
+        one.fit(panel_of(SERIES, **columns(SERIES)), freq=DAILY, warm_start=True)
+    assert_same_bits(forecast(model, SERIES, **own), forecast(again, SERIES, **own))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "expected"),
+    [
+        ("segment", {"embed.weight": (8, 14), "embed.bias": (8,), "position": (1, 8), "decode.weight": (8, 0)}),
+        ("direct", {"decode.weight": (8, 8), "decode.bias": (8,)}),
+        ("recursive", {}),
+    ],
+)
+@pytest.mark.parametrize(("cls", "gates"), [(RNN, 1), (GRU, 3), (LSTM, 4)])
+def test_parameters_have_names(strategy, expected, cls, gates):
+    model = fitted(strategy, cls, num_layers=2, anchors=[7], segment=7 if strategy == "segment" else None)
+    inputs, row = (8, 7) if strategy == "segment" else (2, 5 if strategy == "direct" else 1)
+    for layer in range(2):
+        expected[f"rnn.weight_ih_l{layer}"] = (gates * 8, 8 if layer else inputs)
+        expected[f"rnn.weight_hh_l{layer}"] = (gates * 8, 8)
+        expected[f"rnn.bias_ih_l{layer}"] = expected[f"rnn.bias_hh_l{layer}"] = (gates * 8,)
+    expected |= {"head.weight": (3 * row + 1, 8), "head.bias": (3 * row + 1,)}
+    assert {name: view.shape for name, view in model.parameters.items()} == expected
+    assert [set(member) for member in model.members] == [set(expected)]
+    # They are the weights themselves.
+    before = forecast(model, SERIES)[0]
+    model.parameters["head.bias"][:row] += 1
+    assert (forecast(model, SERIES)[0] > before).all()
+
+
+def test_integer_times_without_seasons_say_so_once():
+    model = model_of(seasonality=None, ensemble=2)
+    with pytest.warns(UserWarning, match=r"GRU.*seasonality=<steps>.*seasonality=1") as caught:
+        model.fit(panel_of(SERIES), freq=INTEGER)
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        forecast(model, SERIES)
+        model_of(seasonality=1).fit(panel_of(SERIES), freq=INTEGER)
+        model_of(seasonality=None).fit(panel_of(SERIES), freq=DAILY)
+
+
+def test_seasons_of_the_frequency_are_those_that_were_meant():
+    assert_same_bits(forecast(fitted(seasonality=None), SERIES), forecast(fitted(seasonality=[7]), SERIES))
+
+
+@every_strategy
+def test_missing_values_are_not_zeros(strategy):
+    """What stands where nothing was observed is never read."""
+    rng = np.random.default_rng(5)
+    gappy = [np.where(rng.random(len(y)) < 0.3, np.nan, y) for y in SERIES]
+    model = fitted(strategy, all_series=gappy)
+    said = forecast(model, gappy)
+    panel = panel_of(gappy)
+    panel.y[~panel.observed] = 1e5
+    other = model_of(strategy)
+    other.fit(panel, freq=DAILY)
+    panel = panel_of(gappy, future=5)
+    panel.y[~panel.observed] = -1e5
+    assert_same_bits(said, other.forecast(panel, *ends_of(gappy)))
