@@ -222,7 +222,10 @@ def ablation(report: Report, folder: Path, _: bool) -> None:
     scale = scales(data.train, data.season)
     report.table("M4 Hourly, step by step, GRU", "model", "sMAPE", "MASE", "OWA", "seconds")
     steps: dict[str, dict[str, Any]] = {
-        "plain: over the points, a head for all 48 (`strategy='direct'`)": {"strategy": "direct"},
+        "plain: over the points, a head for all 48 (`strategy='direct', anchors=[]`)": {
+            "strategy": "direct",
+            "anchors": [],
+        },
         "+ segments, decoded in parallel (`anchors=[]`)": {"anchors": []},
         "+ the last value subtracted (`anchors=['last']`)": {"anchors": ["last"]},
         "+ a learned mixture of naive forecasts (the defaults)": {},

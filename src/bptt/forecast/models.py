@@ -137,7 +137,7 @@ class Recurrent:
         scheduled_sampling: float = 0.0,
         max_steps: int | None = None,
         batch_size: int = 256,
-        learning_rate: float = 2e-3,
+        learning_rate: float = 4e-3,
         weight_decay: float = 0.0,
         clip_norm: float = 1.0,
         early_stop_patience_steps: int = -1,
