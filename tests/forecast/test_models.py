@@ -125,6 +125,28 @@ def test_warm_start_goes_on(strategy):
     np.testing.assert_array_equal(fresh.history[0].theta, restarted.history[0].theta)
 
 
+@every_strategy
+def test_warm_start_sees_windows_that_were_not_seen_before(strategy):
+    """With steps that move nothing: those of a training as long as both."""
+    model = fitted(strategy, learning_rate=1e-12, dtype="float64")
+    first = model.history[0].losses
+    model.fit(panel_of(SERIES), freq=DAILY, warm_start=True)
+    both = fitted(strategy, learning_rate=1e-12, dtype="float64", max_steps=12)
+    np.testing.assert_allclose([*first, *model.history[0].losses], both.history[0].losses, rtol=1e-6)
+
+
+def test_warm_start_reads_columns_as_before():
+    names, columns = everything_with("segment")
+    own = columns(SERIES)
+    model = fitted(columns=own, **names)
+    before = {name: array.copy() for name, array in model.tensors().items() if name.startswith("scale.")}
+    assert len(before) == 6
+    other = {name: [5 + 9 * part for part in parts] for name, parts in own.items()}
+    model.fit(panel_of(SERIES, **other), freq=DAILY, warm_start=True)
+    for name, array in before.items():
+        np.testing.assert_array_equal(model.tensors()[name], array)
+
+
 def test_warm_start_with_other_columns_is_refused():
     model = fitted(futr_exog_list=["price"], columns={"futr_price": SERIES})
     with pytest.raises(ValueError, match="columns"):
@@ -335,6 +357,13 @@ def test_series_that_are_never_negative_stay_so(strategy, transform):
     assert (point >= 0).all()
     assert (quantiles >= 0).all()
     assert point.max() < 20
+    # However far down, or up, a network goes.
+    for far in (-1e3, 1e6):
+        model.parameters["head.bias"][:] = far
+        point, quantiles = forecast(model, counts, h=5)
+        assert (point >= 0).all()
+        assert (quantiles >= 0).all()
+        assert np.isfinite(quantiles).all()
 
 
 @pytest.mark.parametrize(
