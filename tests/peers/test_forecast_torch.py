@@ -1,4 +1,4 @@
-"""The forecast networks of each strategy, rebuilt in PyTorch on the same parameters: forecasts, loss, every gradient."""
+"""The forecast networks of each strategy, rebuilt in PyTorch on the same parameters: forecasts, loss, gradients."""
 
 import sys
 from pathlib import Path
@@ -88,7 +88,7 @@ def direct(plan, theta, batch):
 
 
 def values_before(plan, batch):
-    """z of the last values before each end, oldest first; a missing one is the one before it, the first ones the next."""
+    """z of the last values before each end, oldest first; a missing one is the one before it, else the next."""
     source = source_for(plan)
     rows = []
     for i, end, shift, spread in zip(batch.series, batch.ends, batch.shift, batch.spread, strict=True):
