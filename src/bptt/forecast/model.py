@@ -129,6 +129,12 @@ def check_validation(models: Sequence[Model], aliases: Sequence[str], val_size: 
             )
 
 
+def reach(models: Sequence[Model], h: int) -> int:
+    """Steps whose future-known columns the models read to forecast h: all of its own where one decodes them at once."""
+    whole = [m.h for m in models if m.strategy != "recursive" and (m.calendar or m.futr_exog_list)]
+    return max(h, *whole, 0)
+
+
 def check_horizon(models: Sequence[Model], aliases: Sequence[str], h: int | None) -> int:
     """The steps to forecast: the models' where nothing is said, more for recursive ones only."""
     if h is None:

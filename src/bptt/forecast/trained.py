@@ -105,14 +105,20 @@ class Trained:
         """Name quantiles so far out that the held-out values do not reach them."""
         for alias, calibration in zip(self.aliases, self.calibrations, strict=True):
             wide = [] if calibration is None else [q for q in asked.quantiles if not calibration.reaches(q)]
-            if calibration is not None and wide:
-                warnings.warn(
-                    f"{alias}: {calibration.number} held-out values are too few for the quantile(s) "
+            if calibration is None or not wide:
+                continue
+            if calibration.number:
+                what = (
+                    f"{calibration.number} held-out values are too few for the quantile(s) "
                     f"{', '.join(map(str, wide))}; these are shifted to the outermost held-out value: raise n_windows "
-                    f"of ConformalIntervals",
-                    UserWarning,
-                    stacklevel=4,
+                    f"of ConformalIntervals"
                 )
+            else:
+                what = (
+                    "no series moves away from its own season, so there is no unit to calibrate the intervals in: "
+                    "they are the model's own"
+                )
+            warnings.warn(f"{alias}: {what}", UserWarning, stacklevel=4)
 
 
 def train(
