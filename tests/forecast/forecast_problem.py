@@ -6,7 +6,7 @@ import numpy as np
 
 from bptt.forecast.learning import source_of
 from bptt.forecast.network import STRATEGIES, Plan, initial, network_of, workspace
-from bptt.forecast.windows import CHANGE, DRIFT, LAST, MEAN, SEASONAL, sample
+from bptt.forecast.windows import AVERAGE, CHANGE, DRIFT, LAST, MEAN, SEASONAL, sample
 from bptt.network.losses import MSE
 from bptt.numerics import updates
 from bptt.numerics.threads import run
@@ -23,8 +23,8 @@ def plan_of(strategy: str, cell: str, **changes) -> Plan:
         segment=2 if strategy == "segment" else 1,
         hidden_size=7,
         num_layers=2,
-        kinds=(SEASONAL, CHANGE, LAST, MEAN, DRIFT),
-        periods=(2, 3, 0, 0, 0),
+        kinds=(SEASONAL, CHANGE, LAST, MEAN, DRIFT, AVERAGE),
+        periods=(2, 3, 0, 0, 0, 2),
         lags=() if strategy == "segment" else (2, 4),
         futr=2,
         hist=0 if strategy == "recursive" else 1,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bptt.forecast.learning import source_of
 from bptt.forecast.windows import (
+    AVERAGE,
     BY_MEAN,
     CHANGE,
     DRIFT,
@@ -127,6 +128,9 @@ def naive_window(one: Series, reading, end):
             return mean
         if kind == DRIFT:
             return latest + (p - end + 1) * slope
+        if kind == AVERAGE:
+            same = [z[q] for q in inside if (p - q) % period == 0]
+            return np.mean(same) if same else latest
         value = seasonal(p, period)
         if value is None:
             return latest
@@ -181,7 +185,7 @@ def problems(draw):
             )
         )
     R = draw(st.integers(1, 4))
-    kinds = draw(st.lists(st.sampled_from([LAST, MEAN, SEASONAL, CHANGE, DRIFT]), max_size=4))
+    kinds = draw(st.lists(st.sampled_from([LAST, MEAN, SEASONAL, CHANGE, DRIFT, AVERAGE]), max_size=4))
     reading = Reading(
         T=draw(st.integers(1, 4)),
         S=draw(st.integers(1, 3)),

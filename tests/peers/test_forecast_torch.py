@@ -8,7 +8,7 @@ import pytest
 
 from bptt.forecast.learning import say
 from bptt.forecast.network import STRATEGIES, network_of, workspace
-from bptt.forecast.windows import CHANGE, DRIFT, LAST, MEAN, SEASONAL
+from bptt.forecast.windows import AVERAGE, CHANGE, DRIFT, LAST, MEAN, SEASONAL
 from bptt.network.losses import HUBER, MAE, MSE
 from bptt.network.parameters import views
 from bptt.numerics.threads import run
@@ -119,7 +119,7 @@ def recursive(plan, theta, batch, before):
                 anchors.append(path[-1])
             elif kind == DRIFT:
                 anchors.append(path[-1] + batch["slope"])
-            elif kind == MEAN:
+            elif kind in (MEAN, AVERAGE):
                 anchors.append(mean[s, :, k])
             else:
                 anchors.append(path[-period] + (path[-1] - path[-1 - period] if kind == CHANGE else 0))

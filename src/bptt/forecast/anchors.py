@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bptt.forecast.network import Plan, batch_for
-from bptt.forecast.windows import DRIFT, LAST, MEAN, SEASONAL, gather, sample
+from bptt.forecast.windows import AVERAGE, DRIFT, LAST, MEAN, SEASONAL, gather, sample
 from bptt.numerics.threads import run
 
 __all__ = ["choose_anchors"]
@@ -23,11 +23,12 @@ Anchor = tuple[int, int]
 def choose_anchors(plan: Plan, source: Any, windows: tuple[np.ndarray, ...], seasons: tuple[int, ...]) -> Plan:
     """The plan with those naive forecasts that do about as well as the best, and the seasonal ones.
 
-    Tried are the last value, the window's mean and slope, and the seasonal naive forecast of each period, on windows
-    drawn as in training; an error is the mean of a window's steps, the usual one the median of the windows.
+    Tried are the last value, the window's mean and slope, and of each period the seasonal naive forecast and the mean
+    of the window's seasons, on windows drawn as in training; an error is the mean of a window's steps, the usual one the median of the windows.
     """
     seasonal: list[Anchor] = [(SEASONAL, period) for period in seasons]
-    tried: list[Anchor] = [*seasonal, (LAST, 0), (MEAN, 0), (DRIFT, 0)]
+    averages: list[Anchor] = [(AVERAGE, period) for period in seasons]
+    tried: list[Anchor] = [*seasonal, *averages, (LAST, 0), (MEAN, 0), (DRIFT, 0)]
     whole = replace(plan, kinds=tuple(kind for kind, _ in tried), periods=tuple(period for _, period in tried))
     batch = batch_for(whole, WINDOWS)
     sample(plan.seed, 0, *windows, batch.series, batch.ends)

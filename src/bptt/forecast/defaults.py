@@ -9,7 +9,7 @@ import numpy as np
 
 from bptt import arguments
 from bptt.forecast.network import Plan
-from bptt.forecast.windows import CHANGE, DRIFT, LAST, MEAN, SEASONAL
+from bptt.forecast.windows import AVERAGE, CHANGE, DRIFT, LAST, MEAN, SEASONAL
 
 __all__ = [
     "anchors_from",
@@ -25,7 +25,11 @@ LONGEST_SEGMENT = 48
 # Bounds of the updates, and how often each window is to be seen.
 FEWEST, MOST, MOST_WIDE, PASSES = 200, 600, 1200, 10
 PLAIN = {"last": LAST, "mean": MEAN, "drift": DRIFT}
-ANCHORS = "'auto', or a list of 'last', 'mean', 'drift', 'seasonal:<period>' (or just the period) and 'change:<period>'"
+SEASONED = {"seasonal": SEASONAL, "change": CHANGE, "mean": AVERAGE, None: SEASONAL}
+ANCHORS = (
+    "'auto', or a list of 'last', 'mean', 'drift', 'seasonal:<period>' (or just the period), 'change:<period>' and "
+    "'mean:<period>'"
+)
 
 
 def seasons_from(value: Any) -> tuple[int, ...]:
@@ -40,11 +44,11 @@ def anchors_from(value: Any) -> tuple[tuple[int, int], ...]:
         raise TypeError(f"anchors must be {ANCHORS}; got {value!r}")
     found = []
     for anchor in value:
-        match = re.fullmatch(r"(?:(seasonal|change):)?(\d+)", str(anchor))
+        match = re.fullmatch(r"(?:(seasonal|change|mean):)?(\d+)", str(anchor))
         if anchor in PLAIN:
             found.append((PLAIN[anchor], 0))
         elif match and int(match[2]) > 0 and not isinstance(anchor, bool | float):
-            found.append((CHANGE if match[1] == "change" else SEASONAL, int(match[2])))
+            found.append((SEASONED[match[1]], int(match[2])))
         else:
             raise ValueError(f"anchors must be {ANCHORS}; got {anchor!r} in it")
     if len(set(found)) < len(found):

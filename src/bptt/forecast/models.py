@@ -51,9 +51,10 @@ class Recurrent:
         Steps of a segment; the shortest season by default, or the horizon.
     anchors : "auto" or list
         Naive forecasts of which the network learns a mixture, to which it adds: "last", "mean" (of the window),
-        "drift" (the last value, and on along the window's slope), a period for the seasonal one, "change:12" for the
-        seasonal one plus the change over the last period. "auto": the seasonal ones, and those of the first three
-        that do about as well as the best on windows of the training data. []: none.
+        "drift" (the last value, and on along the window's slope), a period for the seasonal one, "mean:12" for the
+        mean of the window's seasons, "change:12" for the seasonal one plus the change over the last period. "auto":
+        the seasonal ones, and those of the others but "change" that do about as well as the best on windows of the
+        training data. []: none.
     transform : {"auto", "log", "sqrt", "none"}
         Of each series without negative values; "auto" is the square root. Forecasts are transformed back.
     scaler_type : {"spread", "standard", "mean", "identity"}

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bptt.forecast import head
-from bptt.forecast.windows import CHANGE, DRIFT, LAST, MEAN, Batch, Reading, gather, sample
+from bptt.forecast.windows import CHANGE, DRIFT, LAST, SEASONAL, Batch, Reading, gather, sample
 from bptt.network.dense_rows import dense_down, dense_up, drop, pack_dense
 from bptt.network.stack import Packed, Scratch, Stack, down, matrix, pack_stack, up
 from bptt.numerics import updates
@@ -136,7 +136,7 @@ def next_inputs_back(team, reading, here, dx, dpath):
 
 @kernel(inner=True)
 def next_anchors(team, reading, here, path, slope, anchors):
-    """anchors (B, K) of the step at position `here` of the path; the window's mean is there already."""
+    """anchors (B, K) of the step at position `here` of the path; what is of the window alone is there already."""
     first, last = share(path.shape[0], team)
     for b in range(first, last):
         for k in range(reading.kinds.size):
@@ -145,7 +145,7 @@ def next_anchors(team, reading, here, path, slope, anchors):
                 anchors[b, k] = path[b, here - 1]
             elif kind == DRIFT:
                 anchors[b, k] = path[b, here - 1] + slope[b]
-            elif kind != MEAN:
+            elif kind == SEASONAL or kind == CHANGE:
                 anchors[b, k] = path[b, here - period]
                 if kind == CHANGE:
                     anchors[b, k] += path[b, here - 1] - path[b, here - 1 - period]
@@ -160,7 +160,7 @@ def next_anchors_back(team, reading, here, danchors, dpath):
             kind, period, error = reading.kinds[k], reading.periods[k], danchors[b, k]
             if kind == LAST or kind == DRIFT:
                 dpath[b, here - 1] += error
-            elif kind != MEAN:
+            elif kind == SEASONAL or kind == CHANGE:
                 dpath[b, here - period] += error
                 if kind == CHANGE:
                     dpath[b, here - 1] += error

@@ -7,6 +7,7 @@
                    LAST        the last observed value              MEAN      the mean of the window
                    DRIFT       the last one, and on at the window's mean slope
                    SEASONAL p  the value p, 2p, ... steps before    CHANGE p  that, plus the change over the last p
+                   AVERAGE p   the mean of those in the window
     target     z of those steps, weight 0 where there is nothing to compare with, or nothing known before `end`
 
 A value that a naive forecast asks for and that was not observed is looked for one period earlier, then replaced by the
@@ -21,9 +22,21 @@ from bptt.numerics.jit import apart, borrow, kernel
 from bptt.numerics.random import uniform
 from bptt.numerics.threads import barrier, share
 
-__all__ = ["CHANGE", "DRIFT", "LAST", "MEAN", "SEASONAL", "Batch", "Reading", "Source", "gather", "sample"]
+__all__ = [
+    "AVERAGE",
+    "CHANGE",
+    "DRIFT",
+    "LAST",
+    "MEAN",
+    "SEASONAL",
+    "Batch",
+    "Reading",
+    "Source",
+    "gather",
+    "sample",
+]
 
-LAST, MEAN, SEASONAL, CHANGE, DRIFT = 0, 1, 2, 3, 4
+LAST, MEAN, SEASONAL, CHANGE, DRIFT, AVERAGE = 0, 1, 2, 3, 4, 5
 # Scalers: (shift, spread) of a window.
 SPREAD, STANDARD, BY_MEAN, IDENTITY = 0, 1, 2, 3
 
@@ -112,11 +125,18 @@ def scale_of(y, m, scaler, floor):
 
 
 @kernel(inner=True)
-def naive(y, m, end, kind, period, step, last):
+def naive(y, m, begin, end, kind, period, step, last):
     """What the naive forecast says for position end + step; NaN where a seasonal one has nothing to go by."""
     if kind == LAST:
         return y[last]
     position = end + step - (step // period + 1) * period
+    if kind == AVERAGE:
+        n, total = 0, 0.0
+        for p in range(position, begin - 1, -period):
+            if m[p]:
+                n += 1
+                total += y[p]
+        return total / n if n > 0 else np.nan
     while position >= 0 and not m[position]:
         position -= period
     if position < 0:
@@ -191,7 +211,7 @@ def gather(team, source, reading, batch):
                     if kind == DRIFT:
                         value = latest + (step + 1) * slope
                     elif kind != MEAN:
-                        value = (naive(y, m, end, kind, reading.periods[k], step, last) - shift) / spread
+                        value = (naive(y, m, old, end, kind, reading.periods[k], step, last) - shift) / spread
                         if not np.isfinite(value) or not known:
                             value = latest
                     anchors[k * R + s] = number(value)
