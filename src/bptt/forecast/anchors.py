@@ -24,7 +24,8 @@ def choose_anchors(plan: Plan, source: Any, windows: tuple[np.ndarray, ...], sea
     """The plan with those naive forecasts that do about as well as the best, and the seasonal ones.
 
     Tried are the last value, the window's mean and slope, and of each period the seasonal naive forecast and the mean
-    of the window's seasons, on windows drawn as in training; an error is the mean of a window's steps, the usual one the median of the windows.
+    of the window's seasons, on windows drawn as in training; an error is the mean over a window's steps, the usual one
+    the median over the windows.
     """
     seasonal: list[Anchor] = [(SEASONAL, period) for period in seasons]
     averages: list[Anchor] = [(AVERAGE, period) for period in seasons]
@@ -38,7 +39,8 @@ def choose_anchors(plan: Plan, source: Any, windows: tuple[np.ndarray, ...], sea
     error *= batch.weight.reshape(-1, WINDOWS, 1, R)
     told = batch.weights > 0
     if not told.any():
-        return replace(whole, kinds=whole.kinds[: len(seasons) or 1], periods=whole.periods[: len(seasons) or 1])
+        first = tried[: len(seasons)] or [(LAST, 0)]
+        return replace(plan, kinds=tuple(kind for kind, _ in first), periods=tuple(period for _, period in first))
     usual = np.median(error.sum(axis=(0, 3), dtype=np.float64)[told] / batch.weights[told, None], axis=0)
     kept = [k for k in range(K) if k < len(seasons) or usual[k] <= TOLERANCE * usual.min()]
     return replace(plan, kinds=tuple(whole.kinds[k] for k in kept), periods=tuple(whole.periods[k] for k in kept))

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from bptt import arguments
 from bptt.forecast import defaults
@@ -16,6 +17,7 @@ from bptt.forecast.calendar import Freq
 from bptt.forecast.learning import TOGETHER, Course, Learned, learn, say, source_of
 from bptt.forecast.network import STRATEGIES, Plan, initial
 from bptt.forecast.panel import Panel
+from bptt.forecast.preparing import floor_of, scales_of, seen_before, validation_windows, windows_of
 from bptt.forecast.transforms import TRANSFORMS, choose
 from bptt.forecast.windows import BY_MEAN, IDENTITY, SPREAD, STANDARD
 from bptt.network.losses import HUBER, MAE, MSE
@@ -27,8 +29,6 @@ __all__ = ["GRU", "LSTM", "MODELS", "RNN", "Recurrent"]
 LOSSES = {"mae": MAE, "mse": MSE, "huber": HUBER}
 SCALERS = {"spread": SPREAD, "standard": STANDARD, "mean": BY_MEAN, "identity": IDENTITY}
 QUANTILES = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
-# No window's spread counts as less than this share of its series' own.
-SMALLEST_SPREAD = 1e-2
 
 
 class Recurrent:
@@ -269,9 +269,10 @@ class Recurrent:
         seasons = self._seasons(freq)
         plan = self._settle(seasons, tuple(len(part) for part in columns))
         goes_on = warm_start and self._plan is not None
-        scales = self._scales if goes_on else _scales(panel, columns, stops)
+        scales = self._scales if goes_on else scales_of(panel, columns, stops)
         source = self._source(panel, columns, scales, stops)
-        windows = _windows(panel, stops, plan)
+        least = plan.segment if self.strategy == "segment" else defaults.default_segment(self.h, seasons)
+        windows = windows_of(panel, stops, plan.n, least)
         if self._plan is not None and goes_on:
             plan = replace(plan, kinds=self._plan.kinds, periods=self._plan.periods)
             if plan.shapes != self._plan.shapes:
@@ -287,7 +288,7 @@ class Recurrent:
             val_check_steps=given["val_check_steps"],
             patience=self.early_stop_patience_steps,
             windows=windows,
-            validation=_validation(stops, lengths - skip, plan.n),
+            validation=validation_windows(stops, lengths - skip, plan.n),
         )
         validating = source._replace(stops=lengths - skip) if val_size else source
         self.history = self._learn(plan, source, validating, course, goes_on, verbose)
@@ -295,24 +296,24 @@ class Recurrent:
 
     def _learn(self, plan: Plan, source: Any, validating: Any, course: Course, goes_on: bool, verbose: int) -> Any:
         plans = [replace(plan, seed=plan.seed + k) for k in range(self._given["ensemble"])]
-        bar = _Bar(self.alias, course.max_steps * len(plans)) if verbose else None
+        bar = tqdm(total=course.max_steps * len(plans), desc=self.alias, unit="step", disable=not verbose)
+
+        def tick(steps: int, loss: float) -> None:
+            bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
+            bar.update(steps)
 
         def member(k: int) -> Learned:
             before = self.history[k] if goes_on else None
             theta = _flat(initial(plans[k])) if before is None else before.theta
             # Members side by side need no barriers: one thread each.
             threads = 1 if len(plans) > 1 else None
-            return learn(plans[k], source, validating, theta, course, before=before, threads=threads,
-                         tick=bar.tick if bar else lambda steps, loss: None)  # fmt: skip
+            return learn(plans[k], source, validating, theta, course, before=before, threads=threads, tick=tick)
 
-        try:
+        with bar:
             if len(plans) == 1:
                 return [member(0)]
             with ThreadPoolExecutor(get_num_threads()) as pool:
                 return list(pool.map(member, range(len(plans))))
-        finally:
-            if bar:
-                bar.close()
 
     def forecast(
         self,
@@ -368,7 +369,7 @@ class Recurrent:
         up = sum(tau > 0.5 for tau in plan.taus[1:])
         ascending = [*range(Q - 1, up, -1), 0, *range(1, up + 1)]
         point, quantiles = np.empty((series.size, steps)), np.empty((series.size, steps, Q))
-        seen = _seen_before(panel, series, ends)
+        seen = seen_before(panel, series, ends)
         for first in range(0, series.size, TOGETHER):
             part = slice(first, min(series.size, first + TOGETHER))
             said = []
@@ -499,7 +500,7 @@ class Recurrent:
         for name, own, array in zip(("futr", "hist", "static"), columns, (panel.futr, panel.hist, panel.static),
                                     strict=True):  # fmt: skip
             parts[name] = (array[:, own] - scales[f"{name}.mean"]) / scales[f"{name}.spread"]
-        floor = _floor(y, panel, series, until)
+        floor = floor_of(y, panel, series, until)
         return source_of(y, panel.observed, panel.starts, stops, floor, **parts)
 
 
@@ -527,84 +528,6 @@ def _names(argument: str, value: Any) -> tuple[str, ...]:
 
 def _flat(parameters: dict[str, np.ndarray]) -> np.ndarray:
     return np.concatenate([view.ravel() for view in parameters.values()])
-
-
-def _floor(y: np.ndarray, panel: Panel, series: np.ndarray, until: np.ndarray) -> np.ndarray:
-    """For each series the smallest spread that a window of it may count as."""
-    N = len(panel.ids)
-    position = np.arange(y.size) - panel.starts[series]
-    counts = panel.observed & (position < until[series])
-    n = np.maximum(np.bincount(series[counts], minlength=N), 1)
-    mean = np.bincount(series[counts], y[counts], minlength=N) / n
-    spread = np.bincount(series[counts], np.abs(y[counts] - mean[series[counts]]), minlength=N) / n
-    return SMALLEST_SPREAD * spread + 1e-3 * np.minimum(np.abs(mean), 1) + 1e-8
-
-
-def _scales(panel: Panel, columns: Any, stops: np.ndarray) -> dict[str, np.ndarray]:
-    """Mean and spread of each exogenous column over the rows that are trained on."""
-    series = np.repeat(np.arange(len(panel.ids)), np.diff(panel.starts))
-    trained = np.arange(panel.y.size) - panel.starts[series] < stops[series]
-    scales = {}
-    for name, own, array in zip(("futr", "hist", "static"), columns, (panel.futr, panel.hist, panel.static),
-                                strict=True):  # fmt: skip
-        rows = array[:, own] if name == "static" else array[trained][:, own]
-        mean = rows.mean(0, dtype=np.float64) if rows.size else np.zeros(len(own))
-        spread = rows.std(0, dtype=np.float64) if rows.size else np.ones(len(own))
-        scales[f"{name}.mean"] = mean.astype(np.float32)
-        scales[f"{name}.spread"] = np.where(spread > 1e-12, spread, 1.0).astype(np.float32)
-    return scales
-
-
-def _windows(panel: Panel, stops: np.ndarray, plan: Plan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Chances of each series (cumulated), first and last end of its windows."""
-    series = np.repeat(np.arange(len(panel.ids)), np.diff(panel.starts))
-    trained = panel.observed & (np.arange(panel.y.size) - panel.starts[series] < stops[series])
-    observed = np.bincount(series[trained], minlength=len(panel.ids))
-    # One value to begin with, one to compare with.
-    usable = np.where(observed >= 2, stops, 0)
-    if not usable.any():
-        raise ValueError(
-            "there is no series to learn from: each needs at least 2 observed values of y before the rows that are "
-            "held out for validation or testing"
-        )
-    first = np.minimum(max(2, plan.segment), np.maximum(usable - 1, 1))
-    last = np.maximum(usable - plan.n, first)
-    chances = np.cumsum(usable / usable.sum())
-    chances[chances >= chances[-1]] = 1.0
-    return chances, first.astype(np.int64), last.astype(np.int64)
-
-
-def _validation(stops: np.ndarray, ends: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Windows that cover the rows from `stops` to `ends` of each series, one after the other."""
-    counts = np.where(stops > 0, -(-np.maximum(ends - stops, 0) // n), 0)
-    series = np.repeat(np.arange(stops.size), counts)
-    number = np.arange(series.size) - np.repeat(np.cumsum(counts) - counts, counts)
-    return series, stops[series] + number * n
-
-
-def _seen_before(panel: Panel, series: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Whether a series has an observed value before `ends`."""
-    so_far = np.concatenate([[0], np.cumsum(panel.observed)])
-    starts = panel.starts[series]
-    return so_far[starts + ends] > so_far[starts]
-
-
-class _Bar:
-    """A bar on standard error for all networks of a model."""
-
-    def __init__(self, name: str, total: int) -> None:
-        from tqdm.auto import tqdm
-
-        self._bar = tqdm(total=total, desc=name, unit="step")
-
-    def tick(self, steps: int, loss: float) -> None:
-        """So many more steps were done."""
-        self._bar.update(steps)
-        self._bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
-
-    def close(self) -> None:
-        """The end."""
-        self._bar.close()
 
 
 class RNN(Recurrent):
