@@ -73,7 +73,7 @@ ETT_SETTINGS: dict[str, Any] = {
     "learning_rate": 1e-3,
     "dropout": 0.5,
     "max_steps": 600,
-    "ensemble": 6,
+    "ensemble": 8,
     "ensemble_method": "mean",
 }
 # How many times before the test part the intervals are looked at, too.
