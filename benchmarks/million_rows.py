@@ -53,9 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
     shuffled = df.sample(frac=1, random_state=0)
     size = df.memory_usage(deep=True).sum() / 1e6
     missed = []
-    print(
-        f"{len(df):,} rows, {size:.0f} MB\n\n| | seconds | peak memory grew by, MB | in frames |\n| --- | --- | --- | --- |"
-    )
+    print(f"{len(df):,} rows, {size:.0f} MB\n")
+    print("| | seconds | peak memory grew by, MB | in frames |\n| --- | --- | --- | --- |")
     before = peak()
     for name, given, steps in (
         ("fit, 1 step: overhead", df, 1),
