@@ -12,7 +12,7 @@ DEMO_ARGS ?=
 
 # What runs a second time as plain Python: every kernel, at small sizes.
 UNCOMPILED = tests/numerics tests/unroll tests/network tests/test_every_cell.py tests/test_golden.py \
-	tests/forecast/test_windows.py tests/forecast/test_head.py tests/forecast/test_forecast_steps.py
+	tests/forecast/test_forecast_windows.py tests/forecast/test_head.py tests/forecast/test_forecast_steps.py
 
 .DELETE_ON_ERROR:
 .PHONY: demo test lint test-peers benchmarks clean

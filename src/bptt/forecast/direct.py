@@ -18,7 +18,7 @@ import numpy as np
 from bptt.forecast import head
 from bptt.forecast.windows import Batch, Reading, gather, sample
 from bptt.network.dense_rows import dense_down, dense_up, drop, pack_dense, rectify, rectify_back
-from bptt.network.stack import Packed, Scratch, Stack, down, matrix, pack_stack, up
+from bptt.network.stack import Packed, Scratch, Stack, clear, down, matrix, pack_stack, up
 from bptt.numerics import updates
 from bptt.numerics.jit import apart, borrow, kernel
 from bptt.numerics.threads import barrier, share
@@ -97,8 +97,7 @@ def join(team, h, future, c):
 def climb(team, network, work, step, training):
     """From a gathered batch to forecasts f; `step` addresses the dropout masks."""
     stack, theta, T = network.stack, network.theta, network.reading.T
-    first, last = share(work.s.shape[2], team)
-    work.s[:, 0, first:last] = 0
+    clear(team, work.s[:, 0])
     barrier(team)
     up(team, stack, work.packed, work.scratch, work.batch.x, work.s, work.a, ZERO, T)
     join(team, work.s[stack.L - 1, T], work.batch.future, work.c)
@@ -130,8 +129,7 @@ def descend(team, network, work, grad, step):
     barrier(team)
     dense_down(team, work.c, work.dv, work.decodeT, scratch, matrix(grad, network.decode[0], H, H + network.D),
                grad[network.decode[1] : network.decode[1] + H], work.dc, YES)  # fmt: skip
-    first, last = share(work.ds.shape[1], team)
-    work.ds[:, first:last] = 0
+    clear(team, work.ds)
     barrier(team)
     dy = work.dc.reshape(1, work.dc.shape[0], work.dc.shape[1])[:, :, :H]
     down(team, stack, work.packed, scratch, grad, batch.x, work.s, work.a, work.ds, dy, work.dx, ZERO,

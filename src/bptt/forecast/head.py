@@ -21,6 +21,7 @@ from bptt.network.losses import PINBALL, pointwise
 from bptt.numerics.activations import exp, sigmoid, softplus
 from bptt.numerics.jit import apart, borrow, kernel
 from bptt.numerics.threads import barrier, share
+from bptt.unroll.units import copy
 
 # The quantiles' part of the loss. With equal parts the point forecasts of few, short series get worse by some percent.
 SHARE = 0.05
@@ -70,7 +71,7 @@ def backward_row(o, anchors, df, danchors, S, Q, up):
             inner[s] += outer[s]
             slope = outer[s] * sigmoid(width[s])
             width[s] = slope if j <= up else -slope
-    o[:S] = middle
+    copy(middle, o[:S])
     mean = mix.dtype.type(0)
     for k in range(K):
         anchor = anchors[k * S : (k + 1) * S]

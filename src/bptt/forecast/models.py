@@ -271,8 +271,7 @@ class Recurrent:
         goes_on = warm_start and self._plan is not None
         scales = self._scales if goes_on else scales_of(panel, columns, stops)
         source = self._source(panel, columns, scales, stops)
-        least = plan.segment if self.strategy == "segment" else defaults.default_segment(self.h, seasons)
-        windows = windows_of(panel, stops, plan.n, least)
+        windows = windows_of(panel, stops, plan.n, plan.segment)
         if self._plan is not None and goes_on:
             plan = replace(plan, kinds=self._plan.kinds, periods=self._plan.periods)
             if plan.shapes != self._plan.shapes:

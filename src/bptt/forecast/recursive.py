@@ -20,7 +20,7 @@ import numpy as np
 from bptt.forecast import head
 from bptt.forecast.windows import CHANGE, DRIFT, LAST, SEASONAL, Batch, Reading, gather, sample
 from bptt.network.dense_rows import dense_down, dense_up, drop, pack_dense
-from bptt.network.stack import Packed, Scratch, Stack, down, matrix, pack_stack, up
+from bptt.network.stack import Packed, Scratch, Stack, clear, down, matrix, pack_stack, up
 from bptt.numerics import updates
 from bptt.numerics.jit import apart, borrow, kernel
 from bptt.numerics.matmul import shared_product
@@ -194,8 +194,7 @@ def climb(team, network, work, source, step, training):
     stack, theta, reading, batch = network.stack, network.theta, network.reading, work.batch
     T, B, n = reading.T, work.path.shape[0], network.n
     back = work.path.shape[1] - n
-    first, last = share(B, team)
-    work.s[:, 0, first:last] = 0
+    clear(team, work.s[:, 0])
     begin_path(team, source, batch, work.path, n)
     bias = theta[network.head[1] : network.head[1] + network.outputs]
     for s in range(n):
@@ -226,9 +225,8 @@ def descend(team, network, work, grad, step):
     stack, H, reading, batch, scratch = network.stack, network.stack.H, network.reading, work.batch, work.scratch
     T, B, n = reading.T, work.path.shape[0], network.n
     back = work.path.shape[1] - n
-    first, last = share(B, team)
-    work.ds[:, first:last] = 0
-    work.dpath[first:last] = 0
+    clear(team, work.ds)
+    clear(team, work.dpath.reshape(1, B, back + n))
     barrier(team)
     for s in range(n - 1, -1, -1):
         now = T + s

@@ -21,7 +21,7 @@ import numpy as np
 from bptt.forecast import head
 from bptt.forecast.windows import Batch, Reading, gather, sample
 from bptt.network.dense_rows import dense_down, dense_up, drop, pack_dense, rectify, rectify_back
-from bptt.network.stack import Packed, Scratch, Stack, down, matrix, pack_stack, up
+from bptt.network.stack import Packed, Scratch, Stack, clear, down, matrix, pack_stack, up
 from bptt.numerics import updates
 from bptt.numerics.jit import apart, borrow, kernel
 from bptt.numerics.threads import barrier, share
@@ -149,13 +149,6 @@ def position_gradient(team, du, dposition):
                 total[j] += part[j]
 
 
-@kernel(inner=True)
-def zero_state(team, s):
-    """s[:, 0] = 0."""
-    first, last = share(s.shape[2], team)
-    s[:, 0, first:last] = 0
-
-
 @apart(glue=True)
 def climb(team, network, work, step, training):
     """From a gathered batch to forecasts f; `step` addresses the dropout masks."""
@@ -163,7 +156,7 @@ def climb(team, network, work, step, training):
     T = network.reading.T
     bias = theta[network.embed[1] : network.embed[1] + H]
     dense_up(team, work.batch.x, work.embed, bias, work.e)
-    zero_state(team, work.s)
+    clear(team, work.s[:, 0])
     barrier(team)
     rectify(team, work.e)
     barrier(team)
@@ -195,8 +188,7 @@ def descend(team, network, work, grad, step):
     dense_down(team, work.v, work.o, work.headT, scratch, dhead, dbias, dv[:, :H], YES)
     barrier(team)
     drop(team, dv, dv[:, :H], network.seed, ZERO, step, network.dropout)
-    first, last = share(rows, team)
-    work.ds_next[:, first:last] = 0
+    clear(team, work.ds_next)
     barrier(team)
     down(team, stack, work.packed, scratch, grad, work.u, work.s_next, work.a_next, work.ds_next,
          dv.reshape(1, rows, work.dx.shape[1])[:, :, :H], work.dx, ZERO, ONE, YES)  # fmt: skip

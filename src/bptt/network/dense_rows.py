@@ -14,6 +14,7 @@ from bptt.numerics.jit import kernel
 from bptt.numerics.matmul import pack, shared_product, transposed_products
 from bptt.numerics.random import dropout
 from bptt.numerics.threads import share
+from bptt.unroll.units import copy_units
 
 __all__ = ["dense_down", "dense_up", "drop", "pack_dense", "rectify", "rectify_back"]
 
@@ -72,4 +73,4 @@ def drop(team, x, out, seed, layer, step, rate):
     if rate > 0:
         dropout(x[first:last, : out.shape[1]], out[first:last], seed, layer, step, first, rate)
     else:
-        out[first:last] = x[first:last, : out.shape[1]]
+        copy_units(x[first:last], out[first:last], ZERO, out.shape[1])

@@ -15,11 +15,26 @@ from bptt.cells.table import Cell, Wiring
 from bptt.numerics import memory
 from bptt.numerics.jit import apart, kernel
 from bptt.numerics.matmul import packed_rows, panel_shape, unit_stride
-from bptt.numerics.threads import barrier
+from bptt.numerics.threads import barrier, share
 from bptt.unroll import sequence
-from bptt.unroll.units import copy
+from bptt.unroll.units import clear_units, copy
 
-__all__ = ["Packed", "Scratch", "Stack", "down", "matrix", "pack_stack", "packed_for", "scratch_for", "stack_of", "up"]
+__all__ = [
+    "Packed",
+    "Scratch",
+    "Stack",
+    "clear",
+    "down",
+    "matrix",
+    "pack_stack",
+    "packed_for",
+    "scratch_for",
+    "stack_of",
+    "up",
+]
+
+# A bare 0 has a type of its own for Numba, and each function it is passed to would be compiled once more.
+ZERO = np.int64(0)
 
 
 class Stack(NamedTuple):
@@ -106,6 +121,14 @@ def scratch_for(
         active=np.full(steps, np.iinfo(np.int64).max),
         no_reset=np.empty((0, 0), np.bool_),
     )
+
+
+@kernel(inner=True)
+def clear(team, rows):
+    """0 in all of rows (L, B, n), of which each member takes its share of the B."""
+    first, last = share(rows.shape[1], team)
+    for layer in range(rows.shape[0]):
+        clear_units(rows[layer, first:last], rows.shape[2], ZERO, rows.shape[2])
 
 
 @kernel(inner=True, glue=True)

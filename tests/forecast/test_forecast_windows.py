@@ -195,7 +195,9 @@ def problems(draw):
         ahead=draw(st.integers(0, 1)),
         lags=np.array(draw(st.lists(st.integers(2, 8), max_size=2)), np.int64),
         kinds=np.array(kinds, np.int64),
-        periods=np.array([rng.integers(1, 7) if kind in (SEASONAL, CHANGE) else 0 for kind in kinds], np.int64),
+        periods=np.array(
+            [rng.integers(1, 7) if kind in (SEASONAL, CHANGE, AVERAGE) else 0 for kind in kinds], np.int64
+        ),
     )
     series = rng.integers(0, len(all_series), draw(st.integers(1, 6)))
     ends = np.array([rng.integers(1, len(all_series[i].y) + 1) for i in series])
