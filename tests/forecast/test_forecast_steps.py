@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from forecast_problem import drawn, loss_and_gradient, plan_of, source_for, start_of
+from test_forecast_windows import assert_is_naive, one_of, reading_of
 from test_head import forward_and_back, naive_forward
 from test_head import problem as head_problem
-from test_forecast_windows import assert_is_naive, one_of, reading_of
 
 from bptt.forecast.learning import say
 from bptt.forecast.network import STRATEGIES
