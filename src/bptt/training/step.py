@@ -13,6 +13,7 @@ vocabulary; a window has `old` steps from windows before (k2 > k1 only) and `new
 import numpy as np
 
 from bptt.network.losses import cross_entropy_rows
+from bptt.network.stack import matrix
 from bptt.numerics import updates
 from bptt.numerics.jit import apart, borrow, kernel
 from bptt.numerics.matmul import pack, shared_product, transposed_products
@@ -26,11 +27,6 @@ __all__ = ["carry", "prepare", "score_chunk", "train_chunk", "up"]
 # A bare 0 or 1 has a type of its own for Numba, and each function it is passed to would be compiled once more.
 ZERO, ONE = np.int64(0), np.int64(1)
 YES, NO = np.bool_(True), np.bool_(False)
-
-
-@kernel(inner=True, glue=True)
-def matrix(flat, start, rows, columns):
-    return flat[start : start + rows * columns].reshape(rows, columns)
 
 
 @kernel(inner=True, glue=True)
