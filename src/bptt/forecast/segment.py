@@ -221,8 +221,7 @@ def train(team, network, work, source, chances, first_end, last_end, grad, m, v,
         prepare(team, network, work, YES)
         gather(team, source, network.reading, work.batch)
         climb(team, network, work, step, YES)
-        score(team, network, work, YES)
-        losses[w] = head.total_loss(work.losses)
+        losses[w] = head.score(team, network, work, YES)
         descend(team, network, work, grad, step)
         norms[w] = updates.clip_norm(team, grad, clip_norm, partial)
         if not (np.isfinite(losses[w]) and np.isfinite(norms[w])):
@@ -232,18 +231,10 @@ def train(team, network, work, source, chances, first_end, last_end, grad, m, v,
 
 
 @kernel(inner=True, glue=True)
-def score(team, network, work, with_gradient):
-    batch = work.batch
-    head.loss(team, work.f, batch.target, batch.weight, batch.weights, network.loss, network.parameter, network.taus,
-              work.losses, with_gradient)  # fmt: skip
-
-
-@kernel(inner=True, glue=True)
 def predict(team, network, work, source):
     """Forecasts f of the batch's windows, in z; returns their loss where the source knows what came."""
     network, work = borrow(network), borrow(work)
     prepare(team, network, work, NO)
     gather(team, source, network.reading, work.batch)
     climb(team, network, work, ZERO, NO)
-    score(team, network, work, NO)
-    return head.total_loss(work.losses)
+    return head.score(team, network, work, NO)
