@@ -253,7 +253,8 @@ def test_models_see_the_columns_of_all_of_them(df):
 
 
 def test_frames_of_the_future(df):
-    forecaster = Forecaster([naive(futr_exog_list=["price"])], "D").fit(df.assign(price=1.0))
+    step_by_step = naive(futr_exog_list=["price"], strategy="recursive")
+    forecaster = Forecaster([step_by_step], "D").fit(df.assign(price=1.0))
     assert_frame_equal(
         forecaster.make_future_dataframe(),
         forecaster.predict(futr_df=forecaster.make_future_dataframe().assign(price=0))[["unique_id", "ds"]],
