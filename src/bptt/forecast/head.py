@@ -26,7 +26,7 @@ from bptt.unroll.units import copy
 # The quantiles' part of the loss. With equal parts the point forecasts of few, short series get worse by some percent.
 SHARE = 0.05
 
-__all__ = ["backward", "forward", "loss", "score"]
+__all__ = ["backward", "forward", "loss", "score", "total_loss"]
 
 
 @kernel(strict=True, inner=True)
@@ -140,13 +140,18 @@ def loss(team, f, target, weight, weights, kind, parameter, taus, losses, with_g
     barrier(team)
 
 
+@kernel
+def total_loss(losses):
+    total = 0.0
+    for part in losses:
+        total += part
+    return total
+
+
 @kernel(inner=True, glue=True)
 def score(team, network, work, with_gradient):
     """The loss of a step's forecasts `work.f`, of any strategy; with the gradient they become their own error."""
     batch = work.batch
     loss(team, work.f, batch.target, batch.weight, batch.weights, network.loss, network.parameter, network.taus,
          work.losses, with_gradient)  # fmt: skip
-    total = 0.0
-    for part in work.losses:
-        total += part
-    return total
+    return total_loss(work.losses)
