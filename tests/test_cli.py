@@ -295,7 +295,12 @@ def test_help_and_version() -> None:
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 def test_ctrl_c_keeps_the_best_model_and_says_where(folder: Path) -> None:
     path = folder / "interrupted"
-    run = process("text", "train", folder / "verse.txt", *SIZES, "--epochs", 10**6, "--output", path)
+    # Tests that run in the background of a shell ignore SIGINT, and hand that on to their children.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        run = process("text", "train", folder / "verse.txt", *SIZES, "--epochs", 10**6, "--output", path)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert run.stdout is not None
     for line in run.stdout:
         if line.startswith("epoch   3"):
