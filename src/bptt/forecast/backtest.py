@@ -96,7 +96,7 @@ def last_windows(
     ends = panel.lengths[:, None] - behind
     series = np.broadcast_to(np.arange(panel.lengths.size)[:, None], ends.shape)
     fold = np.broadcast_to(number // refit if refit else number * 0, ends.shape)
-    kept = _observed_before(panel, series, ends)
+    kept = panel.observed_before(series, ends)
     rows = f"h={h}, n_windows={n_windows}, step_size={step_size}" + (f", without the last {skip} rows" if skip else "")
     if not kept[:, 0].any():
         raise ValueError(
@@ -132,7 +132,7 @@ def insample_windows(panel: Panel, h: int, step_size: int) -> Windows:
     series = np.repeat(np.arange(panel.lengths.size), counts)
     from_last = np.repeat(np.cumsum(counts), counts) - 1 - np.arange(series.size)
     ends = last[series] - from_last * step_size
-    kept = _observed_before(panel, series, ends)
+    kept = panel.observed_before(series, ends)
     without = np.setdiff1d(np.arange(panel.lengths.size), series[kept])
     if not kept.any():
         raise ValueError(
@@ -146,12 +146,6 @@ def insample_windows(panel: Panel, h: int, step_size: int) -> Windows:
             stacklevel=3,
         )
     return Windows(series[kept], ends[kept], np.zeros(kept.sum(), np.int64), (0,))
-
-
-def _observed_before(panel: Panel, series: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    number = np.concatenate([[0], np.cumsum(panel.observed)])
-    first = panel.starts[series]
-    return np.asarray(number[first + np.maximum(ends, 0)] > number[first])
 
 
 def _named(ids: np.ndarray) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -91,7 +90,7 @@ def learn(
     *,
     before: Learned | None = None,
     threads: int | None = None,
-    tick: Callable[[int, float], None] = lambda steps, loss: None,
+    tick: Callable[[int, float], None],
 ) -> Learned:
     """Train a network from `theta`, or on from where it was left.
 
@@ -189,7 +188,7 @@ def say(
 
 
 def source_of(y: np.ndarray, observed: np.ndarray, starts: np.ndarray, stops: np.ndarray, floor: np.ndarray,
-              futr: np.ndarray, hist: np.ndarray, static: np.ndarray) -> Any:  # fmt: skip
+              futr: np.ndarray, hist: np.ndarray, static: np.ndarray) -> Source:  # fmt: skip
     """The series for compiled code, which reads them by index: all of the right kind, in one piece."""
     whole = np.ascontiguousarray
     return Source(

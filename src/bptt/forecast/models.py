@@ -16,10 +16,10 @@ from bptt.forecast.anchors import choose_anchors
 from bptt.forecast.calendar import Freq
 from bptt.forecast.learning import TOGETHER, Course, Learned, learn, say, source_of
 from bptt.forecast.network import STRATEGIES, Plan, initial
-from bptt.forecast.panel import Panel
-from bptt.forecast.preparing import floor_of, scales_of, seen_before, validation_windows, windows_of
-from bptt.forecast.transforms import TRANSFORMS, choose
-from bptt.forecast.windows import BY_MEAN, IDENTITY, SPREAD, STANDARD
+from bptt.forecast.panel import Panel, columns_of
+from bptt.forecast.preparing import floor_of, scales_of, validation_windows, windows_of
+from bptt.forecast.transforms import TRANSFORMS, Transform, choose
+from bptt.forecast.windows import BY_MEAN, IDENTITY, SPREAD, STANDARD, Source
 from bptt.network.losses import HUBER, MAE, MSE
 from bptt.network.parameters import load, views
 from bptt.numerics.threads import get_num_threads
@@ -263,14 +263,14 @@ class Recurrent:
             A loss or a gradient became infinite or NaN.
         """
         given = self._given
-        lengths = np.diff(panel.starts)
+        lengths = panel.lengths
         stops = np.maximum(lengths - skip - val_size, 0)
         columns = self._columns(panel)
         seasons = self._seasons(freq)
         plan = self._settle(seasons, tuple(len(part) for part in columns))
         goes_on = warm_start and self._plan is not None
         scales = self._scales if goes_on else scales_of(panel, columns, stops)
-        source = self._source(panel, columns, scales, stops)
+        source = self._source(panel, columns, scales, stops, choose(panel, given["transform"], stops), stops)
         windows = windows_of(panel, stops, plan.n, plan.segment)
         if self._plan is not None and goes_on:
             plan = replace(plan, kinds=self._plan.kinds, periods=self._plan.periods)
@@ -359,16 +359,16 @@ class Recurrent:
             plan = self._plan
         series, ends = np.asarray(series, np.int64), np.asarray(ends, np.int64)
         if until is None:
-            until = np.full(len(panel.ids), np.iinfo(np.int64).max)
+            until = np.full(len(panel), np.iinfo(np.int64).max)
             np.minimum.at(until, series, ends)
         columns = self._columns(panel)
         transform = choose(panel, self._given["transform"], until)
-        source = self._source(panel, columns, self._scales, np.diff(panel.starts), until)
+        source = self._source(panel, columns, self._scales, panel.lengths, transform, until)
         Q = len(plan.taus)
         up = sum(tau > 0.5 for tau in plan.taus[1:])
         ascending = [*range(Q - 1, up, -1), 0, *range(1, up + 1)]
         point, quantiles = np.empty((series.size, steps)), np.empty((series.size, steps, Q))
-        seen = seen_before(panel, series, ends)
+        seen = panel.observed_before(series, ends)
         for first in range(0, series.size, TOGETHER):
             part = slice(first, min(series.size, first + TOGETHER))
             said = []
@@ -474,33 +474,32 @@ class Recurrent:
             dtype=given["dtype"],
         )
 
-    def _columns(self, panel: Panel) -> tuple[list[int], list[int], list[int]]:
+    def _columns(self, panel: Panel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Which columns of the panel are this model's."""
-        futr = (*self.futr_exog_list, *(["calendar"] if self.calendar else []))
-
-        def own(wanted: tuple[str, ...], names: tuple[str, ...]) -> list[int]:
-            return [k for k, name in enumerate(names) if any(name == w or name.startswith(f"{w}=") for w in wanted)]
-
         return (
-            own(futr, panel.futr_names),
-            own(self.hist_exog_list, panel.hist_names),
-            own(self.stat_exog_list, panel.static_names),
+            columns_of(panel.futr_names, (*self.futr_exog_list, *(["calendar"] if self.calendar else []))),
+            columns_of(panel.hist_names, self.hist_exog_list),
+            columns_of(panel.static_names, self.stat_exog_list),
         )
 
     def _source(
-        self, panel: Panel, columns: Any, scales: dict[str, np.ndarray], stops: np.ndarray, until: Any = None
-    ) -> Any:
-        """The panel as the network reads it: transformed and scaled; what is chosen for a series is chosen from its
-        rows before `until`, `stops` where absent."""
-        until = stops if until is None else until
-        series = np.repeat(np.arange(len(panel.ids)), np.diff(panel.starts))
-        y = choose(panel, self._given["transform"], until).apply(panel.y, series)
-        parts = {}
-        for name, own, array in zip(("futr", "hist", "static"), columns, (panel.futr, panel.hist, panel.static),
-                                    strict=True):  # fmt: skip
-            parts[name] = (array[:, own] - scales[f"{name}.mean"]) / scales[f"{name}.spread"]
-        floor = floor_of(y, panel, series, until)
-        return source_of(y, panel.observed, panel.starts, stops, floor, **parts)
+        self,
+        panel: Panel,
+        columns: tuple[np.ndarray, ...],
+        scales: dict[str, np.ndarray],
+        stops: np.ndarray,
+        transform: Transform,
+        until: np.ndarray,
+    ) -> Source:
+        """The panel as the network reads it: transformed and scaled; how small a spread may be, rows before `until`
+        say."""
+        y = transform.apply(panel.y, panel.series)
+        arrays = {"futr": panel.futr, "hist": panel.hist, "static": panel.static}
+        parts = {
+            name: (array[:, own] - scales[f"{name}.mean"]) / scales[f"{name}.spread"]
+            for own, (name, array) in zip(columns, arrays.items(), strict=True)
+        }
+        return source_of(y, panel.observed, panel.starts, stops, floor_of(y, panel, until), **parts)
 
 
 def _plain(value: Any) -> Any:

@@ -74,6 +74,21 @@ class Panel:
         return np.repeat(np.arange(len(self), dtype=np.int64), self.lengths)
 
     @property
+    def position(self) -> NDArray[np.int64]:
+        """The number of each row within its series, from 0, int64 (rows,)."""
+        return np.arange(self.y.size) - np.repeat(self.starts[:-1], self.lengths)
+
+    def before(self, number: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether a row is among the first `number` (N,) ones of its series, bool (rows,)."""
+        return self.position < np.repeat(number, self.lengths)
+
+    def observed_before(self, series: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether each series (W,) has an observed value before its row `ends` (W,); not where that is negative."""
+        so_far = np.concatenate([[0], np.cumsum(self.observed)])
+        first = self.starts[series]
+        return np.asarray(so_far[first + np.maximum(ends, 0)] > so_far[first])
+
+    @property
     def last_ds(self) -> NDArray[np.generic]:
         """The last time of each series, (N,)."""
         return self.ds[self.starts[1:] - 1]

@@ -6,19 +6,18 @@ import numpy as np
 
 from bptt.forecast.panel import Panel
 
-__all__ = ["floor_of", "scales_of", "seen_before", "validation_windows", "windows_of"]
+__all__ = ["floor_of", "scales_of", "validation_windows", "windows_of"]
 
 # No window's spread counts as less than this share of its series' own.
 SMALLEST_SPREAD = 1e-2
 
 
-def scales_of(panel: Panel, columns: tuple[list[int], ...], stops: np.ndarray) -> dict[str, np.ndarray]:
+def scales_of(panel: Panel, columns: tuple[np.ndarray, ...], stops: np.ndarray) -> dict[str, np.ndarray]:
     """Mean and spread of each exogenous column over the rows that are trained on."""
-    series = np.repeat(np.arange(len(panel.ids)), np.diff(panel.starts))
-    trained = np.arange(panel.y.size) - panel.starts[series] < stops[series]
+    trained = panel.before(stops)
     scales = {}
-    for name, own, array in zip(("futr", "hist", "static"), columns, (panel.futr, panel.hist, panel.static),
-                                strict=True):  # fmt: skip
+    parts = {"futr": panel.futr, "hist": panel.hist, "static": panel.static}
+    for own, (name, array) in zip(columns, parts.items(), strict=True):
         rows = array[:, own] if name == "static" else array[trained][:, own]
         mean = rows.mean(0, dtype=np.float64) if rows.size else np.zeros(len(own))
         spread = rows.std(0, dtype=np.float64) if rows.size else np.ones(len(own))
@@ -27,14 +26,14 @@ def scales_of(panel: Panel, columns: tuple[list[int], ...], stops: np.ndarray) -
     return scales
 
 
-def floor_of(y: np.ndarray, panel: Panel, series: np.ndarray, until: np.ndarray) -> np.ndarray:
-    """For each series the smallest spread that a window of it may count as."""
-    N = len(panel.ids)
-    position = np.arange(y.size) - panel.starts[series]
-    counts = panel.observed & (position < until[series])
-    n = np.maximum(np.bincount(series[counts], minlength=N), 1)
-    mean = np.bincount(series[counts], y[counts], minlength=N) / n
-    spread = np.bincount(series[counts], np.abs(y[counts] - mean[series[counts]]), minlength=N) / n
+def floor_of(y: np.ndarray, panel: Panel, until: np.ndarray) -> np.ndarray:
+    """For each series the smallest spread that a window of it, of the transformed values y (rows,), may count as."""
+    N = len(panel)
+    counts = panel.observed & panel.before(until)
+    series, y = panel.series[counts], y[counts]
+    n = np.maximum(np.bincount(series, minlength=N), 1)
+    mean = np.bincount(series, y, minlength=N) / n
+    spread = np.bincount(series, np.abs(y - mean[series]), minlength=N) / n
     return SMALLEST_SPREAD * spread + 1e-3 * np.minimum(np.abs(mean), 1) + 1e-8
 
 
@@ -43,9 +42,7 @@ def windows_of(panel: Panel, stops: np.ndarray, n: int, least: int) -> tuple[np.
 
     A window has n steps to come and `least` values, or fewer where the series is too short for that.
     """
-    series = np.repeat(np.arange(len(panel.ids)), np.diff(panel.starts))
-    trained = panel.observed & (np.arange(panel.y.size) - panel.starts[series] < stops[series])
-    observed = np.bincount(series[trained], minlength=len(panel.ids))
+    observed = np.bincount(panel.series[panel.observed & panel.before(stops)], minlength=len(panel))
     # One value to begin with, one to compare with.
     usable = np.where(observed >= 2, stops, 0)
     if not usable.any():
@@ -66,10 +63,3 @@ def validation_windows(stops: np.ndarray, ends: np.ndarray, n: int) -> tuple[np.
     series = np.repeat(np.arange(stops.size), counts)
     number = np.arange(series.size) - np.repeat(np.cumsum(counts) - counts, counts)
     return series, stops[series] + number * n
-
-
-def seen_before(panel: Panel, series: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Whether a series has an observed value before `ends`."""
-    so_far = np.concatenate([[0], np.cumsum(panel.observed)])
-    starts = panel.starts[series]
-    return so_far[starts + ends] > so_far[starts]

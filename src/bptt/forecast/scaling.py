@@ -109,7 +109,7 @@ def movement(panel: Panel, series: np.ndarray, ends: np.ndarray, period: int) ->
 
 def _mean_difference(panel: Panel, series: np.ndarray, ends: np.ndarray, lag: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean |y_t - y_{t-lag}| over the observed pairs before each end (W,), and the number of pairs (W,)."""
-    position = np.arange(panel.y.size) - np.repeat(panel.starts[:-1], panel.lengths)
+    position = panel.position
     paired = np.zeros(panel.y.size, bool)
     paired[lag:] = panel.observed[lag:] & panel.observed[:-lag] & (position[lag:] >= lag)
     moves = np.zeros(panel.y.size)

@@ -63,10 +63,9 @@ def choose(panel: Panel, name: str, until: np.ndarray) -> Transform:
         swings that grow with the level, and none, for swings that do not.
     until : int64 array (N,)
     """
-    N = len(panel.ids)
-    position = np.arange(panel.y.size) - np.repeat(panel.starts[:-1], np.diff(panel.starts))
-    counts = panel.observed & (position < np.repeat(until, np.diff(panel.starts)))
-    series = np.repeat(np.arange(N), np.diff(panel.starts))[counts]
+    N = len(panel)
+    counts = panel.observed & panel.before(until)
+    series = panel.series[counts]
     y = panel.y[counts]
     lowest = np.full(N, np.inf)
     np.minimum.at(lowest, series, y)
