@@ -121,14 +121,14 @@ def descend(team, network, work, grad, step):
     head.backward(team, work.o, batch.anchors, work.f, batch.anchors[:0], network.reading.R, network.up)
     barrier(team)
     dense_down(team, work.v, work.o, work.headT, scratch, matrix(grad, network.head[0], network.outputs, H),
-               grad[network.head[1] : network.head[1] + network.outputs], work.dv, YES)  # fmt: skip
+               grad[network.head[1] : network.head[1] + network.outputs], work.dv)  # fmt: skip
     barrier(team)
     drop(team, work.dv, work.dv, network.seed, ZERO, step, network.dropout)
     barrier(team)
     rectify_back(team, work.e, work.dv)
     barrier(team)
     dense_down(team, work.c, work.dv, work.decodeT, scratch, matrix(grad, network.decode[0], H, H + network.D),
-               grad[network.decode[1] : network.decode[1] + H], work.dc, YES)  # fmt: skip
+               grad[network.decode[1] : network.decode[1] + H], work.dc)  # fmt: skip
     clear(team, work.ds)
     barrier(team)
     dy = work.dc.reshape(1, work.dc.shape[0], work.dc.shape[1])[:, :, :H]

@@ -249,7 +249,7 @@ def descend(team, network, work, grad, step):
             next_inputs_back(team, reading, back + s, work.dx, work.dpath)
             barrier(team)
     dense_down(team, work.v, work.o, work.headT, scratch, matrix(grad, network.head[0], network.outputs, H),
-               grad[network.head[1] : network.head[1] + network.outputs], scratch.no_rows, YES)  # fmt: skip
+               grad[network.head[1] : network.head[1] + network.outputs], scratch.no_rows)  # fmt: skip
     barrier(team)
 
 

@@ -185,7 +185,7 @@ def descend(team, network, work, grad, step):
     dhead = matrix(grad, network.head[0], network.outputs, H)
     dbias = grad[network.head[1] : network.head[1] + network.outputs]
     dv = work.dx[:rows]
-    dense_down(team, work.v, work.o, work.headT, scratch, dhead, dbias, dv[:, :H], YES)
+    dense_down(team, work.v, work.o, work.headT, scratch, dhead, dbias, dv[:, :H])
     barrier(team)
     drop(team, dv, dv[:, :H], network.seed, ZERO, step, network.dropout)
     clear(team, work.ds_next)
@@ -195,7 +195,7 @@ def descend(team, network, work, grad, step):
     position_gradient(team, work.dx[:rows, :H], matrix(grad, network.position, network.n, H))
     if network.D > 0:
         dense_down(team, batch.future, work.dx[:rows, :H], work.headT, scratch,
-                   matrix(grad, network.decode, H, network.D), scratch.total[:H], work.dx[:0], YES)  # fmt: skip
+                   matrix(grad, network.decode, H, network.D), scratch.total[:H], work.dx[:0])  # fmt: skip
     collect_errors(team, work.ds_next, work.ds)
     barrier(team)
     down(team, stack, work.packed, scratch, grad, work.e, work.s, work.a, work.ds, scratch.no_array, work.dx, ZERO, T,
@@ -204,7 +204,7 @@ def descend(team, network, work, grad, step):
     rectify_back(team, work.e, de)
     barrier(team)
     dense_down(team, batch.x, de, work.headT, scratch, matrix(grad, network.embed[0], H, network.X),
-               grad[network.embed[1] : network.embed[1] + H], work.dx[:0], YES)  # fmt: skip
+               grad[network.embed[1] : network.embed[1] + H], work.dx[:0])  # fmt: skip
     barrier(team)
 
 

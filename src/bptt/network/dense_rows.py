@@ -16,9 +16,10 @@ from bptt.numerics.random import dropout
 from bptt.numerics.threads import share
 from bptt.unroll.units import copy_units
 
-__all__ = ["dense_down", "dense_up", "drop", "pack_dense", "rectify", "rectify_back"]
+__all__ = ["dense_down", "dense_up", "drop", "pack_dense", "plain_gradient", "rectify", "rectify_back"]
 
 ZERO = np.int64(0)
+YES = np.bool_(True)
 
 
 @kernel(inner=True, glue=True)
@@ -36,11 +37,16 @@ def dense_up(team, x, panels, bias, y):
 
 
 @kernel(inner=True, glue=True)
-def dense_down(team, x, dy, transposed, scratch, dweight, dbias, dx, fresh):
+def plain_gradient(team, A, B, C, order, no_order, scratch, total):
+    """C = A^T B, total = sums of the rows of A, by the function that makes two of them."""
+    nowhere = no_order[: order.size]
+    transposed_products(team, A, B, C, order, B[:, :0], C[:, :0], nowhere, scratch, total, YES)
+
+
+@kernel(inner=True, glue=True)
+def dense_down(team, x, dy, transposed, scratch, dweight, dbias, dx):
     """dW (N, K) = dy^T x, db (N) = sum of dy, dx (R, K) = dy W; with dx of no rows the first two only."""
-    nowhere = scratch.nowhere[:1]
-    transposed_products(team, dy, x, dweight, scratch.one_block, x[:, :0], dweight[:, :0], nowhere, scratch.strips,
-                        dbias, fresh)  # fmt: skip
+    plain_gradient(team, dy, x, dweight, scratch.one_block, scratch.nowhere, scratch.strips, dbias)
     if dx.shape[0] > 0:
         shared_product(team, dy, transposed, scratch.nothing[:, : dx.shape[1]], dx)
 

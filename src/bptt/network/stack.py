@@ -31,6 +31,7 @@ __all__ = [
     "scratch_for",
     "stack_of",
     "up",
+    "weights_of",
 ]
 
 # A bare 0 has a type of its own for Numba, and each function it is passed to would be compiled once more.
@@ -137,10 +138,8 @@ def matrix(flat, start, rows, columns):
 
 
 @kernel(inner=True, glue=True)
-def layer_of(stack, flat, layer):
-    """weight_ih, weight_hh, bias_ih, bias_hh of a layer in `flat` (theta or its gradient)."""
-    H, start, cell = stack.H, stack.offsets[layer], stack.cell
-    inputs = stack.I if layer == 0 else H
+def weights_of(cell, H, inputs, start, flat):
+    """weight_ih, weight_hh, bias_ih, bias_hh of a layer in `flat` (theta or its gradient), where `start` (4) says."""
     x_size, h_size = (cell.x1 - cell.x0) * H, (cell.h1 - cell.h0) * H
     return (
         matrix(flat, start[0], x_size, inputs),
@@ -148,6 +147,12 @@ def layer_of(stack, flat, layer):
         flat[start[2] : start[2] + x_size],
         flat[start[3] : start[3] + h_size],
     )
+
+
+@kernel(inner=True, glue=True)
+def layer_of(stack, flat, layer):
+    """`weights_of` a layer of the stack."""
+    return weights_of(stack.cell, stack.H, stack.I if layer == 0 else stack.H, stack.offsets[layer], flat)
 
 
 @apart(glue=True)

@@ -12,11 +12,12 @@ vocabulary; a window has `old` steps from windows before (k2 > k1 only) and `new
 
 import numpy as np
 
+from bptt.network.dense_rows import plain_gradient
 from bptt.network.losses import cross_entropy_rows
-from bptt.network.stack import matrix
+from bptt.network.stack import matrix, weights_of
 from bptt.numerics import updates
 from bptt.numerics.jit import apart, borrow, kernel
-from bptt.numerics.matmul import pack, shared_product, transposed_products
+from bptt.numerics.matmul import pack, shared_product
 from bptt.numerics.random import dropout
 from bptt.numerics.threads import barrier, share
 from bptt.unroll import sequence
@@ -31,17 +32,9 @@ YES, NO = np.bool_(True), np.bool_(False)
 
 @kernel(inner=True, glue=True)
 def layer_of(network, flat, layer):
-    """weight_ih, weight_hh, bias_ih, bias_hh of a layer in `flat` (theta or its gradient)."""
-    H, start = network.H, network.layers[layer]
-    inputs = network.E if layer == 0 else H
-    cell = network.cell
-    x_size, h_size = (cell.x1 - cell.x0) * H, (cell.h1 - cell.h0) * H
-    return (
-        matrix(flat, start[0], x_size, inputs),
-        matrix(flat, start[1], h_size, H),
-        flat[start[2] : start[2] + x_size],
-        flat[start[3] : start[3] + h_size],
-    )
+    """`weights_of` a layer of the network."""
+    inputs = network.E if layer == 0 else network.H
+    return weights_of(network.cell, network.H, inputs, network.layers[layer], flat)
 
 
 @apart(glue=True)
@@ -195,13 +188,6 @@ def down(team, network, work, grad, old, new, time, k1):
         dy = work.dy[:n]
     embedding_gradient(team, network, work, grad, n, time - old, k1)
     barrier(team)
-
-
-@kernel(inner=True, glue=True)
-def plain_gradient(team, A, B, C, order, no_order, scratch, total):
-    """C = A^T B, total = sums of the rows of A, by the function that makes two of them."""
-    nowhere = no_order[: order.size]
-    transposed_products(team, A, B, C, order, B[:, :0], C[:, :0], nowhere, scratch, total, YES)
 
 
 @apart(glue=True)
