@@ -265,7 +265,12 @@ def intervals(report: Report, folder: Path, _: bool) -> None:
     """Coverage of the quantile heads alone, and after the conformal calibration."""
     columns = ("data", "intervals", "coverage of 80%", "mark", "coverage of 95%", "mark", "MSIS (95%)", "seconds")
     report.table("Intervals, GRU, defaults", *columns)
-    for data in (m4(folder, "Hourly"), tourism(folder, "monthly")):
+    # The last one has no mark: it shows what few, short series do.
+    for data, marked in (
+        (m4(folder, "Hourly"), True),
+        (tourism(folder, "monthly"), True),
+        (tourism(folder, "yearly"), False),
+    ):
         scale = scales(data.train, data.season)
         for name, calibration in {"quantile heads": None, "+ conformal": ConformalIntervals(n_windows=2)}.items():
             found, seconds = forecast(data, level=LEVELS, intervals=calibration)
@@ -274,7 +279,10 @@ def intervals(report: Report, folder: Path, _: bool) -> None:
             for level, result in results.items():
                 share = 100 * result.coverage
                 what = f"{data.name}, {name}, distance of the coverage from {level}%"
-                cells += [f"{share:.1f}", report.mark(what, abs(share - level), 3.0) if calibration else None]
+                cells += [
+                    f"{share:.1f}",
+                    report.mark(what, abs(share - level), 3.0) if calibration and marked else None,
+                ]
             report.row(data.name, name, *cells, rounded(results[95].msis, 2), f"{seconds:.1f}")
     # How much a time has in store differs from time to time, and no calibration on the past knows the next one.
     data = tourism(folder, "monthly")
