@@ -5,29 +5,87 @@ Every message names the argument, says what came and what is accepted.
 
 from __future__ import annotations
 
+import difflib
+import functools
+import inspect
 import math
 import numbers
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 __all__ = [
+    "array",
+    "boolean",
     "boolean_array",
     "choice",
+    "did_you_mean",
     "dtype",
+    "finite",
     "fraction",
     "integer",
     "integer_array",
+    "known_keywords",
     "real",
     "real_array",
     "seed",
 ]
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 DTYPES = ("float32", "float64")
-
-
 # Elements looked at in one go: their truth values stay in the cache.
 CHECKED = 1 << 16
+
+
+def known_keywords(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: a keyword argument that `function` lacks is refused with the name of the one that is nearest.
+
+    For a constructor the message names the class that was called. The signature stays as it is written.
+
+    Examples
+    --------
+    >>> @known_keywords
+    ... def train(hidden_size=8): ...
+    >>> train(hiden_size=9)
+    Traceback (most recent call last):
+    ...
+    TypeError: train() has no argument 'hiden_size'; did you mean 'hidden_size'? It accepts: hidden_size
+    """
+    accepted = [
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name != "self" and parameter.kind is not inspect.Parameter.POSITIONAL_ONLY
+    ]
+    names = frozenset(accepted)
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name in kwargs:
+            if name not in names:
+                called = type(args[0]).__name__ if function.__name__ == "__init__" else function.__name__
+                raise TypeError(
+                    f"{called}() has no argument {name!r}{did_you_mean(name, accepted)} "
+                    f"It accepts: {', '.join(accepted)}"
+                )
+        return function(*args, **kwargs)
+
+    return checked
+
+
+def did_you_mean(word: Any, accepted: Iterable[str]) -> str:
+    """The end of a message about an unknown word: "; did you mean 'hidden_size'?", or "." where nothing is near."""
+    near = difflib.get_close_matches(word, list(accepted), 1) if isinstance(word, str) else []
+    return f"; did you mean {near[0]!r}?" if near else "."
+
+
+def boolean(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False; got {value!r} ({type(value).__name__})")
+    return bool(value)
 
 
 def integer(name: str, value: Any, minimum: int = 1) -> int:
@@ -85,50 +143,85 @@ def dtype(name: str, value: Any) -> np.dtype[Any]:
     return result
 
 
-def real_array(name: str, value: Any, dtype: np.dtype[Any], shape: tuple[int | None, ...], letters: str) -> np.ndarray:
+def array(name: str, value: Any) -> np.ndarray:
+    """`np.asarray(value)`, which would use the values under a mask: an array with masked entries is refused."""
+    parts = value if isinstance(value, list | tuple) else (value,)
+    if any(isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part) for part in parts):
+        raise ValueError(
+            f"{name} must not have masked entries; got a masked array: pass {name}.filled(...) with the values that "
+            f"are to stand there"
+        )
+    try:
+        return np.asarray(value)
+    except Exception as error:  # whatever the object's own conversion raises, the message shall name the argument
+        raise TypeError(f"{name} must be an array; got {type(value).__name__} ({error})") from error
+
+
+def real_array(
+    name: str,
+    value: Any,
+    dtype: np.dtype[Any],
+    shape: tuple[int | None, ...],
+    letters: str,
+    *,
+    counted: np.ndarray | None = None,
+) -> np.ndarray:
     """A finite C-contiguous array of exactly this dtype; None in `shape` stands for any size of at least 1.
+
+    It is the caller's own array or a copy, and one that compiled code may write into: a copy of a read-only one.
 
     Parameters
     ----------
     letters : str
         The names of the dimensions, for messages, for example "T, B, I".
+    counted : bool array, optional
+        Of the first dimensions of the array; where it is False, the array may hold anything, and what is returned is
+        a copy with zeros there.
     """
-    array = np.asarray(value)
-    if array.dtype != dtype:
+    checked = array(name, value)
+    if checked.dtype != dtype:
         raise TypeError(
-            f"{name} must have dtype {dtype}; got {array.dtype}: pass {name}.astype({dtype.name!r}) where that loses "
-            f"nothing you need, or choose another dtype for the layer"
+            f"{name} must have dtype {dtype}; got {checked.dtype}: pass {name}.astype({dtype.name!r}) where that "
+            f"loses nothing you need, or choose another dtype for the layer"
         )
-    _of_shape(name, array, shape, letters)
-    flat = array.reshape(-1)
+    _of_shape(name, checked, shape, letters)
+    if counted is not None:
+        where = counted.reshape(counted.shape + (1,) * (checked.ndim - counted.ndim))
+        checked = np.where(where, checked, checked.dtype.type(0))
+    finite(name, checked)
+    return checked if checked.flags.carray else np.array(checked, order="C")
+
+
+def finite(name: str, checked: np.ndarray) -> None:
+    """Refuse NaN and infinity, and say where the first one stands."""
+    flat = checked.reshape(-1)
     if not all(np.isfinite(flat[start : start + CHECKED]).all() for start in range(0, flat.size, CHECKED)):
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise ValueError(f"{name} must be finite; got {array[where]} at index {where}")
-    return np.ascontiguousarray(array)
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(checked))[0])
+        raise ValueError(f"{name} must be finite; got {checked[where]} at index {where}")
 
 
 def integer_array(
     name: str, value: Any, shape: tuple[int | None, ...], letters: str, minimum: int, maximum: int, most: str
 ) -> np.ndarray:
     """Integers in minimum .. maximum, which is called `most`; `shape` and `letters` as in `real_array`."""
-    array, accepted = np.asarray(value), f"integers in {minimum} .. {most}={maximum}"
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"{name} must be {accepted}; got dtype {array.dtype}")
-    _of_shape(name, array, shape, letters)
-    outside = np.argwhere((array < minimum) | (array > maximum))
+    checked, accepted = array(name, value), f"integers in {minimum} .. {most}={maximum}"
+    if checked.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be {accepted}; got dtype {checked.dtype}")
+    _of_shape(name, checked, shape, letters)
+    outside = np.argwhere((checked < minimum) | (checked > maximum))
     if len(outside):
         where = tuple(int(i) for i in outside[0])
-        raise ValueError(f"{name} must be {accepted}; got {array[where]} at index {where}")
-    return array
+        raise ValueError(f"{name} must be {accepted}; got {checked[where]} at index {where}")
+    return checked
 
 
 def boolean_array(name: str, value: Any, shape: tuple[int | None, ...], letters: str) -> np.ndarray:
     """Booleans; `shape` and `letters` as in `real_array`."""
-    array = np.asarray(value)
-    if array.dtype != np.bool_:
-        raise TypeError(f"{name} must have dtype bool; got {array.dtype}")
-    _of_shape(name, array, shape, letters)
-    return array
+    checked = array(name, value)
+    if checked.dtype != np.bool_:
+        raise TypeError(f"{name} must have dtype bool; got {checked.dtype}")
+    _of_shape(name, checked, shape, letters)
+    return checked
 
 
 def _of_shape(name: str, array: np.ndarray, shape: tuple[int | None, ...], letters: str) -> None:
