@@ -6,7 +6,9 @@ page by page, each on first touch, which for a layer of 256 units takes longer t
 
 from __future__ import annotations
 
+import collections
 import math
+import threading
 import weakref
 from typing import Any
 
@@ -43,18 +45,40 @@ class Stock:
     """Hands out arrays, and takes their memory back when the last view of one is gone.
 
     It never holds more, in use or not, than was once in use at the same time.
+
+    An array may go at any moment: in the middle of `empty`, in another thread, when the garbage collector runs. What
+    then runs only appends to a queue, which is one indivisible step. The books are kept by whoever calls `empty`, one
+    at a time; who finds another at them (another thread, or the call that a signal handler interrupted, for which
+    there is no waiting) gets fresh memory, which the stock does not count.
     """
 
     def __init__(self) -> None:
+        self._books = threading.Lock()
+        self._back: collections.deque[np.ndarray] = collections.deque()
         self._free: dict[int, list[np.ndarray]] = {}
         self._in_use = self._kept = self._most = 0
+
+    def __reduce__(self) -> tuple[type[Stock], tuple[()]]:
+        """A copy begins empty."""
+        return Stock, ()
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """An array of any contents."""
         dtype = np.dtype(dtype)
         size = math.prod(shape) * dtype.itemsize
-        if size < SMALL:
+        if size < SMALL or not self._books.acquire(blocking=False):
             return empty(shape, dtype)
+        try:
+            block = self._take(size)
+        finally:
+            self._books.release()
+        # Views of an array share its base; this one's is no array, so they keep the array itself alive.
+        owner = np.frombuffer(block.data, dtype)
+        weakref.finalize(owner, self._back.append, block).atexit = False
+        return owner.reshape(shape)
+
+    def _take(self, size: int) -> np.ndarray:
+        self._take_back()
         waiting = self._free.get(size)
         if waiting:
             block = waiting.pop()
@@ -64,21 +88,23 @@ class Stock:
         self._in_use += size
         self._most = max(self._most, self._in_use)
         self._shrink()
-        # Views of an array share its base; this one's is no array, so they keep the array itself alive.
-        owner = np.frombuffer(block.data, dtype)
-        weakref.finalize(owner, self._give_back, block).atexit = False
-        return owner.reshape(shape)
+        return block
 
-    def _give_back(self, block: np.ndarray) -> None:
-        self._in_use -= block.size
-        self._free.setdefault(block.size, []).append(block)
-        self._kept += block.size
-        self._shrink()
+    def _take_back(self) -> None:
+        """Enter what has come back since."""
+        while self._back:
+            block = self._back.popleft()
+            self._in_use -= block.size
+            self._kept += block.size
+            self._free.setdefault(block.size, []).append(block)
 
     def _shrink(self) -> None:
-        while self._kept and self._in_use + self._kept > self._most:
-            size = next(size for size, blocks in self._free.items() if blocks)
-            self._free[size].pop()
-            self._kept -= size
-            if not self._free[size]:
+        """Let go of sizes that wait, so long as there is more than was ever in use."""
+        while self._free and self._in_use + self._kept > self._most:
+            size = next(iter(self._free))
+            waiting = self._free[size]
+            if waiting:
+                waiting.pop()
+                self._kept -= size
+            if not waiting:
                 del self._free[size]
