@@ -16,7 +16,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from bptt.training.saving import check_writable, plain, read_tensors, write_bytes, write_json, write_tensors
+from bptt.training.saving import (
+    check_replaceable,
+    check_writable,
+    kind_of,
+    plain,
+    read_tensors,
+    write_bytes,
+    write_json,
+    write_tensors,
+)
 
 TENSORS = {"a.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([np.pi])}
 root_may_write_anywhere = pytest.mark.skipif(
@@ -157,6 +166,53 @@ def test_a_failure_while_writing_keeps_the_old_file(tmp_path: Path, monkeypatch:
     assert os.listdir(tmp_path) == [path.name]
 
 
+@pytest.mark.parametrize(
+    "content", [b"my only copy", b"\x80\x04\x95" + bytes(100), (2**60).to_bytes(8, "little") + b"{}"]
+)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_that_is_no_model_is_never_replaced(tmp_path: Path, content: bytes, overwrite: bool) -> None:
+    path = tmp_path / "notes"
+    path.write_bytes(content)
+    (tmp_path / "link").symlink_to("notes")
+    for name in ("notes", "link"):
+        with pytest.raises(FileExistsError, match=rf"not a bptt model: choose another name.*{name}"):
+            write_tensors(tmp_path / name, "test.Model", 1, TENSORS, {}, overwrite=overwrite)
+    assert path.read_bytes() == content
+    assert kind_of(path) is None
+
+
+def test_a_foreign_safetensors_file_is_never_replaced(tmp_path: Path) -> None:
+    save_file(TENSORS, tmp_path / "weights")
+    with pytest.raises(FileExistsError, match="not a bptt model"):
+        check_replaceable(tmp_path / "weights", overwrite=True)
+
+
+def test_a_model_is_replaced_on_request(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    assert kind_of(path) == "test.Model"
+    before = path.read_bytes()
+    with pytest.raises(FileExistsError, match="pass overwrite=True"):
+        write_tensors(path, "test.Model", 1, {}, {})
+    assert path.read_bytes() == before
+    write_tensors(path, "test.Other", 1, {}, {}, overwrite=True)
+    assert kind_of(path) == "test.Other"
+
+
+def test_an_empty_file_holds_nothing_to_lose(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.touch()
+    write_tensors(path, "test.Model", 1, TENSORS, {})
+    assert kind_of(path) == "test.Model"
+
+
+def test_what_is_not_there_or_not_a_file_is_of_no_kind(tmp_path: Path) -> None:
+    assert kind_of(tmp_path / "nothing") is None
+    assert kind_of(tmp_path) is None
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        assert kind_of(tmp_path / "pipe") is None
+
+
 WRITER = """
 import sys
 import numpy as np
@@ -166,7 +222,7 @@ number = 0
 while True:
     number += 1
     a = np.full(300_000, number, np.float32)
-    write_tensors(sys.argv[1], "test.Model", 1, {"a": a}, {"number": number})
+    write_tensors(sys.argv[1], "test.Model", 1, {"a": a}, {"number": number}, overwrite=True)
 """
 
 

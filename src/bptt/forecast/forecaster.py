@@ -412,14 +412,14 @@ class Forecaster:
         ----------
         path : str or path
         overwrite : bool
-            Replace a file that exists.
+            Replace a model file that exists. Any other file is never replaced.
 
         Raises
         ------
         ValueError
             Before `fit`.
         FileExistsError
-            If the file exists and `overwrite` is not set.
+            If the file exists and `overwrite` is not set, or it is not a model file.
         OSError
             Naming the path, if it cannot be written.
         """

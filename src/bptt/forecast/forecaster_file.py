@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +14,7 @@ from bptt.forecast.models import MODELS
 from bptt.forecast.panel import Panel
 from bptt.forecast.scaling import SCALERS, Scaling
 from bptt.forecast.trained import Trained
-from bptt.training.saving import check_writable, read_tensors, write_tensors
+from bptt.training.saving import check_replaceable, read_tensors, write_tensors
 
 __all__ = ["read", "write"]
 
@@ -41,15 +40,13 @@ def write(
     Raises
     ------
     FileExistsError
-        If the file exists and `overwrite` is not set.
+        If the file exists and `overwrite` is not set, or it is not a model file.
     OSError
         Naming the path, if it cannot be written.
     ValueError
         If ids, dtypes or the frequency cannot be written.
     """
-    if os.path.lexists(path) and not os.path.isdir(path) and not overwrite:
-        raise FileExistsError(errno.EEXIST, "exists already; pass overwrite=True to replace it", os.fspath(path))
-    check_writable(path)
+    check_replaceable(path, overwrite=overwrite)  # before anything is copied
     tensors = {f"panel.{name}": getattr(panel, name) for name in PANEL}
     tensors["panel.ds"] = panel.ds.view(np.int64)
     if trained.scaling is not None:
@@ -70,7 +67,7 @@ def write(
         "ids": _plain_ids(panel.ids),
         **{name: list(getattr(panel, name)) for name in NAMES},
     }
-    write_tensors(path, FORMAT, VERSION, tensors, metadata)
+    write_tensors(path, FORMAT, VERSION, tensors, metadata, overwrite=overwrite)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Trained, Panel, Encoding, str | None]:

@@ -21,7 +21,7 @@ from bptt.text.recipe import Recipe
 from bptt.text.sampling import generate
 from bptt.text.vocabulary import ByteVocabulary, Vocabulary
 from bptt.training.optimizers import Optimizer
-from bptt.training.saving import check_writable
+from bptt.training.saving import check_replaceable
 from bptt.training.schedules import Schedule
 from bptt.training.trainer import Trainer
 
@@ -216,7 +216,7 @@ class CharLM:
             patience=patience,
         )
         if output is not None:
-            check_writable(output)
+            check_replaceable(output, overwrite=True)
         whole = self._read(text)
         vocabulary, train, validation = divide(whole, self.symbols, recipe)
 
@@ -251,7 +251,7 @@ class CharLM:
             self.model, self.vocabulary = kept, vocabulary
             self.training = {**provenance, "best": asdict(best)}
             if output is not None:
-                self.save(output)
+                self.save(output, overwrite=True)
 
         fitting = Fitting(
             model,
@@ -414,22 +414,30 @@ class CharLM:
         written, _ = generate(model, tokens, length, temperature, top_k, top_p, vocabulary.unknown, seed)
         return vocabulary.decode(written)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Write the model to one file: safetensors, with vocabulary, settings and origin as JSON in its
         header.
 
         The file is replaced as a whole: whoever reads it, or is interrupted, finds the old one or the new
         one.
 
+        Parameters
+        ----------
+        path : str or path
+        overwrite : bool
+            Replace a model file that exists. Any other file is never replaced.
+
         Raises
         ------
         ValueError
             If there is no model yet.
+        FileExistsError
+            If the file exists and `overwrite` is not set, or it is not a model file.
         OSError
             Naming the path, if it cannot be written.
         """
         model, vocabulary = self._fitted()
-        write_model(path, model, vocabulary, self.training)
+        write_model(path, model, vocabulary, self.training, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> CharLM:

@@ -21,16 +21,20 @@ def write_model(
     model: SequenceModel,
     vocabulary: Vocabulary | ByteVocabulary,
     training: dict[str, Any],
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Write a model as one safetensors file, whole or not at all.
 
     Raises
     ------
+    FileExistsError
+        If the file exists and `overwrite` is not set, or it is not a model file.
     OSError
         Naming the path, if it cannot be written.
     """
     metadata = {"model": model.settings, "vocabulary": vocabulary.settings, "training": training}
-    write_tensors(path, FORMAT, VERSION, model.parameters, metadata)
+    write_tensors(path, FORMAT, VERSION, model.parameters, metadata, overwrite=overwrite)
 
 
 def read_model(

@@ -21,10 +21,20 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-__all__ = ["check_writable", "read_tensors", "write_bytes", "write_json", "write_tensors"]
+__all__ = [
+    "check_replaceable",
+    "check_writable",
+    "kind_of",
+    "read_tensors",
+    "write_bytes",
+    "write_json",
+    "write_tensors",
+]
 
 # One key only: the format keeps its metadata unordered, and equal models are to give equal files.
 KEY = "bptt"
+# Bytes of a header, names of series and characters included. The format itself allows 100 MB.
+LARGEST_HEADER = 100_000_000
 
 
 def check_writable(path: str | os.PathLike[str]) -> Path:
@@ -65,6 +75,88 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
         trial.unlink()
     except OSError as error:
         raise type(error)(error.errno, f"cannot write here: {error.strerror}", os.fspath(path)) from None
+    return target
+
+
+def kind_of(path: str | os.PathLike[str]) -> str | None:
+    """What a file holds, if it is a model file of this library.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    str or None
+        "bptt.CharLM" or "bptt.Forecaster"; None for any other file, a missing one, a folder or a truncated file.
+        Only the header is read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_bytes(f"{folder}/notes.txt", b"my only copy")
+    ...     print(kind_of(f"{folder}/notes.txt"))
+    None
+    """
+    if not os.path.isfile(path):  # opening a pipe would wait for its writer
+        return None
+    try:
+        with open(path, "rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            if size > LARGEST_HEADER or not file.read(1) == b"{":
+                return None
+            file.seek(8)
+            header = json.loads(file.read(size))
+        metadata = json.loads(header["__metadata__"][KEY])
+        kind = metadata["format"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return kind if isinstance(kind, str) else None
+
+
+def check_replaceable(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
+    """Make sure that a model may be saved at `path`: the one rule of all models.
+
+    A file that is not a model of this library is never replaced; a model only where `overwrite` is set. An empty file
+    counts as none.
+
+    Parameters
+    ----------
+    path : str or path
+    overwrite : bool
+
+    Returns
+    -------
+    Path
+        As of `check_writable`.
+
+    Raises
+    ------
+    FileExistsError
+        Naming the path, and what to do.
+    OSError
+        As `check_writable`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_bytes(f"{folder}/notes.txt", b"my only copy")
+    ...     try:
+    ...         check_replaceable(f"{folder}/notes.txt", overwrite=True)
+    ...     except FileExistsError as error:
+    ...         print(error.strerror)
+    exists already and is not a bptt model: choose another name
+    """
+    target = check_writable(path)
+    if target.exists() and target.stat().st_size:
+        if kind_of(target) is None:
+            reason = "exists already and is not a bptt model: choose another name"
+            raise FileExistsError(errno.EEXIST, reason, os.fspath(path))
+        if not overwrite:
+            reason = "exists already; pass overwrite=True to replace it"
+            raise FileExistsError(errno.EEXIST, reason, os.fspath(path))
     return target
 
 
@@ -159,6 +251,8 @@ def write_tensors(
     version: int,
     tensors: Mapping[str, NDArray[Any]],
     metadata: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Write arrays and what belongs to them as one safetensors file, whole or not at all.
 
@@ -170,12 +264,17 @@ def write_tensors(
     tensors : mapping of str to array
     metadata : mapping
         JSON-able; kept in the file's header beside `kind` and `version`.
+    overwrite : bool
+        Replace a model file that exists; see `check_replaceable`.
 
     Raises
     ------
+    FileExistsError
+        If there is a file that may not be replaced.
     OSError
         Naming the path, if it cannot be written.
     """
+    check_replaceable(path, overwrite=overwrite)
     header = json.dumps(plain({"format": kind, "version": version, **metadata}), sort_keys=True)
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     write_bytes(path, save(arrays, metadata={KEY: header}))
