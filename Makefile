@@ -37,7 +37,7 @@ UNCOMPILED = tests/numerics tests/unroll tests/network tests/test_every_cell.py 
 
 demo: .venv-demo/core.stamp
 	mkdir -p demo
-	.venv-demo/bin/bptt text train --demo $(DEMO_ARGS) --output demo/model.safetensors
+	.venv-demo/bin/bptt text train --demo $(DEMO_ARGS) --output demo/model.safetensors --overwrite
 	@echo 'More of it: .venv-demo/bin/bptt text sample demo/model.safetensors --prompt "def " --length 400'
 
 lint: .venv/dev.stamp

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def test_train_says_what_it_does(folder: Path, capfd: pytest.CaptureFixture[str]
     for word in ("loss=", "bits/char=", "char/s", "norm="):  # the bar
         assert word in err
 
-    assert main([*command, "--output", str(folder / "other"), "--json", "-"]) == 0
+    assert main([*command, "--output", str(folder / "other"), "--overwrite", "--json", "-"]) == 0
     out, err = capfd.readouterr()
     assert json.loads(out)["final"]["epochs_run"] == 1
     assert "epoch   1" in err
@@ -248,6 +249,62 @@ def test_input_is_refused_in_one_line(folder: Path, capsys: pytest.CaptureFixtur
             arguments += ["--output", folder / "unused"]
         assert word in refused(capsys, *arguments), arguments
     assert not (folder / "unused").exists()
+
+
+# -- files that must not be lost ------------------------------------------------------------
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_no_output_replaces_what_bptt_did_not_write(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.txt", "b.txt", "notes.json", "weights.safetensors"):
+        (tmp_path / name).write_text("{}" if name == "notes.json" else VERSE * 30)
+    (tmp_path / "linked").symlink_to("a.txt")
+    os.link(tmp_path / "a.txt", tmp_path / "same")
+    shutil.copy(folder / "model", tmp_path / "model")
+    before = bytes_of(tmp_path)
+    a, b, model = tmp_path / "a.txt", tmp_path / "b.txt", tmp_path / "model"
+    train = ["text", "train", a, *SIZES, "--epochs", "1"]
+    for more, word in (
+        (["--output", a], "is also an input"),
+        (["--output", tmp_path / "linked"], "is also an input"),
+        (["--output", tmp_path / "same"], "is also an input"),
+        (["--output", tmp_path / "." / "x" / ".." / "a.txt"], "is also an input"),
+        (["--output", b], "not a bptt model"),
+        (["--output", tmp_path / "weights.safetensors"], "not a bptt model"),
+        (["--output", tmp_path / "new", "--json", a], "is also an input"),
+        (["--output", tmp_path / "new", "--json", tmp_path / "notes.json"], "not a bptt model"),
+        (["--output", tmp_path / "new", "--json", tmp_path / "." / "new"], "is also --output"),
+    ):
+        for overwrite in ([], ["--overwrite"]):
+            assert word in refused(capsys, *train, *more, *overwrite), more
+    assert "exists already" in refused(capsys, *train, "--output", model)
+    evaluate = ["text", "eval", model, a, "--overwrite", "--json"]
+    for target in (model, a):
+        assert "is also an input" in refused(capsys, *evaluate, target)
+    assert "not a bptt model" in refused(capsys, *evaluate, b)
+    assert bytes_of(tmp_path) == before
+
+
+def test_a_model_is_replaced_on_request_and_the_default_name_is_numbered(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    train = ["text", "train", str(folder / "verse.txt"), *SIZES, "--epochs", "1", "--quiet"]
+    for count in (1, 2, 3):
+        assert main(train) == 0
+        assert len(list(tmp_path.iterdir())) == count
+    assert (tmp_path / "model-3.safetensors").exists()
+    before = bytes_of(tmp_path)
+    assert main([*train, "--seed", "1", "--output", "model-2.safetensors", "--overwrite"]) == 0
+    changed = {name for name, content in bytes_of(tmp_path).items() if before[name] != content}
+    assert changed == {"model-2.safetensors"}
+    report = ["text", "eval", "model.safetensors", str(folder / "verse.txt"), "--json", "figures.json"]
+    assert [main(report), main(report), main([*report, "--overwrite"])] == [0, 2, 0]
 
 
 # -- processes ------------------------------------------------------------

@@ -275,6 +275,38 @@ def test_any_reader_of_safetensors_finds_the_tensors(tmp_path: Path, lm: CharLM)
     np.testing.assert_array_equal(tensors["rnn.weight_hh_l0"], lm.model.parameters["rnn.weight_hh_l0"])
 
 
+def test_a_file_is_only_replaced_on_request_and_never_one_of_others(tmp_path: Path, lm: CharLM) -> None:
+    novel, model = tmp_path / "novel.txt", tmp_path / "model"
+    novel.write_text(VERSE * 30)
+    lm.save(model)
+    before = model.read_bytes()
+    for path, reason in ((model, "pass overwrite=True"), (novel, "not a bptt model")):
+        with pytest.raises(FileExistsError, match=reason):
+            lm.save(path)
+        with pytest.raises(FileExistsError, match=reason):
+            fitted(novel, output=path)  # type: ignore[arg-type]
+    with pytest.raises(FileExistsError, match="not a bptt model"):
+        lm.save(novel, overwrite=True)
+    assert (novel.read_text(), model.read_bytes()) == (VERSE * 30, before)
+    other = fitted(make={"seed": 4}, output=model, overwrite=True)
+    assert CharLM.load(model).evaluate(VERSE) == other.evaluate(VERSE)
+    lm.save(model, overwrite=True)
+    assert model.read_bytes() == before
+
+
+def test_two_runs_that_start_together_do_not_replace_each_others_file(tmp_path: Path, lm: CharLM) -> None:
+    """The other run's model appears after this one looked, and before its own first validation."""
+    path, rows = tmp_path / "model", []
+
+    def schedule(learning_rate: float, steps: int, warmup: int) -> np.ndarray:
+        lm.save(path)
+        return np.full(steps, learning_rate)
+
+    with pytest.raises(FileExistsError, match="model"):
+        fitted(output=path, schedule=schedule, callback=rows.append)
+    assert CharLM.load(path).evaluate(VERSE) == lm.evaluate(VERSE)
+
+
 def metadata_of(path: Path) -> dict[str, Any]:
     content = path.read_bytes()
     size = int.from_bytes(content[:8], "little")

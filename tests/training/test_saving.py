@@ -22,6 +22,7 @@ from bptt.training.saving import (
     kind_of,
     plain,
     read_tensors,
+    unused,
     write_bytes,
     write_json,
     write_tensors,
@@ -167,7 +168,18 @@ def test_a_failure_while_writing_keeps_the_old_file(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    "content", [b"my only copy", b"\x80\x04\x95" + bytes(100), (2**60).to_bytes(8, "little") + b"{}"]
+    "content",
+    [
+        b"my only copy",
+        b"\x80\x04\x95" + bytes(100),
+        (2**60).to_bytes(8, "little") + b"{}",
+        b"a",
+        b"{",
+        b'{"a": 1}',
+        b"[" * 9999,
+        b'{"a":' * 9999,
+        b"\x02" + bytes(7) + b"[]      ",
+    ],
 )
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_file_that_is_no_model_is_never_replaced(tmp_path: Path, content: bytes, overwrite: bool) -> None:
@@ -196,6 +208,20 @@ def test_a_model_is_replaced_on_request(tmp_path: Path) -> None:
     assert path.read_bytes() == before
     write_tensors(path, "test.Other", 1, {}, {}, overwrite=True)
     assert kind_of(path) == "test.Other"
+
+
+def test_a_report_is_replaced_on_request(tmp_path: Path) -> None:
+    write_json(tmp_path / "report", {"bptt": "0.1.0"})
+    (tmp_path / "link").symlink_to("report")
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        check_replaceable(tmp_path / "link", overwrite=False)
+    assert check_replaceable(tmp_path / "link", overwrite=True) == tmp_path / "report"
+
+
+def test_a_name_with_a_number_is_one_that_is_free(tmp_path: Path) -> None:
+    for expected in ("model.bin", "model-2.bin", "model-3.bin"):
+        assert unused(tmp_path / "model.bin").name == expected
+        (tmp_path / expected).symlink_to("nowhere")  # taken, though it leads nowhere
 
 
 def test_an_empty_file_holds_nothing_to_lose(tmp_path: Path) -> None:

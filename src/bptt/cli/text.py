@@ -10,13 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
-from bptt.cli.options import Threads, set_threads
+from bptt.cli.options import STANDARD_STREAM, Overwrite, Threads, check_places, set_threads
 
 app = typer.Typer(rich_markup_mode=None)
 
 DEMO_EPOCHS, EPOCHS = 6, 15
-STANDARD_OUTPUT = "-"
-
+OUTPUT = "model.safetensors"
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A file that `bptt text train` wrote.")]
 
@@ -60,7 +59,14 @@ def train(
         int | None, typer.Option(help="End after so many epochs without progress.", show_default=False)
     ] = None,
     seed: Annotated[int, typer.Option(help="Equal seeds give equal models.")] = 0,
-    output: Annotated[str, typer.Option(help="Where the best model so far is kept.")] = "model.safetensors",
+    output: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Where the best model so far is kept; default {OUTPUT}, with a number where that exists.",
+            show_default=False,
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
     json_: Annotated[
         str | None, typer.Option("--json", help="Where settings, history and figures go; - is stdout.")
     ] = None,
@@ -78,15 +84,17 @@ def train(
     from tqdm.auto import tqdm
 
     from bptt.text import CharLM, corpus
-    from bptt.training.saving import check_writable
+    from bptt.training.saving import check_replaceable, unused
 
     set_threads(threads)
-    check_writable(output)
-    _check_json(json_)
+    output = str(unused(OUTPUT)) if output is None else output
+    check_places(files or [], {"--output": output, "--json": json_})
+    check_replaceable(output, overwrite=overwrite)
+    _check_json(json_, overwrite)
 
     def say(line: str = "") -> None:
         if not quiet:
-            tqdm.write(line, file=sys.stderr if json_ == STANDARD_OUTPUT else sys.stdout)
+            tqdm.write(line, file=sys.stderr if json_ == STANDARD_STREAM else sys.stdout)
 
     lm = CharLM(
         cell=cell,
@@ -120,6 +128,7 @@ def train(
         validation_split=validation_split,
         patience=patience,
         output=output,
+        overwrite=overwrite,
         progress=not quiet,
         callback=lambda row: say(_epoch_line(row)),
     )
@@ -169,21 +178,24 @@ def evaluate(
         typer.Option(help="Of --dynamic; default 0.001 (choose it on training text).", show_default=False),
     ] = None,
     json_: Annotated[str | None, typer.Option("--json", help="Where the figures go; - is stdout.")] = None,
+    overwrite: Overwrite = False,
     threads: Threads = None,
 ) -> None:
     """Measure how well a model predicts a text."""
+    import bptt
     from bptt import arguments
     from bptt.text import CharLM, corpus, evaluating
 
     set_threads(threads)
     arguments.real("tail", tail, 0.0, 1.0, open_ends="min")
-    _check_json(json_)
+    check_places([model, file], {"--json": json_})
+    _check_json(json_, overwrite)
     lm = CharLM.load(model)
     content = corpus.read(file, any_bytes=lm.symbols == "bytes")
     if tail < 1:
         content = corpus.split(content, tail)[1]
     figures = lm.evaluate(content, streams=streams, dynamic=dynamic, learning_rate=learning_rate)
-    if json_ != STANDARD_OUTPUT:
+    if json_ != STANDARD_STREAM:
         print(
             f"{figures['characters']:,} characters: {figures['nats_per_char']:.4f} nats/char, "
             f"{figures['bits_per_char']:.4f} bits/char, perplexity {figures['perplexity']:.3f}"
@@ -195,7 +207,7 @@ def evaluate(
             )
     rate = (evaluating.RATE if learning_rate is None else learning_rate) if dynamic else None
     how = {"streams": streams, "dynamic": dynamic, "learning_rate": rate}
-    _write_json(json_, {"model": model, "file": file, "tail": tail, **how, **figures})
+    _write_json(json_, {"bptt": bptt.__version__, "model": model, "file": file, "tail": tail, **how, **figures})
 
 
 def _window(window: str) -> int | tuple[int, int]:
@@ -266,17 +278,17 @@ def _summary(report: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _check_json(path: str | None) -> None:
-    if path not in (None, STANDARD_OUTPUT):
-        from bptt.training.saving import check_writable
+def _check_json(path: str | None, overwrite: bool) -> None:
+    if path is not None and path != STANDARD_STREAM:
+        from bptt.training.saving import check_replaceable
 
-        check_writable(path)
+        check_replaceable(path, overwrite=overwrite)
 
 
 def _write_json(path: str | None, value: dict[str, Any]) -> None:
     from bptt.training.saving import plain, write_json
 
-    if path == STANDARD_OUTPUT:
+    if path == STANDARD_STREAM:
         print(json.dumps(plain(value), indent=2))
     elif path is not None:
         write_json(path, value)

@@ -138,6 +138,7 @@ class CharLM:
         validation_split: float = 0.1,
         patience: int | None = None,
         output: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
         progress: bool = True,
         callback: Callable[[dict[str, Any]], None] | None = None,
     ) -> CharLM:
@@ -179,6 +180,8 @@ class CharLM:
             End after this many epochs without a better validation.
         output : path or None
             A file in which the best model so far is kept while training goes on.
+        overwrite : bool
+            Whether `output` may replace a model that exists. A file that bptt did not write is never replaced.
         progress : bool
             Show a bar: loss, bits per character, characters per second, gradient norm.
         callback : callable or None
@@ -195,6 +198,8 @@ class CharLM:
         ValueError, TypeError
             Naming the argument that is not among those accepted; an empty text, or one that is too short for
             a window in each stream.
+        FileExistsError
+            If `output` exists and must not be replaced (checked before training).
         OSError
             If the text cannot be read or `output` cannot be written (checked before training).
         bptt.NonFiniteError
@@ -216,7 +221,7 @@ class CharLM:
             patience=patience,
         )
         if output is not None:
-            check_replaceable(output, overwrite=True)
+            check_replaceable(output, overwrite=overwrite)
         whole = self._read(text)
         vocabulary, train, validation = divide(whole, self.symbols, recipe)
 
@@ -246,12 +251,17 @@ class CharLM:
             "settings": recipe.describe(),
         }
 
+        saved = False
+
         def keep(best: Best, flat: np.ndarray) -> None:
+            nonlocal saved
             kept.flat[:] = flat
             self.model, self.vocabulary = kept, vocabulary
             self.training = {**provenance, "best": asdict(best)}
             if output is not None:
-                self.save(output, overwrite=True)
+                # Another process may have made the file since it was looked for: only this run's own is replaced.
+                self.save(output, overwrite or saved)
+                saved = True
 
         fitting = Fitting(
             model,
@@ -425,14 +435,14 @@ class CharLM:
         ----------
         path : str or path
         overwrite : bool
-            Replace a model file that exists. Any other file is never replaced.
+            Replace a model that exists; default False. A file that bptt did not write is never replaced.
 
         Raises
         ------
         ValueError
             If there is no model yet.
         FileExistsError
-            If the file exists and `overwrite` is not set, or it is not a model file.
+            If the file exists and `overwrite` is not set, or is not one of bptt's.
         OSError
             Naming the path, if it cannot be written.
         """

@@ -26,6 +26,7 @@ __all__ = [
     "check_writable",
     "kind_of",
     "read_tensors",
+    "unused",
     "write_bytes",
     "write_json",
     "write_tensors",
@@ -35,6 +36,7 @@ __all__ = [
 KEY = "bptt"
 # Bytes of a header, names of series and characters included. The format itself allows 100 MB.
 LARGEST_HEADER = 100_000_000
+REPORT = "report"
 
 
 def check_writable(path: str | os.PathLike[str]) -> Path:
@@ -79,7 +81,7 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
 
 
 def kind_of(path: str | os.PathLike[str]) -> str | None:
-    """What a file holds, if it is a model file of this library.
+    """What a file holds, if this library wrote it.
 
     Parameters
     ----------
@@ -88,8 +90,8 @@ def kind_of(path: str | os.PathLike[str]) -> str | None:
     Returns
     -------
     str or None
-        "bptt.CharLM" or "bptt.Forecaster"; None for any other file, a missing one, a folder or a truncated file.
-        Only the header is read.
+        "bptt.CharLM" or "bptt.Forecaster" (only the header is read), "report" for JSON with the key "bptt"; None for
+        any other file, a missing one, a folder or a truncated file.
 
     Examples
     --------
@@ -103,7 +105,10 @@ def kind_of(path: str | os.PathLike[str]) -> str | None:
         return None
     try:
         with open(path, "rb") as file:
-            size = int.from_bytes(file.read(8), "little")
+            start = file.read(8)
+            if start[:1] == b"{":
+                return REPORT if KEY in json.loads(start + file.read()) else None
+            size = int.from_bytes(start, "little")
             if size > LARGEST_HEADER or not file.read(1) == b"{":
                 return None
             file.seek(8)
@@ -116,10 +121,10 @@ def kind_of(path: str | os.PathLike[str]) -> str | None:
 
 
 def check_replaceable(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
-    """Make sure that a model may be saved at `path`: the one rule of all models.
+    """Make sure that a model or report may be saved at `path`: the one rule for all of them.
 
-    A file that is not a model of this library is never replaced; a model only where `overwrite` is set. An empty file
-    counts as none.
+    A file that is not a model or report of this library is never replaced; one that is, only where `overwrite` is set.
+    An empty file counts as none.
 
     Parameters
     ----------
@@ -155,9 +160,27 @@ def check_replaceable(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
             reason = "exists already and is not a bptt model: choose another name"
             raise FileExistsError(errno.EEXIST, reason, os.fspath(path))
         if not overwrite:
-            reason = "exists already; pass overwrite=True to replace it"
+            reason = "exists already; pass overwrite=True (on the command line --overwrite) to replace it"
             raise FileExistsError(errno.EEXIST, reason, os.fspath(path))
     return target
+
+
+def unused(path: str | os.PathLike[str]) -> Path:
+    """`path`, or with the first number from 2 on before its suffix under which no file exists.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "model.safetensors").touch()
+    ...     unused(f"{folder}/model.safetensors").name
+    'model-2.safetensors'
+    """
+    path, number, found = Path(path), 1, Path(path)
+    while os.path.lexists(found):
+        number += 1
+        found = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return found
 
 
 def _temporary(target: Path) -> Path:
