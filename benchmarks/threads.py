@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 import bptt
+from bptt.numerics.threads import teams_as_asked
 from bptt.training.optimizers import Adam
 from bptt.training.trainer import Trainer
 from characters import CLIP, RATE, SETTINGS, Setting, model_of, ours, tokens_of
@@ -72,12 +73,13 @@ def differing(compute: Callable[..., Results], *arguments: Any) -> Iterator[str]
 def compare_bits() -> list[str]:
     """Print OK or what differs; returns the latter."""
     found: list[str] = []
-    for cell in BLOCKS:
-        for size in LAYERS:
-            for dtype in ("float32", "float64"):
-                found += differing(layer_results, cell, size, dtype)
-        for setting in MODELS:
-            found += differing(model_results, cell, setting)
+    with teams_as_asked():
+        for cell in BLOCKS:
+            for size in LAYERS:
+                for dtype in ("float32", "float64"):
+                    found += differing(layer_results, cell, size, dtype)
+            for setting in MODELS:
+                found += differing(model_results, cell, setting)
     print(f"The same bits with 1 to {MOST_THREADS} threads: {'NO' if found else 'OK'}")
     for line in found:
         print(f"  {line}")

@@ -23,9 +23,10 @@ def jit_disabled() -> bool:
 
 @pytest.fixture(autouse=True)
 def _threads_as_they_were():
-    """A test that sets the number of threads sets it for itself alone."""
-    from bptt.numerics.threads import get_num_threads, set_num_threads
+    """A test that sets the number of threads sets it for itself alone, and its teams have that number of members."""
+    from bptt.numerics.threads import get_num_threads, set_num_threads, teams_as_asked
 
     before = get_num_threads()
-    yield
+    with teams_as_asked():
+        yield
     set_num_threads(before)

@@ -29,13 +29,26 @@ from numba.extending import intrinsic, overload
 
 from bptt import arguments
 from bptt.numerics import memory
+from bptt.numerics.cores import MOST, available_cores, threads_asked_for
 from bptt.numerics.jit import Kernel, bind, emit_call, kernel
+from bptt.numerics.words import (
+    FUTEX,
+    GIVEN_UP,
+    SPINS,
+    add,
+    await_word,
+    exchange,
+    read,
+    rest,
+    store,
+    swap_if,
+    wake,
+)
 
 __all__ = ["Team", "barrier", "get_num_threads", "run", "set_num_threads", "share"]
 
-SPINS = 4000  # rounds (some 5 us) before a waiting thread offers its core to others
-RESTS = 2000  # offers before a worker that has nothing to do goes to sleep
-YIELD = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
+# How often a worker that has nothing to do leaves its core to others before it goes to sleep.
+RESTS = 2000 if FUTEX is None else 10
 
 
 class Team(NamedTuple):
@@ -43,7 +56,7 @@ class Team(NamedTuple):
 
     index: int  # type: ignore[assignment]  # a tuple has a method of this name
     size: int
-    sync: np.ndarray  # int64 (8 * size,): how many barriers each has come to, one on a cache line
+    sync: np.ndarray  # int64 (8 * size + 8,): how many barriers each has come to, one on a cache line; who has failed
 
 
 @kernel
@@ -52,67 +65,14 @@ def share(n, team):
     return n * team.index // team.size, n * (team.index + 1) // team.size
 
 
-def atomic(emit: Any, *, values: int, returns: bool) -> Any:
-    """An intrinsic function (array, index, *values) on one word of an int64 array; emit(builder, pointer, *values)."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        data = context.make_array(sig.args[0])(context, builder, args[0]).data
-        result = emit(builder, builder.gep(data, [args[1]]), *args[2:])
-        return result if returns else context.get_dummy_value()
-
-    result = types.int64 if returns else types.void
-    if values == 0:
-        return intrinsic(lambda typingctx, array, i: (result(array, types.int64), codegen))
-    if values == 1:
-        return intrinsic(lambda typingctx, array, i, a: (result(array, types.int64, types.int64), codegen))
-    return intrinsic(lambda typingctx, array, i, a, b: (result(array, *[types.int64] * 3), codegen))
-
-
-def emit_swap(builder: Any, pointer: Any, before: Any, after: Any) -> Any:
-    pair = builder.cmpxchg(pointer, before, after, "seq_cst", "seq_cst")
-    return builder.zext(builder.extract_value(pair, 1), ir.IntType(64))
-
-
-read = atomic(lambda b, p: b.load_atomic(p, "seq_cst", 8), values=0, returns=True)
-store = atomic(lambda b, p, value: b.store_atomic(value, p, "seq_cst", 8), values=1, returns=False)
-add = atomic(lambda b, p, value: b.atomic_rmw("add", p, value, "seq_cst"), values=1, returns=True)
-exchange = atomic(lambda b, p, value: b.atomic_rmw("xchg", p, value, "seq_cst"), values=1, returns=True)
-swap_if = atomic(emit_swap, values=2, returns=True)
-
-
-@intrinsic
-def rest(typingctx: Any) -> Any:
-    """Offer this core to others."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.IntType(32), []), YIELD)
-        builder.call(function, [])
-        return context.get_dummy_value()
-
-    return types.void(), codegen
-
-
-@kernel
-def wait_for(array, i, value):
-    """Wait until word i of the array has this value."""
-    spins = 0
-    while read(array, i) != value:
-        spins += 1
-        if spins > SPINS:
-            rest()
-
-
 @kernel
 def meet(sync, index, size):
     """Each counts its meetings on a cache line of its own, and waits until all others have counted as far."""
     here = read(sync, 8 * index) + 1
     store(sync, 8 * index, here)
+    wake(sync, 8 * index)
     for other in range(size):
-        spins = 0
-        while read(sync, 8 * other) < here:
-            spins += 1
-            if spins > SPINS:
-                rest()
+        await_word(sync, 8 * other, here, 8 * size)
 
 
 def barrier(team: Team) -> None:
@@ -129,8 +89,8 @@ def _compiled_barrier(team):
 
 
 # Words of the board on which a job is posted for the workers; each is alone on its cache line.
-JOB, DONE, WANTED, CODE, DATA, SIZE = 0, 8, 16, 24, 32, 40
-BOARD = 48
+JOB, DONE, WANTED, CODE, DATA, SIZE, NEVER = 0, 8, 16, 24, 32, 40, 48
+BOARD = 56
 AWAKE, ASLEEP = 0, 1
 
 
@@ -159,10 +119,11 @@ def serve(board, state, index, last):
                 if index < size:
                     call_at(code, data, index)
                     add(board, DONE, 1)
+                    wake(board, DONE)
                 last, idle = job, 0
         idle += 1
         if idle > SPINS:
-            rest()
+            rest(board, JOB, job)
         if idle > SPINS + RESTS and swap_if(state, 0, AWAKE, ASLEEP) == 1:
             # Whoever wants a team sets WANTED before it looks for sleepers: one of the two sees the other.
             if read(board, JOB) | 1 == last | 1 and read(board, WANTED) == 0:
@@ -241,6 +202,11 @@ def posting_of(member: Any) -> Any:
             outcome = inside.gep(its_outcomes, [thunk.args[1]])
             for k, part in enumerate((status.code, status.excinfoptr, result)):
                 inside.store(part, part_of(inside, outcome, k))
+            with cgutils.if_unlikely(inside, status.is_error):
+                # The others would wait for this member at the next barrier for ever.
+                flags = context.make_array(sync)(context, inside, its_sync).data
+                at = inside.gep(flags, [inside.mul(its_size, ir.Constant(word, 8))])
+                inside.store_atomic(ir.Constant(word, 1), at, "seq_cst", 8)
             inside.ret_void()
 
             for place, pointer in ((CODE, thunk), (DATA, data)):
@@ -265,7 +231,10 @@ def ending_of(member: Any) -> Any:
             with cgutils.for_range(builder, values[1]) as loop:
                 outcome = builder.gep(first, [loop.index])
                 code = builder.load(part_of(builder, outcome, 0))
-                with builder.if_then(builder.icmp_unsigned("!=", code, ir.Constant(code.type, 0)), likely=False):
+                # Those that gave up did so because of one that failed by itself.
+                failed = builder.icmp_signed("!=", code, ir.Constant(code.type, 0))
+                by_itself = builder.icmp_signed("!=", code, ir.Constant(code.type, GIVEN_UP))
+                with builder.if_then(builder.and_(failed, by_itself), likely=False):
                     builder.store(builder.load(part_of(builder, outcome, 1)), builder.function.args[1])
                     builder.ret(code)
             return builder.load(part_of(builder, first, 2))
@@ -288,8 +257,9 @@ def entrance(board, sync, *args):
     outcomes = post(board, sync, args)
     store(board, DONE, 0)
     add(board, JOB, 1)
+    wake(board, JOB)
     call_at(read(board, CODE), read(board, DATA), 0)
-    wait_for(board, DONE, read(board, SIZE) - 1)
+    await_word(board, DONE, read(board, SIZE) - 1, NEVER)
     return end(outcomes, read(board, SIZE), sync, args)
 """
 
@@ -311,13 +281,6 @@ def entrance_of(member: Any) -> Any:
         member.entrance = kernel(function, glue=True, cache=in_module)
         member.entrance.__class__ = Entrance
     return member.entrance
-
-
-def available_cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
 
 
 class _Worker:
@@ -365,17 +328,34 @@ class _Pool:
                 self.call_in(int(self.board[SIZE]))
 
     def run(self, entrance: Any, size: int, args: Any) -> Any:
-        with self.lock:
-            while len(self.workers) < size - 1:
-                self.workers.append(_Worker(self.board, len(self.workers) + 1))
+        # Whoever finds a team at work does its own alone. To wait for it could be for ever: a signal handler may have
+        # interrupted the very call that holds the lock.
+        if not self.lock.acquire(blocking=False):
+            return alone(entrance, args)
+        try:
+            size = self.hire(size)
             clear_the_board(self.board, size)
             self.caller = threading.get_ident()
             self.call_in(size)
-            try:
-                return entrance(self.board, memory.zeros((8 * size,), np.int64), *args)
-            finally:
-                want(self.board, 0)
-                self.caller = None
+            return entrance(self.board, memory.zeros((8 * size + 8,), np.int64), *args)
+        finally:
+            want(self.board, 0)
+            self.caller = None
+            self.lock.release()
+
+    def hire(self, size: int) -> int:
+        """Have as many workers as a team of this size needs; how large it can be with those that could be had."""
+        with contextlib.suppress(RuntimeError):  # the system gives no more threads
+            while len(self.workers) < size - 1:
+                self.workers.append(_Worker(self.board, len(self.workers) + 1))
+        return min(size, len(self.workers) + 1)
+
+
+def alone(entrance: Any, args: Any) -> Any:
+    """A team of one, which needs no worker and meets nobody."""
+    board = np.zeros(BOARD, np.int64)
+    board[SIZE] = 1
+    return entrance(board, np.zeros(16, np.int64), *args)
 
 
 _pool = _Pool()
@@ -391,30 +371,37 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _asked_threads() -> int:
-    asked = os.environ.get("BPTT_NUM_THREADS")
-    if asked is None:
-        return available_cores()
-    if not asked.isdigit() or int(asked) < 1:
-        raise ValueError(f"environment variable BPTT_NUM_THREADS={asked!r}: accepted is an integer of at least 1")
-    return int(asked)
+_threads = threads_asked_for()
+# More members than cores bring nothing.
+_most = available_cores()
 
 
-_threads = _asked_threads()
+@contextlib.contextmanager
+def teams_as_asked() -> Iterator[None]:
+    """Within, a team has as many members as were asked for, also where no core is there for them.
+
+    For tests, which compare the bits of teams larger than the machine.
+    """
+    global _most
+    before, _most = _most, MOST
+    try:
+        yield
+    finally:
+        _most = before
 
 
 def set_num_threads(n: int) -> None:
-    """Use `n` threads in compiled code from now on; any number of them gives the same bits.
+    """Use up to `n` threads in compiled code from now on; any number of them gives the same bits.
 
     Parameters
     ----------
     n : int
-        At least 1; more than the machine's cores is allowed, and slower.
+        From 1 to 1024. A call uses fewer where fewer cores are there, as more of them bring nothing.
 
     Raises
     ------
     TypeError, ValueError
-        n is no integer of at least 1.
+        n is not an integer from 1 to 1024.
 
     Examples
     --------
@@ -422,25 +409,27 @@ def set_num_threads(n: int) -> None:
     >>> bptt.set_num_threads(1)
     """
     global _threads
-    _threads = arguments.integer("n", n)
+    if arguments.integer("n", n) > MOST:
+        raise ValueError(f"n must be an integer of at least 1 and at most {MOST}; got {n}")
+    _threads = int(n)
 
 
 def get_num_threads() -> int:
-    """How many threads compiled code uses: `set_num_threads`, BPTT_NUM_THREADS, or every core there is."""
+    """How many threads compiled code uses at most.
+
+    What `set_num_threads` has set; before, the environment's BPTT_NUM_THREADS; without it every core that affinity and
+    the control group's quota leave to this process, or fewer where OMP_NUM_THREADS or NUMBA_NUM_THREADS say so.
+    """
     return 1 if config.DISABLE_JIT else _threads
 
 
 def run(member: Any, *args: Any, threads: int | None = None) -> Any:
     """Call the kernel `member(team, *args)` in every member of a team; returns what the first member returned.
 
-    Callers from several Python threads take turns.
+    The team has `threads` members at most. Where another call has the team at this moment, this one runs alone.
     """
-    size = get_num_threads() if threads is None else min(threads, get_num_threads())
     if config.DISABLE_JIT:
-        return member(Team(0, 1, np.zeros(8, np.int64)), *args)
+        return member(Team(0, 1, np.zeros(16, np.int64)), *args)
+    size = min(get_num_threads(), _most, threads or MOST)
     entrance = entrance_of(getattr(member, "dispatcher", member))
-    if size == 1:
-        board = np.zeros(BOARD, np.int64)
-        board[SIZE] = 1
-        return entrance(board, np.zeros(8, np.int64), *args)
-    return _pool.run(entrance, size, args)
+    return alone(entrance, args) if size == 1 else _pool.run(entrance, size, args)
