@@ -1,10 +1,11 @@
-"""What a user waits for: the import, a training, a layer, with an empty and a full cache.
+"""What a user waits for: the import, a training, a forecast, a layer, the first word, with an empty and a full cache.
 
 Every figure is the wall time of a fresh process, from its start to the end of the named thing, for an LSTM of 256.
 "Empty" means that nothing has been compiled before (an empty folder of machine code of its own): the sum of the imports
-and of all compilation, beside which the one window computed is nothing; "full" is the same command again.
+and of all compilation, beside which the one window computed is nothing; "full" is the same command again. The first
+word is what a command first prints, to a standard error that is not a terminal.
 
-    python benchmarks/startup.py                     # about 2 minutes
+    python benchmarks/startup.py                     # about 3 minutes
     python benchmarks/startup.py --check             # exit code 1 where a mark is missed
 """
 
@@ -44,6 +45,15 @@ tokens = np.random.default_rng(0).integers(0, 65, (32, 65)).astype(np.int32)
 assert np.isfinite(trainer.run(tokens, 0, np.array([2e-3])).loss).all()
 """
 
+FORECAST = """
+from bptt import forecast
+
+df = forecast.generate_series(4, "D", min_length=60, max_length=80, seed=0)
+forecaster = forecast.Forecaster(models=[forecast.GRU(h=7, max_steps=1)], freq="D")
+forecaster.fit(df)
+assert len(forecaster.predict()) == 28
+"""
+
 LAYER = """
 import numpy as np
 import bptt
@@ -74,19 +84,51 @@ def wall(code: str, cache: str) -> float:
     return time.perf_counter() - start
 
 
+def first_word(cache: str, *command: str) -> float:
+    """Seconds from the start of a command to the first thing that it prints, after which it is ended."""
+    start = time.perf_counter()
+    program = [sys.executable, "-c", "import sys; from bptt.cli import main; sys.exit(main())", *command]
+    with tempfile.TemporaryDirectory() as folder:
+        run = subprocess.Popen(
+            program,
+            cwd=folder,
+            env=dict(os.environ, NUMBA_CACHE_DIR=cache, PYTHONUNBUFFERED="1"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert run.stdout is not None
+        run.stdout.read(1)
+        took = time.perf_counter() - start
+        run.kill()
+        run.communicate()
+    return took
+
+
 def figures(repeat: int) -> list[Figure]:
     """Measure everything; the best of `repeat` where a process can be repeated."""
 
     def best(code: str, cache: str) -> float:
         return min(wall(code, cache) for _ in range(repeat))
 
-    with tempfile.TemporaryDirectory() as cache, tempfile.TemporaryDirectory() as cache_of_layer:
+    def empty(code: str) -> float:
+        with tempfile.TemporaryDirectory() as cache:
+            return wall(code, cache)
+
+    def word(*command: str) -> float:
+        with tempfile.TemporaryDirectory() as cache:
+            return min(first_word(cache, *command) for _ in range(repeat))
+
+    with tempfile.TemporaryDirectory() as cache:
         rows = [
             Figure("a whole training run of one window, empty cache", wall(TRAINING_RUN, cache), 20.0),
             Figure("the same, full cache", best(TRAINING_RUN, cache), None),
             Figure("first window of a training, full cache", best(FIRST_WINDOW, cache), 1.0),
-            Figure("a layer forward and backward, empty cache", wall(LAYER, cache_of_layer), None),
-            Figure("the same, full cache", best(LAYER, cache_of_layer), None),
+            Figure("a forecast after one step of training, empty cache", empty(FORECAST), None),
+            Figure("the same, full cache", (wall(FORECAST, cache), best(FORECAST, cache))[1], None),
+            Figure("a layer forward and backward, empty cache", empty(LAYER), None),
+            Figure("the same, full cache", (wall(LAYER, cache), best(LAYER, cache))[1], None),
+            Figure("first word of bptt forecast --demo, empty cache", word("forecast", "--demo"), 2.0),
+            Figure("first word of bptt text train --demo, empty cache", word("text", "train", "--demo"), 2.0),
             Figure("import bptt", best("import bptt", cache), 0.7),
             Figure("the interpreter alone", best("pass", cache), None),
             Figure("import numba", best("import numba", cache), None),

@@ -1,4 +1,5 @@
-"""The command line: `bptt text train`, `bptt text sample`, `bptt text eval`, `bptt forecast`.
+"""The command line: `bptt text train`, `bptt text sample`, `bptt text eval`, `bptt forecast`,
+`bptt doctor`, `bptt cache`.
 
 Exit codes: 0 success; 1 training that went wrong; 2 bad usage or input; 130 ended by Ctrl-C. Whatever is
 wrong is said in one line on standard error. What a command needs is imported inside it, so that `bptt
@@ -15,6 +16,7 @@ from typing import Annotated
 import typer
 
 from bptt.cli import text
+from bptt.cli.doctor import cache, doctor
 from bptt.cli.forecast import forecast
 
 __all__ = ["main"]
@@ -22,6 +24,8 @@ __all__ = ["main"]
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(text.app, name="text", help="Character-level language models.")
 app.command()(forecast)
+app.command()(doctor)
+app.add_typer(cache, name="cache")
 
 
 def _print_version(wanted: bool) -> None:
@@ -46,6 +50,13 @@ def _fail(code: int, message: str) -> int:
     return code
 
 
+def _interrupted() -> int:
+    from bptt.numerics import compiling
+
+    compiling.end_at_once(130)
+    return 130
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
@@ -54,15 +65,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments : sequence of str, optional
         The command line without the program's name; None takes the process's own.
     """
+    hook = sys.excepthook
     try:
         code = app(args=arguments, prog_name="bptt", standalone_mode=False) or 0
         sys.stdout.flush()
-        return code
+        return _interrupted() if code == 130 else code
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        return 130
+        return _interrupted()
     except ArithmeticError as error:
         return _fail(1, ". ".join([str(error), *getattr(error, "__notes__", [])]))
     except OSError as error:
@@ -76,3 +88,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not hasattr(error, "format_message"):
             raise
         return _fail(2, f"{error.format_message()} (see --help)")
+    finally:
+        sys.excepthook = hook  # Typer sets its own

@@ -83,6 +83,10 @@ def forecast(
     set_threads(threads)
     _check_places(output, plot)
 
+    from bptt.numerics import compiling
+
+    if demo:
+        compiling.announce()
     with _warnings_in_a_line():
         from bptt import forecast as library
 
@@ -103,6 +107,7 @@ def forecast(
             for line in found.notes:
                 _note(line)
 
+            compiling.announce()
         start = time.perf_counter()
         made = [getattr(library, name)(**settings) for name in names]
         forecaster = library.Forecaster(models=made, freq=step)

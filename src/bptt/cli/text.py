@@ -83,6 +83,7 @@ def train(
         os.environ.setdefault("TQDM_MININTERVAL", "10")  # a log wants no bar redrawn ten times a second
     from tqdm.auto import tqdm
 
+    from bptt.numerics import compiling
     from bptt.text import CharLM, corpus
     from bptt.training.saving import check_replaceable, unused
 
@@ -111,6 +112,7 @@ def train(
     content = corpus.standard_library() if demo else corpus.read(files or [], any_bytes=bytes_)
     name = "the standard library's source" if demo else " ".join(files or [])
     say(f"text        {name}: {len(content):,} characters, sha256 {corpus.sha256(content)[:12]}")
+    compiling.announce()
     grams = _baselines(content, validation_split, lm.symbols) if content and (demo or baselines) else {}
     lm.fit(
         content,
@@ -157,9 +159,11 @@ def sample(
     seed: Annotated[int, typer.Option(help="Equal seeds give equal texts.")] = 0,
 ) -> None:
     """Print a prompt and what the model writes after it."""
+    from bptt.numerics import compiling
     from bptt.text import CharLM
 
     lm = CharLM.load(model)
+    compiling.announce()
     print(prompt + lm.sample(prompt, length, temperature, top_k, top_p, seed))
 
 
@@ -184,6 +188,7 @@ def evaluate(
     """Measure how well a model predicts a text."""
     import bptt
     from bptt import arguments
+    from bptt.numerics import compiling
     from bptt.text import CharLM, corpus, evaluating
 
     set_threads(threads)
@@ -194,6 +199,7 @@ def evaluate(
     content = corpus.read(file, any_bytes=lm.symbols == "bytes")
     if tail < 1:
         content = corpus.split(content, tail)[1]
+    compiling.announce()
     figures = lm.evaluate(content, streams=streams, dynamic=dynamic, learning_rate=learning_rate)
     if json_ != STANDARD_STREAM:
         print(

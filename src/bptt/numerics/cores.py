@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-__all__ = ["MOST", "available_cores", "threads_asked_for"]
+__all__ = ["MOST", "available_cores", "quotas", "threads_asked_for"]
 
 MOST = 1024
 VARIABLES = ("BPTT_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -32,7 +32,7 @@ def available_cores(root: Path = Path("/")) -> int:
     return max(1, min([cores, *(-int(-quota // 1) for quota in quotas(root))]))
 
 
-def quotas(root: Path) -> Iterator[float]:
+def quotas(root: Path = Path("/")) -> Iterator[float]:
     """Cores that the control groups of this process allow, its own and those above."""
     for line in lines(root / "proc/self/cgroup"):
         number, controllers, place = [*line.split(":", 2), "", ""][:3]

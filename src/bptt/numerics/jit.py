@@ -1,9 +1,6 @@
-"""The one decorator of every compiled function, and the guard of its on-disk cache.
+"""The one decorator of every compiled function.
 
-Numba's cache knows a function by its own bytecode and argument types; it does not see an edit in a function it
-calls, in a global, or in another file. Here the cache of the whole package lies in a folder named after a hash of
-every compiled source file, of the versions of numba and llvmlite, and of what the environment says about vectors:
-an edit anywhere in the compiled code opens a new folder, and stale machine code is never run.
+Its machine code is kept on disk: see `numerics.kernel_cache`.
 
 A kernel that calls another one contains it: LLVM optimizes and translates the inner one anew for each caller, and for
 the caller's callers. What is large and called from many places is therefore compiled `apart`, once, and called through
@@ -12,27 +9,22 @@ a symbol that each process binds to it.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import importlib
-import os
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import llvmlite
 import llvmlite.binding as llvm
-import numba
-import numpy as np
 from numba import config, njit, types
 from numba.core import cgutils
-from numba.core.caching import FunctionCache
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
 from numba.core.typing.templates import AbstractTemplate, builtin_registry, signature
 from numba.extending import lower_builtin
-from numba.misc.appdirs import user_cache_dir
+
+from bptt.numerics import compiling
+from bptt.numerics.kernel_cache import CACHE, KernelCache
 
 __all__ = ["Kernel", "apart", "bind", "borrow", "emit_call", "instructions", "kernel"]
 
@@ -45,70 +37,7 @@ EXACT = {"nsz", "contract"}
 # and may choose differently there, and which copy runs depends on what the process compiled or ran before.
 STRICT = {"nsz"}
 
-PACKAGE = Path(__file__).resolve().parent.parent
-
-
-def fingerprint() -> str:
-    """Hash of all that the machine code depends on and that Numba's own cache key leaves out."""
-    digest = hashlib.sha256()
-    for part in (
-        numba.__version__,
-        llvmlite.__version__,
-        np.__version__,
-        os.environ.get("BPTT_VECTOR_BITS", ""),
-    ):
-        digest.update(part.encode() + b"\0")
-    for source in sorted(PACKAGE.rglob("*.py")):
-        text = source.read_bytes()
-        if source.parent.name == "numerics" or b"numerics.jit import" in text:
-            digest.update(source.relative_to(PACKAGE).as_posix().encode() + b"\0" + text + b"\0")
-    return digest.hexdigest()[:16]
-
-
-def private_directory(path: Path) -> bool:
-    """Whether `path` exists or could be made, can be written to, and belongs to this user alone."""
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-        # Cached machine code is executed: a folder that somebody else made in a shared place is no cache.
-        return not hasattr(os, "getuid") or path.stat().st_uid == os.getuid()
-    except OSError:
-        return False
-
-
-def cache_directory() -> str | None:
-    """Where this version of the compiled code is kept, or None where nothing can be written."""
-    name = "kernels-" + fingerprint()
-    user = os.getuid() if hasattr(os, "getuid") else "user"
-    candidates = [Path(config.CACHE_DIR)] if config.CACHE_DIR else []
-    try:
-        temporary = [Path(tempfile.gettempdir()) / f"bptt-{user}"]
-    except FileNotFoundError:  # not one temporary folder can be written to
-        temporary = []
-    candidates += [
-        PACKAGE / "__pycache__",
-        Path(user_cache_dir("bptt")),
-        *temporary,
-    ]
-    return next((str(path / name) for path in candidates if private_directory(path / name)), None)
-
-
-CACHE_DIRECTORY = cache_directory()
-
-
-@contextlib.contextmanager
-def cache_here() -> Iterator[None]:
-    """Point Numba's cache at this package's folder while one function is being decorated, and only then."""
-    before = config.CACHE_DIR
-    config.CACHE_DIR = CACHE_DIRECTORY or before
-    try:
-        yield
-    finally:
-        config.CACHE_DIR = before
-
-
-# How hard LLVM is to try. Numba knows one setting for all functions: each kernel sets it while it is compiled.
+# How hard LLVM is to try.
 MUCH = config.OPT
 LITTLE = type(config.OPT)(min(1, int(config.OPT)))
 
@@ -117,11 +46,19 @@ class Kernel(CPUDispatcher):  # type: ignore[misc]
     """What `kernel` makes of a function."""
 
     def compile(self, sig: Any) -> Any:
-        before, config.OPT = config.OPT, self.effort
-        try:
-            return super().compile(sig)
-        finally:
-            config.OPT = before
+        if isinstance(sig, tuple) and (made := self.overloads.get(sig)) is not None:
+            return made.entry_point
+        return compiling.undisturbed(functools.partial(self.compile_here, sig))
+
+    def compile_here(self, sig: Any) -> Any:
+        # Numba knows one effort for all functions. What reads it holds this lock, in whichever thread.
+        with global_compiler_lock:
+            compiling.check()
+            before, config.OPT = config.OPT, self.effort
+            try:
+                return super().compile(sig)
+            finally:
+                config.OPT = before
 
 
 class InnerKernel(Kernel):
@@ -164,7 +101,7 @@ def emit_call(context: Any, builder: Any, function: Any, sig: Any, args: Any) ->
     return context.call_conv.call_function(builder, callee, sig.return_type, sig.args, args)
 
 
-class KernelCache(FunctionCache):  # type: ignore[misc]
+class Binding(KernelCache):
     """Keeps with the machine code the list of symbols to bind before it is loaded."""
 
     def save_overload(self, sig: Any, data: Any) -> None:
@@ -199,23 +136,22 @@ def kernel(
     cache : bool
         Whether to keep the machine code on disk.
     """
-    kept = cache and CACHE_DIRECTORY is not None
+    folder = CACHE.folder if cache else None
 
     def decorate(function: Callable[..., Any]) -> Any:
-        with cache_here():
-            compiled = njit(
-                nogil=True,
-                error_model="numpy",
-                cache=kept,
-                fastmath=STRICT if strict else EXACT if exact else FASTMATH,
-                no_cfunc_wrapper=True,
-                no_cpython_wrapper=inner,
-            )(function)
-            if kept and not config.DISABLE_JIT:
-                compiled._cache = KernelCache(function)
+        fastmath = STRICT if strict else EXACT if exact else FASTMATH
+        compiled = njit(
+            nogil=True,
+            error_model="numpy",
+            fastmath=fastmath,
+            no_cfunc_wrapper=True,
+            no_cpython_wrapper=inner,
+        )(function)
         if not config.DISABLE_JIT:
             compiled.__class__ = InnerKernel if inner else Kernel
             compiled.effort = LITTLE if glue else MUCH
+            if folder is not None:
+                compiled._cache = Binding(function, f"{sorted(fastmath)} {inner} {int(compiled.effort)}", folder)
         return compiled
 
     return decorate if function is None else decorate(function)

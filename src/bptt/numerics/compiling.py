@@ -1,0 +1,266 @@
+"""Compiling without deafness and without silence: Ctrl-C is heard meanwhile, and a line says what is going on.
+
+LLVM calls back into Python, and an exception in such a call is dropped: a KeyboardInterrupt too. A single call to LLVM
+can also take a second. So the main thread, the one that signals interrupt, never compiles or loads itself: another
+thread does, and the main thread waits. Where it leaves (Ctrl-C), the other thread gives up at the next stage of its
+work.
+
+Whatever is compiled says so: with a moving line on a terminal or in a notebook, with one plain line in a command whose
+standard error goes elsewhere, and else on the logger "bptt" (level INFO). To set that logger to WARNING silences all.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from numba.core import event
+from numba.core.compiler_lock import global_compiler_lock
+
+from bptt.numerics.kernel_cache import CACHE, explain
+
+__all__ = ["Abandoned", "abandon", "announce", "busy", "check", "end_at_once", "in_progress", "seconds", "undisturbed"]
+
+T = TypeVar("T")
+
+TICK = 0.1  # seconds between two signs of life
+PATIENCE = 5.0  # seconds that the end of the process waits for LLVM to return
+
+log = logging.getLogger("bptt")
+
+
+class Abandoned(BaseException):
+    """Nobody waits for what this thread compiles any more. Only such a thread sees it."""
+
+
+class Job:
+    """Something that is compiled in a thread of its own."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self.work, self.done, self.abandoned = work, threading.Event(), False
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        _here.job = self
+        try:
+            self.result = self.work()
+        except BaseException as error:
+            self.error = error
+        finally:
+            _jobs.discard(self)
+            self.done.set()
+
+
+_here = threading.local()
+_jobs: set[Job] = set()
+
+
+def undisturbed(work: Callable[[], T]) -> T:
+    """`work()`, which compiles or loads; in another thread if this is the main one."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or global_compiler_lock.is_locked():  # by this thread: the other one would wait for ever
+        return work()
+    job = Job(work)
+    try:
+        _jobs.add(job)
+        try:
+            threading.Thread(target=job.run, name="bptt compiler", daemon=True).start()
+        except RuntimeError:  # there can be no more threads
+            _jobs.discard(job)
+            return work()
+        while not job.done.wait(TICK):
+            _progress.tick()
+    except BaseException:
+        job.abandoned = True
+        _progress.clear()
+        raise
+    if job.error is not None:
+        raise job.error
+    return job.result
+
+
+def check() -> None:
+    """End what this thread compiles if nobody waits for it."""
+    job = getattr(_here, "job", None)
+    if job is not None and job.abandoned:
+        raise Abandoned
+
+
+def abandon() -> None:
+    """Have all that is being compiled in threads of their own end soon."""
+    for job in list(_jobs):
+        job.abandoned = True
+
+
+def busy() -> bool:
+    """Whether a thread still compiles, perhaps something that nobody waits for."""
+    return bool(_jobs)
+
+
+def _before_exit() -> None:
+    # LLVM is torn down with the process: a thread that still was inside would crash it.
+    jobs = list(_jobs)
+    abandon()
+    for job in jobs:
+        job.done.wait(PATIENCE)
+    # CPython ends by the signal what a KeyboardInterrupt has ended, but forgets it when another thread runs `exec`, as
+    # a compiling one does. This reminds it.
+    if jobs and getattr(sys, "last_type", None) is KeyboardInterrupt:
+        with contextlib.suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt")
+
+
+atexit.register(_before_exit)
+
+
+def end_at_once(code: int) -> None:
+    """For a command that Ctrl-C has ended: do not wait for what nobody waits for any more."""
+
+    def leave() -> None:
+        if busy():
+            logging.shutdown()
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(OSError, ValueError, AttributeError):
+                    stream.flush()
+            os._exit(code)
+
+    if busy():
+        atexit.register(leave)
+
+
+class Progress:
+    """What this process has compiled, and the line that says so."""
+
+    def __init__(self) -> None:
+        self.kernels = 0  # that were compiled
+        self.depth = 0  # kernels being compiled: each compiles those that it calls
+        self.began = 0.0
+        self.compiling = 0.0  # seconds, until the last time that nothing was being compiled
+        self.shown = 0  # width of the line on the screen
+        self.signs = 0
+        self.said = False  # in one plain line
+        self.command = False  # whether standard error is ours to print to
+        self.lock = threading.RLock()
+
+    def start(self) -> None:
+        self.depth += 1
+        if self.depth == 1:
+            self.began = time.perf_counter()
+            explain()
+            if not self.tick():
+                self.plain()
+
+    def end(self) -> None:
+        self.depth -= 1
+        self.kernels += 1
+        if self.depth == 0:
+            took = time.perf_counter() - self.began
+            self.compiling += took
+            if not self.clear():
+                log.info("compiled kernels: %d so far, %.0f s", self.kernels, self.compiling)
+        else:
+            self.tick()
+
+    def seconds(self) -> float:
+        return self.compiling + (time.perf_counter() - self.began if self.depth else 0.0)
+
+    def plain(self) -> None:
+        """Say it in a line without motion, once."""
+        if self.said:
+            return
+        self.said = True
+        if self.command and not silenced():
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                print("bptt: compiling kernels, once; this can take a minute", file=sys.stderr, flush=True)
+        else:
+            log.info("compiling kernels, once; this can take a minute")
+
+    def tick(self) -> bool:
+        """Draw the line anew, if there is something to say and a screen to say it on; returns whether there is."""
+        if not self.depth or silenced() or not moving():
+            return False
+        self.signs += 1
+        text = f"bptt: compiling kernels, once: {self.kernels} so far, {self.seconds():.0f} s {'|/-'[self.signs % 3]}"
+        self.draw(text)
+        return True
+
+    def clear(self) -> bool:
+        """Take the line away; returns whether there was one."""
+        there = self.shown > 0
+        if there:
+            self.draw("")
+        return there
+
+    def draw(self, text: str) -> None:
+        with self.lock, contextlib.suppress(OSError, ValueError, AttributeError):
+            blank = " " * (self.shown - len(text))
+            sys.stderr.write(f"\r{text}{blank}" if text else f"\r{blank}\r")
+            sys.stderr.flush()
+            self.shown = len(text)
+
+
+def moving() -> bool:
+    """Whether standard error is a terminal or a notebook's."""
+    stream = sys.stderr
+    if stream is None or stream.closed:
+        return False
+    return stream.isatty() or type(stream).__module__.startswith("ipykernel")
+
+
+def silenced() -> bool:
+    return log.level > logging.INFO
+
+
+class Listener(event.Listener):  # type: ignore[misc]
+    """What Numba says about kernels that it compiles; it does not say it about those that it loads."""
+
+    def on_start(self, said: Any) -> None:
+        if getattr(said.data["dispatcher"], "effort", None) is not None:
+            _progress.start()
+
+    def on_end(self, said: Any) -> None:
+        if getattr(said.data["dispatcher"], "effort", None) is not None:
+            _progress.end()
+
+
+class Stages(event.Listener):  # type: ignore[misc]
+    """Between two stages of a compilation it can be given up."""
+
+    def on_start(self, said: Any) -> None:
+        check()
+
+    def on_end(self, said: Any) -> None:
+        pass
+
+
+_progress = Progress()
+event.register("numba:compile", Listener())
+event.register("numba:run_pass", Stages())
+
+
+def in_progress() -> bool:
+    """Whether kernels are being compiled just now."""
+    return _progress.depth > 0
+
+
+def seconds() -> float:
+    """How long this process has spent compiling kernels; what a clock or a rate leaves out."""
+    return _progress.seconds()
+
+
+def announce() -> None:
+    """Call it at the start of a command that will use kernels: it says early that they will have to be compiled.
+
+    Standard error is the command's from now on: a line is printed there even where it is not a terminal.
+    """
+    _progress.command = True
+    if CACHE.folder is None or not any(CACHE.folder.glob("*.nbc")):
+        _progress.plain()

@@ -1,0 +1,291 @@
+"""Compiling: Ctrl-C is heard meanwhile, what is going on is said, and nothing of the process is left changed."""
+
+import io
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numba
+import numpy as np
+import pytest
+
+from bptt.numerics import compiling, jit
+from bptt.numerics.cache_folder import Chosen
+from bptt.numerics.jit import kernel
+
+pytestmark = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+
+
+def fresh(**flags):
+    """A kernel that no process has compiled before."""
+
+    def inner(x):
+        return x + 1
+
+    called = kernel(inner, inner=True, cache=False)
+
+    def outer(x):
+        return called(x) * 2
+
+    return kernel(outer, cache=False, **flags)
+
+
+# Compiles kernels in turn, loads one, and so on until it is interrupted; and then once more, undisturbed.
+INTERRUPTED = """
+import signal, sys
+import numpy as np
+from pathlib import Path
+from bptt.numerics import cache_folder, compiling, jit
+from bptt.numerics.jit import kernel
+
+jit.CACHE = cache_folder.Chosen(Path(sys.argv[1]), [])
+
+def once(cached):
+    def total(x):
+        out = np.zeros(3)
+        for i in range(x.shape[0]):
+            out[i % 3] += np.exp(x[i]) + np.sqrt(np.abs(x[i])) ** 1.5
+        return out + np.cumsum(out)
+    return kernel(total, cache=cached)(np.ones(5))
+
+expected = once(True)
+heard = 0
+print("go", flush=True)
+try:
+    while True:
+        for cached in (True, False):
+            once(cached)
+except KeyboardInterrupt:
+    heard += 1
+try:
+    assert (once(False) == expected).all()
+except KeyboardInterrupt:
+    heard += 1
+print(heard)
+sys.exit(130)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="other systems have no SIGINT to send")
+def test_ctrl_c_is_heard_once_at_any_instant(tmp_path):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        for wait in np.linspace(0.0, 1.2, 7):
+            run = subprocess.Popen(
+                [sys.executable, "-c", INTERRUPTED, str(tmp_path)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            assert run.stdout.readline() == "go\n"
+            time.sleep(wait)
+            run.send_signal(signal.SIGINT)
+            out, err = run.communicate(timeout=120)
+            assert (run.returncode, out, err) == (130, "1\n", "")
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_the_main_thread_leaves_while_llvm_works_on():
+    """Here the work is a sleep that no signal ends: only another thread's can be left."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def work():
+        entered.set()
+        leave.wait(60)
+        compiling.check()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        threading.Thread(target=lambda: entered.wait(60) and signal.raise_signal(signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            compiling.undisturbed(work)
+        assert compiling.busy()
+    finally:
+        leave.set()
+        signal.signal(signal.SIGINT, before)
+    while compiling.busy():
+        time.sleep(0.001)
+
+
+def test_what_nobody_waits_for_is_given_up():
+    job = compiling.Job(lambda: fresh()(1))
+    job.abandoned = True
+    thread = threading.Thread(target=job.run)
+    thread.start()
+    thread.join(60)
+    assert isinstance(job.error, compiling.Abandoned)
+    assert fresh()(1) == 4
+
+
+def test_errors_arrive_where_the_kernel_was_called():
+    @kernel(cache=False)
+    def wrong(x):
+        return x.nothing
+
+    with pytest.raises(numba.errors.TypingError, match="nothing"):
+        wrong(1)
+    assert not compiling.in_progress()
+
+
+def test_a_function_of_the_user_may_call_a_kernel():
+    called = fresh()
+
+    @numba.njit
+    def theirs(x):
+        return called(x)
+
+    assert theirs(1) == 4
+
+
+def test_the_effort_of_one_kernel_is_not_left_to_others():
+    before = numba.config.OPT
+    threads = [threading.Thread(target=lambda glue=glue: fresh(glue=glue)(1)) for glue in [True, False] * 4]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert numba.config.OPT is before
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def progress(monkeypatch):
+    new = compiling.Progress()
+    monkeypatch.setattr(compiling, "_progress", new)
+    return new
+
+
+def test_a_terminal_shows_a_moving_line_and_then_none(progress, monkeypatch, caplog):
+    caplog.set_level(logging.INFO, "root")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert fresh()(1) == 4
+    lines = [line.strip() for line in terminal.getvalue().split("\r")]
+    assert lines[1].startswith("bptt: compiling kernels, once: 0 so far, ")
+    assert any(line.startswith("bptt: compiling kernels, once: 1 so far, ") for line in lines)
+    assert len({line[-1] for line in lines if line}) > 1  # the sign moves
+    assert max(map(len, lines)) < 80
+    assert terminal.getvalue().endswith(" \r")
+    assert "\n" not in terminal.getvalue()
+    assert not caplog.records
+    assert progress.kernels == 2
+    assert compiling.seconds() > 0
+    assert not compiling.in_progress()
+
+
+def test_a_library_logs_and_prints_nothing(progress, capfd, caplog):
+    with caplog.at_level(logging.INFO, "bptt"):
+        fresh()(1)
+    assert [record.getMessage()[:17] for record in caplog.records] == ["compiling kernels", "compiled kernels:"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_command_prints_one_line(progress, capfd, monkeypatch, tmp_path):
+    monkeypatch.setattr(compiling, "CACHE", Chosen(tmp_path, []))
+    (tmp_path / "x.nbc").write_text("")
+    compiling.announce()
+    assert capfd.readouterr().err == ""
+    fresh()(1)
+    fresh()(1)
+    assert capfd.readouterr().err == "bptt: compiling kernels, once; this can take a minute\n"
+
+
+def test_a_command_without_a_cache_says_it_before_it_compiles(progress, capfd, monkeypatch, tmp_path):
+    monkeypatch.setattr(compiling, "CACHE", Chosen(tmp_path, []))
+    compiling.announce()
+    assert capfd.readouterr().err == "bptt: compiling kernels, once; this can take a minute\n"
+    fresh()(1)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("command", [False, True])
+def test_the_logger_silences(command, progress, capfd, caplog, monkeypatch):
+    progress.command = command
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with caplog.at_level(logging.WARNING, "bptt"):
+        fresh()(1)
+    assert not caplog.records
+    assert sys.stderr.getvalue() == ""
+
+
+def test_nothing_is_said_where_machine_code_is_loaded(progress, capfd, caplog, monkeypatch, tmp_path):
+    monkeypatch.setattr(jit, "CACHE", Chosen(tmp_path, []))
+
+    def made():
+        def twice(x):
+            return x + x
+
+        return kernel(twice)
+
+    assert made()(1) == 2
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "bptt"):
+        assert made()(1) == 2
+    assert not caplog.records
+    assert sys.stderr.getvalue() == ""
+
+
+@pytest.mark.parametrize("stream", [None, "closed"])
+def test_a_process_without_a_standard_error_compiles(stream, progress, monkeypatch):
+    terminal = Terminal()
+    terminal.close()
+    monkeypatch.setattr(sys, "stderr", None if stream is None else terminal)
+    progress.command = True
+    assert fresh()(1) == 4
+
+
+# Imports, trains a layer and an ensemble, and runs a command; prints what of the process has changed.
+PROCESS = """
+import os, signal, sys, warnings
+
+import numba, numpy, pandas, typer, tqdm  # theirs is theirs
+
+def state():
+    handlers = {n: signal.getsignal(n) for n in signal.valid_signals()}
+    config = {name: value for name, value in vars(numba.config).items() if name.isupper()}
+    return {"handlers": handlers, "config": config, "filters": list(warnings.filters), "environment": dict(os.environ),
+            "print": numpy.get_printoptions(), "errors": numpy.geterr(), "hook": sys.excepthook,
+            "recursion": sys.getrecursionlimit(), "folder": os.getcwd()}
+
+before = state()
+import bptt
+import bptt.cli
+from bptt import forecast
+
+df = forecast.generate_series(4, "D", min_length=40, max_length=50, seed=0)
+model = forecast.GRU(h=2, max_steps=4, hidden_size=8, ensemble=3)
+made = forecast.Forecaster(models=[model], freq="D")
+made.fit(df)
+made.predict()
+bptt.cli.main(["--version"])
+df.to_csv("series.csv", index=False)
+assert bptt.cli.main(["forecast", "series.csv", "--h", "2", "--max-steps", "2", "--output", "out.csv"]) == 0
+after = state()
+print([name for name in before if before[name] != after[name]])
+"""
+
+
+def test_the_process_is_left_as_it_was(tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-c", PROCESS],
+        cwd=tmp_path,
+        env=dict(os.environ, BPTT_NUM_THREADS="2"),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines()[-1] == "[]"
