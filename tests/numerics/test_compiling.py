@@ -70,24 +70,39 @@ sys.exit(130)
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="other systems have no SIGINT to send")
-def test_ctrl_c_is_heard_once_at_any_instant(tmp_path):
+def interrupt(program, folder, wait):
+    """Run the program, send SIGINT so many seconds after it has begun to compile; output, errors, exit code."""
+    # Tests that run in the background of a shell ignore SIGINT, and hand that on to their children.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        for wait in np.linspace(0.0, 1.2, 7):
-            run = subprocess.Popen(
-                [sys.executable, "-c", INTERRUPTED, str(tmp_path)],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            assert run.stdout.readline() == "go\n"
-            time.sleep(wait)
-            run.send_signal(signal.SIGINT)
-            out, err = run.communicate(timeout=120)
-            assert (run.returncode, out, err) == (130, "1\n", "")
+        run = subprocess.Popen(
+            [sys.executable, "-c", program, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
     finally:
         signal.signal(signal.SIGINT, before)
+    assert run.stdout.readline() == "go\n"
+    time.sleep(wait)
+    run.send_signal(signal.SIGINT)
+    return *run.communicate(timeout=120), run.returncode
+
+
+# Nothing is caught: Python prints the KeyboardInterrupt and ends as shells expect it.
+UNCAUGHT = INTERRUPTED.replace("except KeyboardInterrupt", "except ZeroDivisionError")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="other systems have no SIGINT to send")
+@pytest.mark.parametrize("wait", [0.0, 0.3])
+def test_ctrl_c_that_nobody_catches_ends_the_process_by_its_signal(wait, tmp_path):
+    out, err, code = interrupt(UNCAUGHT, tmp_path, wait)
+    assert (out, code) == ("", -signal.SIGINT)
+    assert err.count("KeyboardInterrupt") == 1
+    assert "ignored" not in err
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="other systems have no SIGINT to send")
+def test_ctrl_c_is_heard_once_at_any_instant(tmp_path):
+    for wait in np.linspace(0.0, 1.2, 7):
+        assert interrupt(INTERRUPTED, tmp_path, wait) == ("1\n", "", 130)
 
 
 def test_the_main_thread_leaves_while_llvm_works_on():
@@ -122,6 +137,31 @@ def test_what_nobody_waits_for_is_given_up():
     thread.start()
     thread.join(60)
     assert isinstance(job.error, compiling.Abandoned)
+    assert fresh()(1) == 4
+
+
+def test_other_threads_can_be_told_to_give_up():
+    entered, leave, seen = threading.Event(), threading.Event(), []
+
+    def work():
+        entered.set()
+        leave.wait(60)
+        compiling.check()
+
+    def caller():
+        try:
+            compiling.undisturbed(work)
+        except compiling.Abandoned as error:
+            seen.append(error)
+
+    thread = threading.Thread(target=caller)
+    thread.start()
+    entered.wait(60)
+    compiling.abandon()
+    leave.set()
+    thread.join(60)
+    assert len(seen) == 1
+    assert not compiling.busy()
     assert fresh()(1) == 4
 
 

@@ -5,6 +5,7 @@ import logging
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -139,8 +140,29 @@ def test_other_vectors_are_other_code(tree):
 
 @compiled_only
 def test_processes_that_start_at_once(tree):
-    processes = [tree.start() for _ in range(3)]
-    assert [tree.finish(process)[0] for process in processes] == [6, 6, 6]
+    processes = [tree.start() for _ in range(4)]
+    assert [tree.finish(process)[0] for process in processes] == [6, 6, 6, 6]
+    assert tree.run()[:3] == (6, 1, 0)
+
+
+@compiled_only
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="other systems have no such signal")
+def test_a_process_that_is_killed_while_it_compiles_leaves_a_cache_that_works(tree):
+    for number in (signal.SIGKILL, signal.SIGINT):
+        process = tree.start()
+        while not folders(tree.home / ".cache" / "bptt") and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(number)
+        process.communicate(timeout=300)
+    assert tree.run()[0] == 6
+    assert tree.run()[:3] == (6, 1, 0)
+
+
+@compiled_only
+def test_another_processor_is_other_code(tree):
+    tree.run()
+    # "generic" has no instructions that any processor of the architecture lacks.
+    assert tree.run(NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES="")[:3] == (6, 0, 1)
     assert tree.run()[:3] == (6, 1, 0)
 
 

@@ -37,11 +37,11 @@ log = logging.getLogger("bptt")
 
 
 class Abandoned(BaseException):
-    """Nobody waits for what this thread compiles any more. Only such a thread sees it."""
+    """Nobody waits for what this thread compiles any more."""
 
 
 class Job:
-    """Something that is compiled in a thread of its own."""
+    """Something that is compiled, by this thread or by one of its own."""
 
     def __init__(self, work: Callable[[], Any]) -> None:
         self.work, self.done, self.abandoned = work, threading.Event(), False
@@ -55,6 +55,7 @@ class Job:
         except BaseException as error:
             self.error = error
         finally:
+            _here.job = None
             _jobs.discard(self)
             self.done.set()
 
@@ -65,23 +66,24 @@ _jobs: set[Job] = set()
 
 def undisturbed(work: Callable[[], T]) -> T:
     """`work()`, which compiles or loads; in another thread if this is the main one."""
-    main = threading.current_thread() is threading.main_thread()
-    if not main or global_compiler_lock.is_locked():  # by this thread: the other one would wait for ever
+    if global_compiler_lock.is_locked():  # by this thread: it compiles already, and another one would wait for ever
         return work()
     job = Job(work)
-    try:
-        _jobs.add(job)
+    _jobs.add(job)
+    if threading.current_thread() is not threading.main_thread():
+        job.run()
+    else:
         try:
-            threading.Thread(target=job.run, name="bptt compiler", daemon=True).start()
-        except RuntimeError:  # there can be no more threads
-            _jobs.discard(job)
-            return work()
-        while not job.done.wait(TICK):
-            _progress.tick()
-    except BaseException:
-        job.abandoned = True
-        _progress.clear()
-        raise
+            try:
+                threading.Thread(target=job.run, name="bptt compiler", daemon=True).start()
+            except RuntimeError:  # there can be no more threads
+                job.run()
+            while not job.done.wait(TICK):
+                _progress.tick()
+        except BaseException:
+            job.abandoned = True
+            _progress.clear()
+            raise
     if job.error is not None:
         raise job.error
     return job.result
@@ -95,7 +97,7 @@ def check() -> None:
 
 
 def abandon() -> None:
-    """Have all that is being compiled in threads of their own end soon."""
+    """Have all that is being compiled just now end soon, with `Abandoned` in the threads that asked for it."""
     for job in list(_jobs):
         job.abandoned = True
 
