@@ -159,13 +159,35 @@ def test_other_ways_to_write_a_frequency():
     assert parse_freq(pd.offsets.Week()).positions(times(pd.date_range("2024-01-01", periods=3, freq="7D")))[2].all()
 
 
+@pytest.mark.parametrize("offset", [pd.DateOffset(months=1), pd.DateOffset(years=1), 2 * pd.DateOffset(months=3)])
+@given(start=starts, periods=st.integers(1, 30), n=st.integers(0, 40))
+def test_the_same_day_of_every_month(offset, start, periods, n):
+    freq = parse_freq(offset)
+    expected = times(
+        pd.date_range(pd.Timestamp(start.replace(day=start.day % 28 + 1)), periods=periods + n, freq=offset)
+    )
+    np.testing.assert_array_equal(freq.range(expected[0], periods + n), expected)
+    np.testing.assert_array_equal(freq.step(expected[n:], -n), expected[:periods])
+    ordinal, phase, valid = freq.positions(expected)
+    assert valid.all()
+    assert (phase == phase[0]).all()
+    assert (np.diff(ordinal) == 1).all()
+    assert parse_freq(freq.name).name == freq.name  # as it is written to a file
+
+
+def test_the_29th_is_no_day_of_every_month():
+    assert not parse_freq(pd.DateOffset(months=1)).positions(np.array(["2024-01-29"], NANOSECONDS)).valid.any()
+
+
 def test_holidays_are_no_days():
     offset = pd.offsets.CustomBusinessDay(holidays=["2024-01-01", "2024-12-25"])
     expected = times(pd.date_range("2023-12-20", periods=300, freq=offset))
     np.testing.assert_array_equal(parse_freq(offset).range(expected[0], 300), expected)
 
 
-@pytest.mark.parametrize("freq", ["foo", "", "m", "-1D", "0D", 0, -3, "2.5", "1 fortnight", pd.DateOffset(months=1)])
+@pytest.mark.parametrize(
+    "freq", ["foo", "", "m", "-1D", "0D", 0, -3, "2.5", "1 fortnight", pd.DateOffset(months=1, days=1)]
+)
 def test_no_frequency(freq):
     with pytest.raises(ValueError, match=r"freq.*(accepted|must be)"):
         parse_freq(freq)
@@ -198,7 +220,7 @@ def test_no_step_past_the_last_integer():
 
 @pytest.mark.parametrize("alias", GUESSES)
 def test_guesses(alias):
-    ds = times(pd.date_range("2021-03-05", periods=40, freq=alias))
+    ds = times(pd.date_range("2021-03-05", periods=40, freq=parse_freq(alias).offset))
     assert guess_freq(ds) == alias
     assert guess_freq(np.delete(ds, [3, 17])) == alias
 

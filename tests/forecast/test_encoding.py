@@ -23,7 +23,7 @@ def frame(ids, ds=DS):
     [
         frame(list("abcd")),
         frame([1, 2, 3, 4], DS.tz_localize("Europe/Berlin").as_unit("s")),
-        frame(pd.Categorical([3, 1, 2, 5], categories=[5, 3, 2, 1], ordered=True), DS.as_unit("ms")),
+        frame(pd.Categorical([1, 2, 3, 5], categories=[5, 3, 2, 1], ordered=True), DS.as_unit("ms")),
         frame(pd.Categorical(list("abcd"))),
         frame(pd.array(["a", "b", "c", "d"], dtype="string"), DS.tz_localize(datetime.UTC)),
         frame(pd.array([1, 2, 3, 4], dtype="Int64"), DS.tz_localize(datetime.timezone(datetime.timedelta(hours=-3)))),

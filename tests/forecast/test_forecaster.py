@@ -15,7 +15,7 @@ from bptt.forecast.intervals import ConformalIntervals
 from bptt.forecast.models import GRU
 
 
-def series(lengths=(30, 24), *, season=7, seed=0, start="2024-01-31", freq="D", names=("w", "b", "k")):
+def series(lengths=(30, 24), *, season=7, seed=0, start="2024-01-31", freq="D", names=("a", "b", "k")):
     rng = np.random.default_rng(seed)
     parts = []
     for at, length in enumerate(lengths):
@@ -102,7 +102,7 @@ def test_local_scaler_type_is_one_of_three():
 def test_predict_continues_each_series_in_the_order_of_the_frame(df):
     result = Forecaster([naive()], "D").fit(df).predict()
     assert result.columns.tolist() == ["unique_id", "ds", "SeasonalNaive"]
-    assert result["unique_id"].tolist() == ["w"] * 3 + ["b"] * 3
+    assert result["unique_id"].tolist() == ["a"] * 3 + ["b"] * 3
     assert isinstance(result.index, pd.RangeIndex)
     for name, part in df.groupby("unique_id"):
         mine = result[result["unique_id"] == name]
@@ -154,7 +154,7 @@ def test_predict_takes_longer_histories_and_series_it_never_saw(df):
     forecaster = Forecaster([naive()], "D").fit(df)
     other = series((20, 40, 9), seed=9, names=("new", "w", "a"), start="2025-03-01")
     result = forecaster.predict(other)
-    assert result["unique_id"].unique().tolist() == ["new", "w", "a"]
+    assert result["unique_id"].unique().tolist() == ["a", "new", "w"]
     for name, part in other.groupby("unique_id"):
         assert result.loc[result["unique_id"] == name, "SeasonalNaive"].tolist() == part["y"].iloc[-7:-4].tolist()
     assert_frame_equal(forecaster.predict(df, level=[80]), forecaster.predict(level=[80]))
@@ -172,10 +172,10 @@ def test_names_of_columns_are_the_users(df):
 
 
 def test_integer_ids_and_times_keep_their_types():
-    df = pd.DataFrame({"unique_id": np.repeat([7, 3], 10), "ds": np.tile(np.arange(10), 2), "y": np.arange(20.0)})
+    df = pd.DataFrame({"unique_id": np.repeat([3, 7], 10), "ds": np.tile(np.arange(10), 2), "y": np.arange(20.0)})
     result = Forecaster([naive(2, 1)], 1).fit(df).predict()
     assert result.to_dict("list") == {
-        "unique_id": [7, 7, 3, 3],
+        "unique_id": [3, 3, 7, 7],
         "ds": [10, 11, 10, 11],
         "SeasonalNaive": [9, 9, 19, 19],
     }
@@ -231,7 +231,7 @@ def test_future_exogenous_columns_come_from_futr_df(df):
 
 def test_models_see_the_columns_of_all_of_them(df):
     df = df.assign(price=1.0, sold=2.0, day="mon")
-    static_df = pd.DataFrame({"unique_id": ["b", "w"], "size": [1.0, 2.0]})
+    static_df = pd.DataFrame({"unique_id": ["b", "a"], "size": [1.0, 2.0]})
     models = [
         naive(futr_exog_list=["price"], stat_exog_list=["size"]),
         naive(futr_exog_list=["day", "price"], hist_exog_list=["sold"]),
@@ -269,7 +269,7 @@ def test_frames_of_the_future(df):
 def test_static_df_needs_its_series(df):
     forecaster = Forecaster([naive()], "D").fit(df)
     with pytest.raises(ValueError, match="static_df describes the series of df"):
-        forecaster.predict(static_df=pd.DataFrame({"unique_id": ["w", "b"]}))
+        forecaster.predict(static_df=pd.DataFrame({"unique_id": ["a", "b"]}))
 
 
 @pytest.mark.parametrize(
@@ -395,11 +395,36 @@ def test_new_series_are_scaled_by_their_own_history(kind):
 
 @pytest.mark.parametrize("kind", ["standard", "robust", "minmax"])
 def test_constant_and_missing_series_have_a_scale(kind):
-    constant = series((20, 20)).assign(y=lambda frame: np.where(frame["unique_id"] == "w", 5.0, frame["y"]))
+    constant = series((20, 20)).assign(y=lambda frame: np.where(frame["unique_id"] == "a", 5.0, frame["y"]))
     constant.loc[3, "y"] = np.nan
     result = Forecaster([naive()], "D", local_scaler_type=kind).fit(constant).predict(level=[80])
     assert np.isfinite(result.iloc[:, 2:].to_numpy()).all()
     assert (result["SeasonalNaive"][:3] == 5).all()
+
+
+def test_the_order_of_the_series_changes_nothing():
+    df = series((30, 24))
+    turned = pd.concat([part for _, part in df.groupby("unique_id")][::-1])
+    model = GRU(h=3, hidden_size=4, max_steps=3, batch_size=4)
+    there, back = (Forecaster([model], "D").fit(frame).predict(level=[80]) for frame in (df, turned))
+    assert_frame_equal(there, back, check_exact=True)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_trailing_missing_values_are_said_at_the_users_line(df, again):
+    cut = df.copy()
+    cut.loc[[28, 29], "y"] = np.nan
+    forecaster = Forecaster([naive()], "D").fit(df)
+    with pytest.warns(UserWarning, match="1 of 2 series end in missing values") as caught:
+        forecaster.predict(cut) if again else Forecaster([naive()], "D").fit(cut)
+    assert [one.filename for one in caught] == [__file__]
+    Forecaster([naive()], "D").cross_validation(cut)
+
+
+@pytest.mark.parametrize("freq", [1, "YE"])
+def test_a_calendar_that_says_nothing_is_refused(freq):
+    with pytest.raises(ValueError, match="SeasonalNaive: calendar=True needs times that a calendar tells"):
+        Forecaster([naive(calendar=True)], freq)
 
 
 # ------------------------------------------------------------------------------------------- cross-validation
@@ -408,7 +433,7 @@ def test_constant_and_missing_series_have_a_scale(kind):
 def test_windows_end_with_the_series(df):
     cv = Forecaster([naive()], "D").cross_validation(df, n_windows=3, step_size=2)
     assert cv.columns.tolist() == ["unique_id", "ds", "cutoff", "SeasonalNaive", "y"]
-    assert cv["unique_id"].tolist() == ["w"] * 9 + ["b"] * 9
+    assert cv["unique_id"].tolist() == ["a"] * 9 + ["b"] * 9
     for name, part in df.groupby("unique_id"):
         mine, ds, y = cv[cv["unique_id"] == name], part["ds"].tolist(), part["y"].tolist()
         ends = [len(ds) - 7, len(ds) - 5, len(ds) - 3]
@@ -486,7 +511,7 @@ def test_series_too_short_for_a_cutoff_are_left_out_of_it():
     with pytest.warns(UserWarning, match=r"4 of 9 windows are left out, of 2 series \('b', 'k'\)") as caught:
         cv = forecaster.cross_validation(df, n_windows=3, step_size=3)
     assert len(caught) == 1
-    assert cv.groupby("unique_id").size().to_dict() == {"w": 9, "b": 6}
+    assert cv.groupby("unique_id").size().to_dict() == {"a": 9, "b": 6}
     with pytest.raises(ValueError, match=r"no series has an observed value before .* the longest has 30 rows"):
         forecaster.cross_validation(df, n_windows=20, step_size=3)
 
@@ -496,7 +521,7 @@ def test_a_window_needs_an_observed_value_before_it():
     df.loc[30:37, "y"] = np.nan  # of b only the last four values are known
     with pytest.warns(UserWarning, match=r"1 of 4 windows are left out, of 1 series \('b'\)"):
         cv = Forecaster([naive()], "D").cross_validation(df, n_windows=2, step_size=1)
-    assert cv.groupby("unique_id").size().to_dict() == {"w": 6, "b": 3}
+    assert cv.groupby("unique_id").size().to_dict() == {"a": 6, "b": 3}
 
 
 def test_missing_values_of_a_window_are_nan(df):
@@ -587,7 +612,7 @@ def test_a_window_is_forecast_the_same_among_many_and_alone():
 def test_series_without_a_window_are_named():
     forecaster = Forecaster([naive()], "D").fit(series((30, 3)))
     with pytest.warns(UserWarning, match=r"1 series \('b'\) left out"):
-        assert forecaster.predict_insample()["unique_id"].unique().tolist() == ["w"]
+        assert forecaster.predict_insample()["unique_id"].unique().tolist() == ["a"]
     with pytest.raises(ValueError, match="no series has h=3 rows with an observed value before"):
         Forecaster([naive()], "D").fit(series((3,))).predict_insample()
     with pytest.raises(ValueError, match="step_size must be an integer of at least 1"):

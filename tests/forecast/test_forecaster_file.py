@@ -111,7 +111,7 @@ def test_recurrent_models_go_on_where_they_were(tmp_path, model):
 
 def test_missing_values_stay_missing(tmp_path):
     df = frame()
-    df.loc[[0, 5, 39], "y"] = np.nan
+    df.loc[[0, 5, 38], "y"] = np.nan
     forecaster = fitted(df)
     loaded = Forecaster.load(saved(tmp_path, forecaster))
     assert_frame_equal(loaded.predict_insample(), forecaster.predict_insample(), check_exact=True)

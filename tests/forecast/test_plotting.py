@@ -186,10 +186,10 @@ def test_other_names_of_columns_zones_and_missing_values() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"df": [1, 2]}, "df must be a pandas DataFrame; got list"),
+        ({"df": [1, 2]}, "df must be a pandas DataFrame.*got list"),
         ({"df": DAILY.drop(columns="y")}, r"df: The following columns are missing: \['y'\]"),
         ({"df": DAILY.iloc[:0]}, "df has no rows"),
-        ({"df": DAILY.astype({"ds": str})}, "time column .'ds'. should have either timestamps or integers"),
+        ({"df": DAILY.assign(ds="soon")}, "time column .'ds'. should have either timestamps or integers"),
         ({"ids": ["S99"]}, r"ids: no series \['S99'\]"),
         ({"ids": []}, "ids names no series"),
         ({"max_ids": 0}, "max_ids"),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from bptt.forecast.panel import Panel
+from bptt.user_warnings import warn
 
 __all__ = ["Windows", "insample_windows", "last_windows", "number_of_windows"]
 
@@ -105,11 +105,9 @@ def last_windows(
         )
     if not kept.all():
         short = np.flatnonzero(~kept.all(axis=1))
-        warnings.warn(
+        warn(
             f"{purpose}: {(~kept).sum()} of {kept.size} windows are left out, of {_named(panel.ids[short])}: nothing "
-            f"of the series is observed before them ({rows})",
-            UserWarning,
-            stacklevel=3,
+            f"of the series is observed before them ({rows})"
         )
     return Windows(series[kept], ends[kept], fold[kept], tuple(behind[:: refit or n_windows].tolist()))
 
@@ -140,11 +138,7 @@ def insample_windows(panel: Panel, h: int, step_size: int) -> Windows:
             f"{panel.lengths.max(initial=0)} rows"
         )
     if without.size:
-        warnings.warn(
-            f"predict_insample: {_named(panel.ids[without])} left out: no h={h} rows with an observed value before",
-            UserWarning,
-            stacklevel=3,
-        )
+        warn(f"predict_insample: {_named(panel.ids[without])} left out: no h={h} rows with an observed value before")
     return Windows(series[kept], ends[kept], np.zeros(kept.sum(), np.int64), (0,))
 
 

@@ -49,9 +49,14 @@ ACCEPTED = (
     "a pandas offset, or an integer of at least 1 where the times are integers"
 )
 SECOND, MINUTE, HOUR, DAY = 10**9, 60 * 10**9, 3600 * 10**9, grids.DAY
+MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+# pandas has no alias for the same day of every month; this one is ours.
+SAME_DAY = re.compile(r"DateOffset\(months=([1-9][0-9]{0,3})\)")
 # The coarsest that fits is the one that was meant.
 GUESSES = (
-    *("YS", "YE", "QS", "QE", "MS", "ME"),
+    *("YS", "YE", *(f"YS-{month}" for month in MONTHS[1:]), *(f"YE-{month}" for month in MONTHS[:-1])),
+    *("QS", "QE", "QS-FEB", "QS-MAR", "QE-OCT", "QE-NOV"),
+    *("MS", "ME", "BMS", "BME", "DateOffset(months=1)"),
     *(f"W-{day}" for day in ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")),
     *("B", "D", "12h", "6h", "4h", "3h", "2h", "h", "30min", "15min", "10min", "5min", "min", "30s", "15s", "10s", "s"),
 )
@@ -179,7 +184,7 @@ def parse_freq(freq: FreqLike) -> Freq:
     Raises
     ------
     TypeError, ValueError
-        If it is none of these, is not positive, or has no grid of its own (`pd.DateOffset(months=1)`).
+        If it is none of these, is not positive, or has no grid (`pd.DateOffset(months=1, days=1)`).
 
     Examples
     --------
@@ -196,13 +201,14 @@ def parse_freq(freq: FreqLike) -> Freq:
         return Freq(str(stride), str(stride), stride, (), False, grids.Fixed(stride))
     if isinstance(freq, bool) or not isinstance(freq, str | datetime.timedelta | pd.offsets.BaseOffset):
         raise TypeError(f"freq must be {ACCEPTED}; got {freq!r} ({type(freq).__name__})")
-    offset = _offset(freq)
+    same_day = SAME_DAY.fullmatch(freq.strip()) if isinstance(freq, str) else None
+    offset = pd.DateOffset(months=int(same_day[1])) if same_day else _offset(freq)
     if offset.n < 1:
         raise ValueError(f"freq must be positive: {ACCEPTED}; got {freq!r}")
     grid = _grid(offset)
     steady = isinstance(offset, pd.offsets.Tick) and not isinstance(offset, pd.offsets.Day)
     try:
-        name = offset.freqstr
+        name = f"DateOffset(months={grid.n})" if isinstance(grid, grids.SameDay) else offset.freqstr
     except ValueError:  # pandas has no name for some of its own offsets
         name = repr(offset)
     return Freq(name, freq if isinstance(freq, str) else name, offset, _seasonality(grid), not steady, grid)
@@ -236,10 +242,13 @@ def _grid(offset: Any) -> grids.Grid:
         return grids.BusinessDays(n)
     if kind is pd.offsets.DateOffset:
         steady = {"weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds"}
+        months = n * (offset.kwds.get("months", 0) + 12 * offset.kwds.get("years", 0))
+        if months > 0 and set(offset.kwds) <= {"months", "years"}:
+            return grids.SameDay(months)
         if not offset.kwds or not set(offset.kwds) <= steady:
             raise ValueError(
-                f"freq={offset!r} depends on where it starts (a month after the 31st is no month later); "
-                "accepted: one with days of its own, such as 'MS', 'ME', 'QS', 'YE'"
+                f"freq={offset!r} has steps of no settled length; accepted: months or years alone, or weeks, days and "
+                "shorter units, as pd.DateOffset(months=1); or an alias such as 'MS', 'ME', 'QS', 'YE'"
             )
         return grids.Fixed(n * int(pd.Timedelta(**offset.kwds).as_unit("ns").value))
     position = {
@@ -271,6 +280,8 @@ def _seasonality(grid: grids.Grid) -> tuple[int, ...]:
         periods = [52 / grid.n]
     elif isinstance(grid, grids.Months):
         periods = [12 / (grid.months * grid.n)]
+    elif isinstance(grid, grids.SameDay):
+        periods = [12 / grid.n]
     elif isinstance(grid, grids.BusinessDays) or grid.span < 2 * DAY:
         periods = [5 / getattr(grid, "n", 1)]
     else:  # half-months and the like
@@ -373,5 +384,7 @@ def _cycles(ds: NDArray[Any], span: float) -> list[tuple[str, NDArray[np.float64
 
 
 def _passed(days: NDArray[Any], periods: NDArray[Any]) -> NDArray[np.float64]:
-    start = periods.astype("datetime64[D]")
-    return (days - start).astype(np.int64) / ((periods + 1).astype("datetime64[D]") - start).astype(np.int64)
+    """The share of its month or year (`periods` is datetime64 of that unit) that has passed on each day."""
+    one = np.ones((), f"timedelta64[{np.datetime_data(periods.dtype)[0]}]")
+    start, end = periods.astype("datetime64[D]"), (periods + one).astype("datetime64[D]")
+    return (days - start).astype(np.int64) / (end - start).astype(np.int64)

@@ -5,6 +5,7 @@ Messages begin as those of the packages whose frames these are, and go on to say
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias, cast
@@ -17,7 +18,11 @@ from bptt.forecast.calendar import Freq
 
 __all__ = [
     "Where",
+    "as_pandas",
+    "ascending",
     "check_frame",
+    "dated",
+    "dates_hint",
     "factorize_ids",
     "id_hint",
     "listed",
@@ -27,6 +32,9 @@ __all__ = [
     "target",
     "text",
 ]
+
+# Names of columns that a message lists.
+MOST_NAMES = 12
 
 # A row of a frame in words, "series 'a', ds 2024-01-01".
 Where: TypeAlias = Callable[[int], str]
@@ -41,27 +49,75 @@ def text(value: Any) -> str:
     return repr(value.item() if isinstance(value, np.generic) else value)
 
 
+def as_pandas(name: str, df: Any) -> pd.DataFrame:
+    """A pandas frame, or one of another package that makes one of itself, as those of polars and Arrow."""
+    if isinstance(df, pd.DataFrame):
+        return df
+    if callable(getattr(df, "to_pandas", None)) and not isinstance(df, type):
+        try:
+            converted = df.to_pandas()
+        except ImportError:  # polars wants pyarrow for this, but not for lists
+            converted = pd.DataFrame({column: df[column].to_list() for column in df.columns})
+        if isinstance(converted, pd.DataFrame):
+            return converted
+    package = type(df).__module__.split(".")[0]
+    kind = type(df).__qualname__ if package == "builtins" else f"{package}.{type(df).__qualname__}"
+    raise TypeError(f"{name} must be a pandas DataFrame, or one with a method to_pandas(); got {kind}")
+
+
+def dated(name: str, df: Any, time_col: str) -> pd.DataFrame:
+    """`as_pandas`, with times of Arrow, dates and texts in ISO 8601 (2024-01-31) as pandas' own timestamps."""
+    df = as_pandas(name, df)
+    if time_col not in df.columns or isinstance(df.columns, pd.MultiIndex) or (df.columns == time_col).sum() > 1:
+        return df  # `check_frame` says what is wrong
+    times = df[time_col]
+    read: Any = None
+    if isinstance(times.dtype, pd.ArrowDtype) and times.dtype.kind == "M":
+        arrow = times.dtype.pyarrow_dtype
+        zone = getattr(arrow, "tz", None)
+        unit: Any = getattr(arrow, "unit", "s")
+        read = times.astype(f"datetime64[{unit}]" if zone is None else pd.DatetimeTZDtype(unit, zone))
+    elif pd.api.types.is_object_dtype(times.dtype) or pd.api.types.is_string_dtype(times.dtype):
+        kind = pd.api.types.infer_dtype(times, skipna=True)
+        if kind in ("string", "date", "datetime"):
+            with contextlib.suppress(ValueError, TypeError):  # `naive_times` shows the value
+                read = pd.to_datetime(times, format="ISO8601" if kind == "string" else None)
+    if read is None or not pd.api.types.is_datetime64_any_dtype(read.dtype):
+        return df
+    return df.assign(**{time_col: read})
+
+
 def check_frame(name: str, df: Any, columns: Iterable[str]) -> None:
     """A pandas frame with rows, which has each of these columns once."""
-    if not isinstance(df, pd.DataFrame):
-        package = type(df).__module__.split(".")[0]
-        kind = type(df).__qualname__ if package == "builtins" else f"{package}.{type(df).__qualname__}"
-        hint = f": pass {name}.to_pandas()" if hasattr(df, "to_pandas") else ""
-        raise TypeError(f"{name} must be a pandas DataFrame; got {kind}{hint}")
+    df = as_pandas(name, df)
     columns = list(dict.fromkeys(columns))
     missing = [column for column in columns if column not in df.columns or isinstance(df.columns, pd.MultiIndex)]
     if missing:
-        in_index = [column for column in missing if column in df.index.names]
-        hint = f"; {in_index} are in its index: {name}.reset_index()" if in_index else ""
+        held = [str(column) for column in df.columns[:MOST_NAMES]] + ["..."] * (df.shape[1] > MOST_NAMES)
         raise ValueError(
-            f"The following columns are missing: {missing}; {name} has {[str(column) for column in df.columns]} "
-            f"(id_col, time_col and target_col name other ones){hint}"
+            f"The following columns are missing: {missing}; {name} has {held} (id_col, time_col and target_col name "
+            f"other ones){_missing_hint(name, df, missing)}"
         )
     twice = [column for column in columns if (df.columns == column).sum() > 1]
     if twice:
         raise ValueError(f"{name} has several columns of the same name: {twice}; accepted: one of each")
     if not len(df):
         raise ValueError(f"{name} has no rows; accepted: at least one")
+
+
+def _missing_hint(name: str, df: pd.DataFrame, missing: list[str]) -> str:
+    in_index = [column for column in missing if column in df.index.names]
+    times = [column for column, dtype in df.dtypes.items() if pd.api.types.is_datetime64_any_dtype(dtype)][:1]
+    dated_index = isinstance(df.index, pd.DatetimeIndex | pd.PeriodIndex)
+    numbers = sum(pd.api.types.is_numeric_dtype(dtype) for dtype in df.dtypes)
+    if len(missing) > 1 and numbers > 1 and (dated_index or in_index or len(times) or "ds" in df.columns):
+        ds = next((column for column in ("ds", *times) if column in df.columns), "ds")
+        first = "" if ds in df.columns else f".rename_axis(index={ds!r}).reset_index()"
+        return (
+            f"; a wide frame, a column for each series, is made long by {name}{first}.melt({ds!r}, "
+            f'var_name="unique_id", value_name="y")'
+        )
+    return f"; {in_index} are in its index: {name}.reset_index()" if in_index else ""
 
 
 def factorize_ids(name: str, ids: pd.Series[Any]) -> tuple[NDArray[np.int64], pd.Index[Any]]:
@@ -77,6 +133,15 @@ def factorize_ids(name: str, ids: pd.Series[Any]) -> tuple[NDArray[np.int64], pd
     if pd.api.types.is_integer_dtype(plain.dtype):
         plain = pd.Index(plain.to_numpy(dtype=plain.to_numpy().dtype if plain.dtype.kind == "u" else np.int64))
     return codes.astype(np.int64, copy=False), plain
+
+
+def ascending(ids: pd.Index[Any]) -> NDArray[np.int64]:
+    """What sorts ids; those that cannot be compared, as 1 and "a", by kind and text."""
+    try:
+        return np.asarray(ids.argsort(), np.int64)
+    except TypeError:
+        keys = [(type(value).__name__, str(value)) for value in ids]
+        return np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64)
 
 
 def id_hint(name: str, came: pd.Index[Any], wanted: pd.Index[Any]) -> str:
@@ -105,7 +170,7 @@ def naive_times(name: str, times: pd.Series[Any], freq: Freq, zone: Any) -> NDAr
     if is_integer and not freq.is_integer:
         raise ValueError(
             "Time column contains integers but the specified frequency is not an integer. Please provide a valid "
-            f"integer, e.g. freq=1; got {freq} for {name}[{column!r}]"
+            f"integer, e.g. freq=1; got {freq} for {name}[{column!r}]{dates_hint(name, times)}"
         )
     if freq.is_integer and not is_integer:
         raise ValueError(
@@ -139,15 +204,32 @@ def naive_times(name: str, times: pd.Series[Any], freq: Freq, zone: Any) -> NDAr
         ) from None
 
 
+def dates_hint(name: str, times: pd.Series[Any]) -> str:
+    """How to convert integers that are written as dates, 201801 or 20180131; "" for others."""
+    place = f"{name}[{times.name!r}]"
+    for style, low, high in (("%Y%m", 10**5, 10**6), ("%Y%m%d", 10**7, 10**8)):
+        if (
+            times.between(low, high - 1).all()
+            and pd.to_datetime(times.astype(str), format=style, errors="coerce").notna().all()
+        ):
+            return f"; if they are dates, convert: {place} = pd.to_datetime({place}.astype(str), format={style!r})"
+    return ""
+
+
 def _time_hint(name: str, times: pd.Series[Any]) -> str:
     place = f"{name}[{times.name!r}]"
     if isinstance(times.dtype, pd.PeriodDtype):
         return f"; convert: {place} = {place}.dt.to_timestamp()"
-    if isinstance(times.dtype, pd.ArrowDtype) and times.dtype.kind == "M":
-        return f"; convert: {place} = {place}.astype('datetime64[ns]')"
     known = times.dropna()
     kind = pd.api.types.infer_dtype(known, skipna=True) if len(known) else "empty"
     if pd.api.types.is_float_dtype(times.dtype) or kind in ("integer", "floating", "mixed-integer-float"):
+        numbers = pd.to_numeric(known).to_numpy(np.float64)
+        broken = np.flatnonzero(numbers != np.floor(numbers))
+        if len(broken):
+            return (
+                f"; {known.iloc[broken[0]]} is no whole number: number the steps of each series, for example {place} = "
+                f"{name}.groupby('unique_id').cumcount()"
+            )
         return f"; convert: {place} = {place}.astype('int64')"
     if kind == "datetime":
         zones = sorted({str(value.tzinfo) for value in known if isinstance(value, datetime.datetime)})

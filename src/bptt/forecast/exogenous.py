@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bptt.forecast.columns import Where
+from bptt.user_warnings import warn
 
 __all__ = ["CALENDAR", "categories_of", "check_names", "features"]
 
@@ -90,9 +90,14 @@ def features(
     for name in names:
         missing = np.flatnonzero(df[name].isna())
         if len(missing):
+            advice = (
+                "or drop the column"
+                if frame == "static_df"
+                else "for example with the value before (groupby(...).ffill())"
+            )
             raise ValueError(
                 f"Found missing values in [{name!r}] of {frame}: {len(missing)}, the first at {where(missing[0])}; "
-                "fill them, for example with the value before (groupby(...).ffill())"
+                f"fill them, {advice}"
             )
         if name in categories:
             part, strange = _one_hot(df[name], categories[name])
@@ -103,10 +108,9 @@ def features(
             parts.append(_numbers(frame, df[name], where)[:, None])
             titles.append(name)
     if unknown:
-        warnings.warn(
+        warn(
             f"{'; '.join(unknown[:5])}{'; ...' if len(unknown) > 5 else ''}: {len(unknown)} values of categories that "
-            "the frame that was fitted on had not; they count as none of its values",
-            stacklevel=4,
+            "the frame that was fitted on had not; they count as none of its values"
         )
     return np.concatenate(parts, axis=1), tuple(titles)
 

@@ -14,8 +14,15 @@ import pandas as pd
 from bptt import arguments
 from bptt.forecast import forecaster_file
 from bptt.forecast.backtest import Windows, insample_windows, last_windows, number_of_windows
-from bptt.forecast.calendar import Freq, parse_freq
-from bptt.forecast.frame import Encoding, future_rows, get_missing_future, make_future_dataframe, read
+from bptt.forecast.calendar import Freq, calendar_features, parse_freq
+from bptt.forecast.frame import (
+    Encoding,
+    future_rows,
+    get_missing_future,
+    make_future_dataframe,
+    read,
+    warn_unobserved_ends,
+)
 from bptt.forecast.intervals import ConformalIntervals, check_calibration, request
 from bptt.forecast.model import (
     Model,
@@ -102,6 +109,12 @@ class Forecaster:
         self.freq: Freq = parse_freq(freq)
         if local_scaler_type is not None:
             arguments.choice("local_scaler_type (if not None)", local_scaler_type, tuple(SCALERS))
+        for alias, model in zip(self.aliases, self.models, strict=True):
+            if model.calendar and not calendar_features(np.zeros(0, "datetime64[ns]"), self.freq)[1]:
+                raise ValueError(
+                    f"{alias}: calendar=True needs times that a calendar tells something about; with {self.freq} there "
+                    f"is nothing: take calendar=False"
+                )
         self.local_scaler_type = local_scaler_type
         self._fit: Trained | None = None
         self._panel: Panel | None = None
@@ -134,7 +147,8 @@ class Forecaster:
         ----------
         df : DataFrame
             Columns `id_col`, `time_col`, `target_col` and the exogenous ones of the models; one row for each series
-            and time. Rows may come in any order; a missing y is a value that nothing is learned from.
+            and time. Rows and series may come in any order, it changes nothing; a missing y is a value that nothing
+            is learned from. A frame of another package that has a method `to_pandas()` (polars, Arrow) is taken, too.
         static_df : DataFrame, optional
             A row for each series: `id_col` and the models' static columns.
         val_size : int
@@ -164,6 +178,7 @@ class Forecaster:
         check_validation(self.models, self.aliases, val_size)
         check_calibration(prediction_intervals)
         panel, encoding = self._read(df, static_df, id_col, time_col, target_col, as_before=warm_start)
+        warn_unobserved_ends(panel, encoding)
         trained = train(
             self.models,
             self.aliases,
@@ -210,8 +225,7 @@ class Forecaster:
         Returns
         -------
         DataFrame
-            `unique_id`, `ds`, and a column for each model and quantile; series in the order of their first row in
-            the frame, `ds` ascending.
+            `unique_id`, `ds`, and a column for each model and quantile; series sorted by id, `ds` ascending.
 
         Raises
         ------
@@ -226,6 +240,7 @@ class Forecaster:
         scale = trained.scaling
         if df is not None:
             panel, encoding = read(df, static_df=static_df, encoding=encoding)
+            warn_unobserved_ends(panel, encoding)
             scale = None if self.local_scaler_type is None else scaling(panel, self.local_scaler_type)
         elif static_df is not None:
             raise ValueError("static_df describes the series of df: pass both, or none to continue the training data")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -19,8 +18,18 @@ from bptt.forecast.future import future_rows, get_missing_future, make_future_da
 from bptt.forecast.gaps import fill_gaps
 from bptt.forecast.layout import Layout, check_spacing, lay_out, ordinals, wheres
 from bptt.forecast.panel import Panel
+from bptt.user_warnings import warn
 
-__all__ = ["Encoding", "fill_gaps", "future_rows", "get_missing_future", "make_future_dataframe", "read", "to_frame"]
+__all__ = [
+    "Encoding",
+    "fill_gaps",
+    "future_rows",
+    "get_missing_future",
+    "make_future_dataframe",
+    "read",
+    "to_frame",
+    "warn_unobserved_ends",
+]
 
 
 def read(
@@ -45,9 +54,9 @@ def read(
     Parameters
     ----------
     df : DataFrame
-        One row for each id and time: an id column (any type), a time column (datetime64 of any unit, with or
-        without a time zone, or integers), a target of numbers, and the columns named in `futr` and `hist`. Columns
-        of strings, bool or categories become one column of zeros and ones for each value.
+        One row for each id and time: an id column (any type), a time column (timestamps of any unit, with or
+        without a time zone, texts in ISO 8601, or integers), a target of numbers, and the columns named in `futr`
+        and `hist`. Columns of strings, bool or categories become one column of zeros and ones for each value.
     freq : str, offset or int
         See `bptt.forecast.calendar.parse_freq`. Left out (or the same) where `encoding` is given.
     static_df : DataFrame
@@ -64,13 +73,13 @@ def read(
     Returns
     -------
     panel : Panel
-        Series in the order of their first appearance in `df`.
+        Series sorted by their ids.
     encoding : Encoding
 
     Raises
     ------
     TypeError
-        If a frame is no pandas frame, or a name or the frequency is of another type.
+        If a frame is neither of pandas nor has a method `to_pandas()`, or a name or the frequency is of another type.
     ValueError
         Naming the column, the series and the time: missing columns or values, infinite values, targets that are no
         numbers, ids and times that are there twice, times that are not of the frequency, and a frequency that
@@ -79,8 +88,9 @@ def read(
     Warns
     -----
     UserWarning
-        Once for each of: gaps, a `static_df` that is of no use, series without any value of the target, values of
-        categorical columns that the encoding does not know. With the number and the first of them.
+        Once for each of: gaps, a `static_df` that is of no use, series without
+        any value of the target, values of categorical columns that the encoding does not know. With the number and
+        the first of them.
 
     Examples
     --------
@@ -111,12 +121,14 @@ def read(
         new = False
         if freq is not None and parse_freq(freq) != encoding.freq:
             raise ValueError(f"freq must be that of the frame that was fitted on, {encoding.freq.name!r}; got {freq!r}")
+    df = columns.dated("df", df, encoding.time_col)
     columns.check_frame(
         "df", df, [encoding.id_col, encoding.time_col, encoding.target_col, *encoding.futr, *encoding.hist]
     )
     encoding = replace(encoding, id_dtype=df[encoding.id_col].dtype, time_dtype=_time_dtype(df, encoding, new))
     static_df = _static_frame(static_df, encoding)
-    layout = lay_out("df", df, encoding.freq, encoding.zone, encoding.id_col, encoding.time_col)
+    # Sorted, so that the order of rows and series decides nothing: which windows are drawn, which sums are made.
+    layout = lay_out("df", df, encoding.freq, encoding.zone, encoding.id_col, encoding.time_col, by_id=True)
     ordinal = ordinals("df", layout, encoding.time_col)
     steps = check_spacing("df", layout, ordinal, most=1)
     where = wheres(df, encoding.id_col, encoding.time_col)
@@ -184,9 +196,10 @@ def _static_frame(static_df: pd.DataFrame | None, encoding: Encoding) -> pd.Data
                 "provide them through the static_df argument."
             )
         return pd.DataFrame()
+    static_df = columns.as_pandas("static_df", static_df)
     columns.check_frame("static_df", static_df, [encoding.id_col, *encoding.stat])
     if not encoding.stat:
-        warnings.warn("static_df is not used: no model has static columns", stacklevel=3)
+        warn("static_df is not used: no model has static columns")
     return static_df
 
 
@@ -225,21 +238,38 @@ def _warn_gaps(layout: Layout, steps: NDArray[np.int64], encoding: Encoding) -> 
     series = len(np.unique(layout.series[gaps]))
     first = encoding.freq.step(layout.ds[gaps[:1]], 1)
     freq = encoding.freq.name if encoding.freq.is_integer else repr(encoding.freq.name)
-    warnings.warn(
+    warn(
         f"df has {len(gaps)} gaps in {series} series, {int(steps.sum()) - len(steps)} rows in all, which are taken as "
         f"missing values: the first is series {layout.whose(gaps[0])} at {encoding.time_col} "
-        f'{layout.when(first)}. fill_gaps(df, {freq}, end="per_serie") makes rows of them, for you to fill',
-        stacklevel=3,
+        f'{layout.when(first)}. fill_gaps(df, {freq}, end="per_serie") makes rows of them, for you to fill'
     )
 
 
 def _warn_unobserved(panel: Panel) -> None:
     empty = np.flatnonzero(~np.logical_or.reduceat(panel.observed, panel.starts[:-1]))
     if len(empty):
-        warnings.warn(
+        warn(
             f"{len(empty)} of {len(panel)} series have no value at all, the first of them "
-            f"{text(panel.ids[empty[0]])}: nothing can be learnt from them",
-            stacklevel=3,
+            f"{text(panel.ids[empty[0]])}: nothing can be learnt from them"
+        )
+
+
+def warn_unobserved_ends(panel: Panel, encoding: Encoding) -> None:
+    """Say that forecasts do not start after the last value of some series."""
+    rows = np.where(panel.observed, np.arange(panel.y.size), -1)
+    last = np.maximum.reduceat(rows, panel.starts[:-1])
+    short = np.flatnonzero((last >= 0) & (last < panel.starts[1:] - 1))
+    if len(short):
+        first = short[0]
+        shown = [
+            text(restored)
+            for row in (last[first], panel.starts[first + 1] - 1)
+            for restored in columns.restore_times(panel.ds[row : row + 1], encoding.freq, encoding.time_dtype)
+        ]
+        warn(
+            f"{len(short)} of {len(panel)} series end in missing values: the last value of series "
+            f"{text(panel.ids[first])} is of {encoding.time_col} {shown[0]}, its last row of {shown[1]}, and forecasts "
+            f"start after its last row. Drop these rows to forecast from the last value on"
         )
 
 
@@ -250,7 +280,7 @@ def to_frame(panel: Panel, encoding: Encoding) -> pd.DataFrame:
     --------
     >>> df = pd.DataFrame({"unique_id": ["b", "a", "b"], "ds": [2, 5, 1], "y": [2.0, 5.0, 1.0]})
     >>> to_frame(*read(df, 1)).values.tolist()
-    [['b', 1, 1.0], ['b', 2, 2.0], ['a', 5, 5.0]]
+    [['a', 5, 5.0], ['b', 1, 1.0], ['b', 2, 2.0]]
     """
     frame = encoding.rows(panel, panel.series, panel.ds)
     frame[encoding.target_col] = np.where(panel.observed, panel.y, np.nan)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from bptt.forecast.columns import text
 from bptt.forecast.encoding import Encoding
 from bptt.forecast.layout import Layout, lay_out, wheres
 from bptt.forecast.panel import Panel
+from bptt.user_warnings import warn
 
 __all__ = ["future_rows", "get_missing_future", "make_future_dataframe"]
 
@@ -105,7 +105,7 @@ def make_future_dataframe(panel: Panel, encoding: Encoding, h: int) -> pd.DataFr
     >>> from bptt.forecast.frame import read
     >>> df = pd.DataFrame({"unique_id": ["b", "a"], "ds": [5, 2], "y": [3.0, 4.0]})
     >>> make_future_dataframe(*read(df, 1), h=2).values.tolist()
-    [['b', 6], ['b', 7], ['a', 3], ['a', 4]]
+    [['a', 3], ['a', 4], ['b', 6], ['b', 7]]
     """
     return encoding.rows(panel, *_future(panel, encoding, arguments.integer("h", h)))
 
@@ -129,10 +129,11 @@ def get_missing_future(panel: Panel, encoding: Encoding, h: int, futr_df: pd.Dat
     >>> from bptt.forecast.frame import read
     >>> df = pd.DataFrame({"unique_id": ["b", "a"], "ds": [5, 2], "y": [3.0, 4.0]})
     >>> get_missing_future(*read(df, 1), 2, pd.DataFrame({"unique_id": ["a", "b"], "ds": [3, 7]})).values.tolist()
-    [['b', 6], ['a', 4]]
+    [['a', 4], ['b', 6]]
     """
     series, ds = _future(panel, encoding, arguments.integer("h", h))
-    if isinstance(futr_df, pd.DataFrame) and not len(futr_df):
+    futr_df = columns.dated("futr_df", futr_df, encoding.time_col)
+    if not len(futr_df):
         return encoding.rows(panel, series, ds)
     missing = _match(panel, series, ds, _lay_out(encoding, futr_df)) < 0
     return encoding.rows(panel, series[missing], ds[missing])
@@ -167,11 +168,13 @@ def _read_future(
     panel: Panel, encoding: Encoding, h: int, ds: NDArray[Any], futr_df: pd.DataFrame | None
 ) -> NDArray[np.float32]:
     """The future-known columns of the frame in the future rows, float32 (N h, F)."""
+    if futr_df is not None:
+        futr_df = columns.dated("futr_df", futr_df, encoding.time_col)
     if not encoding.futr:
         if futr_df is not None:
-            warnings.warn("futr_df is not used: no model has columns that are known for the future", stacklevel=4)
+            warn("futr_df is not used: no model has columns that are known for the future")
         return np.empty((len(ds), 0), np.float32)
-    if futr_df is None or (isinstance(futr_df, pd.DataFrame) and not set(encoding.futr) <= set(futr_df.columns)):
+    if futr_df is None or not set(encoding.futr) <= set(futr_df.columns):
         missing = encoding.futr if futr_df is None else set(encoding.futr) - set(futr_df.columns)
         raise ValueError(
             f"Models require the following future exogenous features: {columns.listed(missing)}. Please provide them "
@@ -202,9 +205,8 @@ def _read_future(
                 "fill them"
             )
     if len(futr_df) > len(rows):
-        warnings.warn(
+        warn(
             f"{len(futr_df) - len(rows)} of {len(futr_df)} rows of futr_df are not used: they are none of the {h} rows "
-            "after the end of a series",
-            stacklevel=4,
+            "after the end of a series"
         )
     return exogenous.features("futr_df", used, encoding.futr, encoding.categories, where)[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import warnings
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from bptt.forecast import columns
 from bptt.forecast.calendar import Freq, FreqLike, parse_freq
 from bptt.forecast.columns import text
 from bptt.forecast.layout import check_spacing, lay_out, ordinals
+from bptt.user_warnings import warn
 
 __all__ = ["fill_gaps"]
 
@@ -66,6 +66,7 @@ def fill_gaps(
     ([1, 2, 3, 2, 3], [1.0, nan, 3.0, 2.0, nan])
     """
     freq = parse_freq(freq)
+    df = columns.dated("df", df, time_col)
     columns.check_frame("df", df, [id_col, time_col])
     dtype = df[time_col].dtype
     zone = dtype.tz if isinstance(dtype, pd.DatetimeTZDtype) else None
@@ -99,9 +100,7 @@ def fill_gaps(
     place = ordinal[:rows] - ordinal[begins][layout.series]
     kept = np.flatnonzero((place >= 0) & (place < lengths[layout.series]))
     if len(kept) < rows:
-        warnings.warn(
-            f"{rows - len(kept)} of {rows} rows of df lie before start or after end and are left out", stacklevel=2
-        )
+        warn(f"{rows - len(kept)} of {rows} rows of df lie before start or after end and are left out")
     source = np.full(int(starts[-1]), -1, np.int64)
     source[starts[layout.series[kept]] + place[kept]] = kept if layout.order is None else layout.order[kept]
     series = np.repeat(np.arange(count), lengths)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["BusinessDays", "Fixed", "Grid", "Months", "Positions", "Table", "Weeks"]
+__all__ = ["BusinessDays", "Fixed", "Grid", "Months", "Positions", "SameDay", "Table", "Weeks"]
 
 DAY = 86_400_000_000_000
 # 1970-01-01 was a Thursday, 1969-12-29 (day -3) a Monday.
@@ -157,6 +157,34 @@ class Months(_Anchored):
             weekend = np.maximum((days - MONDAY) % 7 - 4, 0)  # Saturday 1, Sunday 2
             days = days - weekend if self.end else days + np.where(weekend > 0, 3 - weekend, 0)
         return days
+
+
+class SameDay(Grid):
+    """The same day of every month (of every n-th), one of the 28 that all months have."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.span = n * 30.436875 * DAY
+
+    def positions(self, times: Integers) -> Positions:
+        month, within = self._month(times)
+        ordinal = month // self.n
+        return Positions(ordinal, (month - ordinal * self.n) * 31 * DAY + within, within < 28 * DAY)
+
+    def step(self, times: Integers, steps: Integers) -> Integers:
+        month, within = self._month(times)
+        moved = self._start(month + steps * self.n)
+        if moved.size:
+            _within((int(moved.min()) - 1) * DAY, (int(moved.max()) + 31) * DAY)
+        return moved * DAY + within
+
+    def _month(self, times: Integers) -> tuple[Integers, Integers]:
+        """The month of each time, and the nanoseconds since it began."""
+        month = (times // DAY).view("datetime64[D]").astype("datetime64[M]").view(np.int64)
+        return month, times - self._start(month) * DAY
+
+    def _start(self, month: Integers) -> Integers:
+        return month.view("datetime64[M]").astype("datetime64[D]").view(np.int64)
 
 
 class Table(_Anchored):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bptt.forecast import columns
 from bptt.forecast.calendar import Freq, guess_freq
 from bptt.forecast.columns import Where, check_frame, factorize_ids, naive_times, restore_times, shown_times, text
 
@@ -26,6 +27,7 @@ class Layout(NamedTuple):
     ds: NDArray[Any]  # (rows,), ascending inside a series, as a panel has them
     freq: Freq
     time_dtype: Any
+    time_col: str
 
     def whose(self, row: int | np.integer[Any]) -> str:
         """The id of a row, for messages."""
@@ -41,10 +43,20 @@ def wheres(df: pd.DataFrame, id_col: str, time_col: str) -> Where:
     return lambda row: f"series {text(df[id_col].iloc[row])}, {time_col} {text(df[time_col].iloc[row])}"
 
 
-def lay_out(name: str, df: pd.DataFrame, freq: Freq, zone: Any, id_col: str, time_col: str) -> Layout:
-    """Sort a frame's rows by series, in order of first appearance, and time; none may be there twice."""
+def lay_out(
+    name: str, df: pd.DataFrame, freq: Freq, zone: Any, id_col: str, time_col: str, *, by_id: bool = False
+) -> Layout:
+    """Sort a frame's rows by series and time; none may be there twice.
+
+    Series stand in order of first appearance, or sorted by their ids.
+    """
     check_frame(name, df, [id_col, time_col])
     series, ids = factorize_ids(name, df[id_col])
+    if by_id and not ids.is_monotonic_increasing:
+        sorts = columns.ascending(ids)
+        rank = np.empty(len(sorts), np.int64)
+        rank[sorts] = np.arange(len(sorts))
+        series, ids = rank[series], ids.take(sorts)
     ds = naive_times(name, df[time_col], freq, zone)
     order = None
     later = (series[1:] > series[:-1]) | ((series[1:] == series[:-1]) & (ds[1:] >= ds[:-1]))
@@ -55,15 +67,22 @@ def lay_out(name: str, df: pd.DataFrame, freq: Freq, zone: Any, id_col: str, tim
     dtype: Any = df[time_col].dtype
     if zone is not None:
         dtype = pd.DatetimeTZDtype(dtype.unit, zone)
-    layout = Layout(ids, order, starts, series, ds, freq, dtype)
+    layout = Layout(ids, order, starts, series, ds, freq, dtype, time_col)
     again = np.flatnonzero((series[1:] == series[:-1]) & (ds[1:] == ds[:-1]))
     if len(again):
         row = again[0]
         copies = int(((series == series[row]) & (ds == ds[row])).sum())
+        equal = int(df.duplicated().sum()) == len(again)
+        advice = (
+            f"they are equal: {name}.drop_duplicates()"
+            if equal
+            else f"they differ in other columns: add them up or average them, for example {name}.groupby([{id_col!r}, "
+            f"{time_col!r}], as_index=False).sum(), or let {id_col!r} tell the series apart"
+        )
         raise ValueError(
             f"{name} has rows of the same id and time: series {layout.whose(row)} has {copies} rows at {time_col} "
-            f"{layout.when(ds[row:])}, and {len(again)} rows are too many in all; accepted: one row an id and time, "
-            f"for example {name}.drop_duplicates([{id_col!r}, {time_col!r}])"
+            f"{layout.when(ds[row:])}, and {len(again)} rows are too many in all; accepted: one row an id and time; "
+            f"{advice}"
         )
     return layout
 
@@ -138,16 +157,35 @@ def check_spacing(name: str, layout: Layout, ordinal: Integers, most: float) -> 
     steps = np.ones(len(ordinal), np.int64)
     inside = layout.series[1:] == layout.series[:-1]
     np.subtract(ordinal[1:], ordinal[:-1], out=steps[:-1], where=inside)
-    freq, missing = layout.freq, int(steps.sum()) - len(steps)
+    missing = int(steps.sum()) - len(steps)
     if missing > most * len(steps):
-        usual, counts = np.unique(steps[:-1][inside], return_counts=True)
-        spacing = int(usual[np.argmax(counts)])
-        longest = int(np.argmax(np.diff(layout.starts)))
-        guess = None if freq.is_integer else guess_freq(layout.ds[layout.starts[longest] : layout.starts[longest + 1]])
-        fits = f" and fit freq={guess!r}" if guess else ""
-        raise ValueError(
-            f"{freq} leaves {missing} rows missing beside the {len(steps)} of {name}: its times are mostly {spacing} "
-            f"steps apart{fits}; accepted: the frequency that the rows have. If they are that sparse, "
-            f"fill_gaps({name}, freq) makes rows of the missing ones"
-        )
+        _refuse_spacing(name, layout, ordinal, steps, missing)
     return steps
+
+
+def _refuse_spacing(name: str, layout: Layout, ordinal: Integers, steps: Integers, missing: int) -> None:
+    """Say what the times of the series with the most gaps look like, and whether the others are like it."""
+    freq, starts = layout.freq, layout.starts
+    by_series = np.add.reduceat(steps - 1, starts[:-1])
+    worst = int(np.argmax(by_series))
+    rows = slice(starts[worst], starts[worst + 1])
+    usual, counts = np.unique(np.diff(ordinal[rows]), return_counts=True)
+    spacing = int(usual[np.argmax(counts)])
+    guess = None if freq.is_integer else guess_freq(layout.ds[rows])
+    said = f"{freq} leaves {missing} rows missing beside the {len(steps)} of {name}"
+    sparse = by_series > np.diff(starts)
+    dense = ~sparse & (np.diff(starts) > 1)
+    if guess and dense.any():
+        raise ValueError(
+            f"{said}: its series have different frequencies: the times of {int(sparse.sum())} of {len(sparse)} "
+            f"series, as {text(layout.ids[worst])}, are mostly {spacing} steps apart and fit freq={guess!r}, those of "
+            f"others, as {text(layout.ids[int(np.argmax(dense))])}, fit {freq}; accepted: one frequency a Forecaster, "
+            f"so fit these series with one of their own"
+        )
+    fits = f" and fit freq={guess!r}" if guess and guess != freq.name else ""
+    hint = columns.dates_hint(name, pd.Series(layout.ds, name=layout.time_col)) if freq.is_integer else ""
+    raise ValueError(
+        f"{said}: the times of series {text(layout.ids[worst])} are mostly {spacing} steps apart{fits}; accepted: the "
+        f"frequency that the rows have. If they are that sparse, fill_gaps({name}, freq) makes rows of the missing "
+        f"ones{hint}"
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Self
@@ -23,6 +22,7 @@ from bptt.forecast.windows import BY_MEAN, IDENTITY, SPREAD, STANDARD, Source
 from bptt.network.losses import HUBER, MAE, MSE
 from bptt.network.parameters import load, views
 from bptt.numerics.threads import get_num_threads
+from bptt.user_warnings import warn
 
 __all__ = ["GRU", "LSTM", "MODELS", "RNN", "Recurrent"]
 
@@ -429,11 +429,9 @@ class Recurrent:
         if self._given["seasonality"] is not None:
             return defaults.seasons_from(self._given["seasonality"])
         if freq.is_integer:
-            warnings.warn(
+            warn(
                 f"{self.alias}: ds is integer and no seasonality was given: forecasting as for non-seasonal series. "
-                f"If there is a season, say seasonality=<steps>, else seasonality=1",
-                UserWarning,
-                stacklevel=5,
+                f"If there is a season, say seasonality=<steps>, else seasonality=1"
             )
         return freq.seasonality
 

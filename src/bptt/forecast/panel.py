@@ -21,7 +21,7 @@ class Panel:
     Attributes
     ----------
     ids : array (N,)
-        The series' names, in the order of their first appearance in the frame.
+        The series' names; those read from a frame are sorted.
     starts : int64 (N + 1,)
         First row of each series, and the number of rows.
     ds : datetime64[ns] or int64 (rows,)
@@ -43,9 +43,9 @@ class Panel:
     --------
     >>> import pandas as pd
     >>> from bptt.forecast.frame import read
-    >>> panel, _ = read(pd.DataFrame({"unique_id": ["b", "b", "a"], "ds": [1, 2, 7], "y": [0.5, None, 3.0]}), 1)
+    >>> panel, _ = read(pd.DataFrame({"unique_id": ["b", "b", "a"], "ds": [1, 2, 7], "y": [None, 0.5, 3.0]}), 1)
     >>> panel.ids.tolist(), panel.starts.tolist(), panel.lengths.tolist(), panel.observed.tolist()
-    (['b', 'a'], [0, 2, 3], [2, 1], [True, False, True])
+    (['a', 'b'], [0, 1, 3], [1, 2], [True, False, True])
     """
 
     ids: NDArray[np.generic]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bptt import arguments
+from bptt.forecast.columns import dated
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,9 +107,11 @@ def plot(
     arguments.integer("max_ids", max_ids)
     if max_insample_length is not None:
         arguments.integer("max_insample_length", max_insample_length, 0)
+    df = dated("df", df, time_col)
     _check(df, "df", [id_col, time_col, target_col])
     made = _Columns([], {})
     if forecasts is not None:
+        forecasts = dated("forecasts", forecasts, time_col)
         _check(forecasts, "forecasts", [id_col, time_col])
         made = _columns(forecasts, {id_col, time_col, target_col, CUTOFF})
         made = _chosen(made, models, level)
@@ -146,8 +149,6 @@ def plot(
 
 
 def _check(df: Any, name: str, columns: list[str]) -> None:
-    if not isinstance(df, pd.DataFrame):
-        raise TypeError(f"{name} must be a pandas DataFrame; got {type(df).__name__}")
     if missing := [column for column in columns if column not in df.columns]:
         raise ValueError(f"{name}: The following columns are missing: {missing}; it has {list(df.columns)}")
     if df.empty:

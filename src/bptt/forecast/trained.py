@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from bptt.forecast.intervals import Calibration, ConformalIntervals, Request, in
 from bptt.forecast.model import Model
 from bptt.forecast.panel import Panel
 from bptt.forecast.scaling import Scaling, movement, scaling
+from bptt.user_warnings import warn
 
 __all__ = ["Trained", "cross_validate", "train"]
 
@@ -118,7 +118,7 @@ class Trained:
                     "no series moves away from its own season, so there is no unit to calibrate the intervals in: "
                     "they are the model's own"
                 )
-            warnings.warn(f"{alias}: {what}", UserWarning, stacklevel=4)
+            warn(f"{alias}: {what}")
 
 
 def train(
