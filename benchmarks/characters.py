@@ -61,7 +61,7 @@ SAMPLED = (100, 256)
 SAMPLING_MARKS: dict[str, float | None] = {"LSTM": 20.0, "LSTMCell": None}
 
 
-def model_of(hidden: int, dropout: float = 0.0, cell: str = "lstm") -> SequenceModel:
+def model_of(hidden: int, dropout: float = 0.0, cell: Any = "lstm") -> SequenceModel:
     """Our model; either side starts from its weights."""
     return SequenceModel(cell=cell, vocabulary_size=V, embedding_size=E, hidden_size=hidden, dropout=dropout, seed=0)
 

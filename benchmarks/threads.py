@@ -55,7 +55,7 @@ def model_results(cell: str, setting: Setting) -> Results:
     model = model_of(setting.H, setting.dropout, cell.lower())
     trainer = Trainer(model, streams=setting.B, window=setting.T, optimizer=Adam(), clip_norm=CLIP, seed=0)
     record = trainer.run(tokens_of(setting), 0, np.full(setting.windows, RATE))
-    return {"loss": record.loss, "norm": record.norm} | model.parameters
+    return {"loss": record.loss, "norm": record.norm} | dict(model.parameters)
 
 
 def differing(compute: Callable[..., Results], *arguments: Any) -> Iterator[str]:

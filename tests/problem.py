@@ -31,6 +31,7 @@ class Problem:
 
     def __init__(self, name, T, B, I, H, L, seed=0, dtype="float64", **options):
         rng = np.random.default_rng(seed)
+        options = {"seed": 0, **options}
         self.cell, self.layer = REFERENCES[name], LAYERS[name](I, H, L, dtype=dtype, **options)
         for value in self.layer.parameters.values():
             bound = np.sqrt(3 / value.shape[1]) if value.ndim == 2 else 1.0

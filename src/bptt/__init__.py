@@ -2,7 +2,8 @@
 
 from bptt.network.criteria import huber_loss, l1_loss, mse_loss, pinball_loss
 from bptt.network.dense import Embedding, Linear, cross_entropy
-from bptt.network.layers import GRU, LSTM, RNN, Gradients
+from bptt.network.layers import Gradients
+from bptt.network.recurrent import GRU, LSTM, RNN
 from bptt.numerics.threads import get_num_threads, set_num_threads
 from bptt.training.trainer import NonFiniteError
 from bptt.unroll.tape import Tape

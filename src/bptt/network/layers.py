@@ -1,25 +1,26 @@
-"""The recurrent layers that users compose: stacked RNN, GRU and LSTM."""
+"""Stacked recurrent layers of any cell: validation, buffers, and the layers one after the other."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 
-from bptt import arguments
-from bptt.cells.table import CELLS, Cell
+from bptt import arguments, seeds
+from bptt.cells.table import Cell
 from bptt.network import parameters as named
 from bptt.network.initialisers import INITIALISERS, initialise
+from bptt.network.module import Module
 from bptt.numerics import memory
 from bptt.numerics.matmul import packed_rows, panel_shape, unit_stride
 from bptt.numerics.threads import run
 from bptt.unroll import sequence
-from bptt.unroll.ragged import Rows, rows_of
-from bptt.unroll.tape import LayerTape, Tape
+from bptt.unroll.ragged import Rows, counted, rows_of
+from bptt.unroll.tape import LayerTape, Origin, Tape
 
-__all__ = ["GRU", "LSTM", "RNN", "Gradients", "Recurrent"]
+__all__ = ["Gradients", "Recurrent", "State"]
 
 # Multiply-adds under which a layer runs in one thread: what it wrote is then far from another's cache.
 SMALL = 3_000_000
@@ -27,7 +28,7 @@ SMALL = 3_000_000
 State = np.ndarray | tuple[np.ndarray, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Gradients:
     """What `backward` returns: derivatives of the loss.
 
@@ -48,8 +49,17 @@ class Gradients:
     parameters: dict[str, np.ndarray]
     errors: np.ndarray | None = None
 
+    def __repr__(self) -> str:
+        state = self.state if isinstance(self.state, tuple) else (self.state,)
+        size = sum(gradient.size for gradient in self.parameters.values())
+        errors = "" if self.errors is None else f", errors {self.errors.shape}"
+        return (
+            f"Gradients(x {self.x.shape}, state {' '.join(str(part.shape) for part in state)}, "
+            f"{len(self.parameters)} parameters of {size} numbers{errors}, {self.x.dtype})"
+        )
 
-class Recurrent:
+
+class Recurrent(Module):
     """Stacked recurrent layers of any cell: the machinery behind `RNN`, `GRU` and `LSTM`.
 
     Parameters
@@ -65,8 +75,8 @@ class Recurrent:
         Whether x, y and their gradients are (B, T, ...) instead of (T, B, ...). States are (L, B, H) either way.
     dtype : {"float32", "float64"}
         Of the parameters, of all arrays in and out, and of the arithmetic.
-    seed : int
-        Of the initial parameters and of the dropout masks.
+    seed : int, optional
+        From 0 to 2^63 - 1, of the initial parameters and of the dropout masks; default: drawn, and kept in `seed`.
     init : {"pytorch", "orthogonal"}
         See `bptt.network.initialisers.initialise`.
 
@@ -76,6 +86,12 @@ class Recurrent:
         An argument is of another type or outside its range; the message names it.
     """
 
+    _fixed: ClassVar[frozenset[str]] = Module._fixed | {
+        "cell", "input_size", "hidden_size", "num_layers", "batch_first", "seed",
+    }  # fmt: skip
+    _own: ClassVar[frozenset[str]] = Module._own | {"_packed", "_stock"}
+
+    @arguments.known_keywords
     def __init__(
         self,
         cell: Cell,
@@ -85,27 +101,51 @@ class Recurrent:
         *,
         dropout: float = 0.0,
         batch_first: bool = False,
-        dtype: Any = "float32",
-        seed: int = 0,
-        init: str = "pytorch",
+        dtype: Literal["float32", "float64"] | npt.DTypeLike = "float32",
+        seed: int | None = None,
+        init: Literal["pytorch", "orthogonal"] = "pytorch",
     ) -> None:
+        if not isinstance(cell, Cell):
+            raise TypeError(f"cell must be a row of bptt.cells.table.CELLS; got {cell!r}")
         self.cell = cell
         self.input_size = arguments.integer("input_size", input_size)
         self.hidden_size = arguments.integer("hidden_size", hidden_size)
         self.num_layers = arguments.integer("num_layers", num_layers)
-        self.dropout = arguments.fraction("dropout", dropout)
-        self.batch_first = bool(batch_first)
-        self.dtype = arguments.dtype("dtype", dtype)
-        self.seed = arguments.seed("seed", seed)
+        self.dropout = dropout
+        self.batch_first = arguments.boolean("batch_first", batch_first)
+        init_ = arguments.choice("init", init, tuple(INITIALISERS))
+        dtype = arguments.dtype("dtype", dtype)
+        self.seed = seeds.resolve("seed", seed)
         self.training = True
         shapes = named.layer_shapes(cell, self.input_size, self.hidden_size, self.num_layers)
-        self.flat, self.parameters = named.allocate(shapes, self.dtype)
-        init = arguments.choice("init", init, tuple(INITIALISERS))
-        initialise(cell, self.parameters, self.hidden_size, init, np.random.default_rng(self.seed))
+        super().__init__(shapes, dtype)
+        initialise(cell, dict(self.parameters), self.hidden_size, init_, seeds.generator(self.seed, "parameters"))
         self._orders = np.array(cell.x_order), np.array(cell.h_order)
+        self._masks_key = seeds.key(self.seed, "dropout")
         self._masks_drawn = 0
+
+    def _connect(self) -> None:
+        super()._connect()
         self._packed: dict[tuple[str, int], np.ndarray] = {}
         self._stock = memory.Stock()
+
+    @property
+    def dropout(self) -> float:
+        """Probability with which an output of any layer but the last is dropped while training; may be set."""
+        return self._dropout
+
+    @dropout.setter
+    def dropout(self, value: float) -> None:
+        self._dropout = arguments.fraction("dropout", value)
+
+    @property
+    def training(self) -> bool:
+        """Whether dropout is on; may be set, as by `train` and `eval`."""
+        return self._training
+
+    @training.setter
+    def training(self, value: bool) -> None:
+        self._training = arguments.boolean("training", value)
 
     def __repr__(self) -> str:
         more = f", num_layers={self.num_layers}, dropout={self.dropout:g}, dtype={self.dtype.name!r}"
@@ -113,31 +153,12 @@ class Recurrent:
 
     def train(self, mode: bool = True) -> Recurrent:
         """Turn dropout between layers on (`mode=True`) or off."""
-        self.training = bool(mode)
+        self.training = arguments.boolean("mode", mode)
         return self
 
     def eval(self) -> Recurrent:
         """Turn dropout between layers off."""
         return self.train(False)
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """A copy of the parameters under PyTorch's names."""
-        return {name: view.copy() for name, view in self.parameters.items()}
-
-    def load_state_dict(self, mapping: Mapping[str, Any]) -> None:
-        """Take over parameters, for example `torch_module.state_dict()`.
-
-        Parameters
-        ----------
-        mapping : mapping of str to array-like
-            Exactly the names of `parameters`; values of the same shapes, anything `np.asarray` takes.
-
-        Raises
-        ------
-        TypeError, ValueError
-            A key is missing or unknown, or a value has another shape, is not real or not finite. Nothing was loaded.
-        """
-        named.load(self.parameters, mapping)
 
     def __call__(
         self, x: np.ndarray, state: State | None = None, *, lengths: Any = None, reset: Any = None
@@ -153,12 +174,13 @@ class Recurrent:
         Parameters
         ----------
         x : array (T, B, input_size), or (B, T, input_size) with `batch_first`
-            Finite, of the layer's dtype, T and B at least 1.
+            Finite, of the layer's dtype, T and B at least 1. It is copied: it may be written to before `backward`.
         state : array (L, B, H), for the LSTM a tuple (h, c) of them, optional
-            Initial state; zeros where absent.
+            Initial state; default: zeros.
         lengths : integers (B,) in 1 .. T, optional
-            Steps of each sequence, in any order; all have T where absent. What x holds after a sequence's end has no
-            influence, outputs are 0 there, and the state returned is the one after the sequence's own last step.
+            Steps of each sequence, in any order; default: T each. What x holds after a sequence's end has no
+            influence, NaN included; outputs are 0 there, and the state returned is the one after the sequence's own
+            last step.
         reset : booleans (T, B), or (B, T) with `batch_first`, optional
             Where True, the state of that row, in every layer, is 0 before that step: another sequence begins. Before
             step 0 it drops the row's initial state.
@@ -175,8 +197,8 @@ class Recurrent:
         Raises
         ------
         TypeError, ValueError
-            x or state has another rank, size or dtype, or holds NaN or infinity; lengths are no integers in 1 .. T;
-            reset holds anything but booleans.
+            x or state has another rank, size or dtype, or holds NaN or infinity; lengths are not integers in 1 .. T;
+            reset holds anything but booleans; an array has masked entries.
 
         Examples
         --------
@@ -194,17 +216,14 @@ class Recurrent:
     def _up(
         self, x: np.ndarray, state: State | None, lengths: Any, reset: Any, tape: bool
     ) -> tuple[np.ndarray, State, Tape]:
-        letters = "B, T, I" if self.batch_first else "T, B, I"
-        x = arguments.real_array("x", x, self.dtype, (None, None, self.input_size), letters)
-        x = np.ascontiguousarray(x.swapaxes(0, 1)) if self.batch_first else x
+        x, batch = self._inputs(x, lengths, reset, own=tape)
         T, B, _ = x.shape
         H = self.hidden_size
-        batch = self._rows(T, B, lengths, reset)
-        x = batch.lay(x, 1)
         initial = [batch.lay(part, 1) for part in self._states("state", state, B)]
         masks = self._masks_drawn if self.training and self.dropout > 0 and self.num_layers > 1 else None
         if masks is not None:
             self._masks_drawn += T
+        origin = Origin(self._identity, self._checksum() if tape else 0)
         rows, layers, final = x.reshape(T * B, self.input_size), [], []
         wiring = self.cell.wiring
         threads = self._threads(T * B)
@@ -226,12 +245,14 @@ class Recurrent:
             outputs = s[1:] if tape else y
             if masks is not None and not top:
                 dropped = self._stock.empty((T, B, H), self.dtype)
-                run(sequence.sequence_dropout, outputs, dropped, self.seed, layer, masks, self.dropout, batch.order)
+                run(sequence.sequence_dropout, outputs, dropped, self._masks_key, layer, masks, self.dropout,
+                    batch.order)  # fmt: skip
                 outputs = dropped
             rows = outputs.reshape(T * B, outputs.shape[2])
         y = batch.back(y, 1)
         y = np.ascontiguousarray(y.swapaxes(0, 1)) if self.batch_first else y
-        return y, self._as_state(batch.back(np.stack(final), 1)), Tape(tuple(layers), masks)
+        state = self._as_state(batch.back(np.stack(final), 1))
+        return y, state, Tape(tuple(layers), masks, self.dropout, origin)
 
     def backward(self, dy: np.ndarray, tape: Tape, dstate: State | None = None, *, errors: bool = False) -> Gradients:
         """Back-propagate through all T steps and all layers; the tape stays as it is.
@@ -239,11 +260,11 @@ class Recurrent:
         Parameters
         ----------
         dy : array like y
-            Derivatives of the loss by the outputs; those after a sequence's end have no influence.
+            Derivatives of the loss by the outputs; those after a sequence's end have no influence, NaN included.
         tape : Tape
-            From this layer's `forward`. Parameters must not have changed since.
+            From the `forward` of this layer, or of the layer that this one is a copy of.
         dstate : like the state, optional
-            Derivatives of the loss by the final state; zeros where absent.
+            Derivatives of the loss by the final state; default: zeros.
         errors : bool
             Whether to keep dL/dh_t of every layer and step.
 
@@ -255,6 +276,8 @@ class Recurrent:
         ------
         TypeError, ValueError
             An array has another rank, size or dtype, or holds NaN or infinity; the tape is another layer's.
+        RuntimeError
+            The parameters have changed since `forward`.
 
         Examples
         --------
@@ -266,15 +289,17 @@ class Recurrent:
         (15, 5)
         """
         H, wiring = self.hidden_size, self.cell.wiring
+        errors = arguments.boolean("errors", errors)
         self._check_tape(tape)
         batch = tape.layers[0].rows
         T, B = tape.layers[0].a.shape[:2]
         sizes, letters = ((B, T, H), "B, T, H") if self.batch_first else ((T, B, H), "T, B, H")
-        dy = arguments.real_array("dy", dy, self.dtype, sizes, letters)
+        steps = counted(batch.lengths, T, self.batch_first) if batch.ragged else None
+        dy = arguments.real_array("dy", dy, self.dtype, sizes, letters, counted=steps)
         dy = batch.lay(np.ascontiguousarray(dy.swapaxes(0, 1)) if self.batch_first else dy, 1)
         final = self._states("dstate", dstate, B)
         flat = self._stock.empty(self.flat.shape, self.dtype)
-        gradients = named.views(flat, {name: view.shape for name, view in self.parameters.items()})
+        gradients = named.views(flat, self._shapes)
         kept = np.empty((self.num_layers if errors else 0, T, B, H), self.dtype)
         ds = batch.lay(np.concatenate(final, axis=2), 1)
         chunk = sequence.chunk_steps(T, B)
@@ -295,22 +320,36 @@ class Recurrent:
                 *self._backward_buffers(layer), dx, *dweights, threads=threads)  # fmt: skip
             dy = dx.reshape(T, B, -1)
             if layer > 0 and tape.masks is not None:
-                run(sequence.sequence_dropout, dy, dy, self.seed, layer - 1, tape.masks, self.dropout, batch.order)
+                run(sequence.sequence_dropout, dy, dy, self._masks_key, layer - 1, tape.masks, tape.dropout,
+                    batch.order)  # fmt: skip
         dx = batch.back(dy, 1)
         dx = np.ascontiguousarray(dx.swapaxes(0, 1)) if self.batch_first else dx
         return Gradients(dx, self._as_state(batch.back(ds, 1)), gradients, batch.back(kept, 2) if errors else None)
 
-    def _rows(self, T: int, B: int, lengths: Any, reset: Any) -> Rows:
-        if lengths is not None:
+    def _inputs(self, x: Any, lengths: Any, reset: Any, own: bool) -> tuple[np.ndarray, Rows]:
+        """x (T, B, I) as it lies on the tape, with `own` in memory of the layer's own; and how its rows lie there."""
+        letters = "B, T, I" if self.batch_first else "T, B, I"
+        given = arguments.array("x", x)
+        steps = None
+        if lengths is not None and given.ndim == 3 and min(given.shape) > 0:
+            T, B = (given.shape[1], given.shape[0]) if self.batch_first else given.shape[:2]
             lengths = arguments.integer_array("lengths", lengths, (B,), "B", 1, T, "T")
+            steps = counted(lengths, T, self.batch_first)
+        x = arguments.real_array("x", given, self.dtype, (None, None, self.input_size), letters, counted=steps)
+        turned = x.swapaxes(0, 1) if self.batch_first else x
+        T, B, I = turned.shape
         if reset is not None:
             sizes, letters = ((B, T), "B, T") if self.batch_first else ((T, B), "T, B")
             reset = arguments.boolean_array("reset", reset, sizes, letters)
             reset = reset.swapaxes(0, 1) if self.batch_first else reset
-        return rows_of(T, B, lengths, reset)
+        batch = rows_of(T, B, lengths, reset)
+        if own or self.batch_first:
+            x = self._stock.empty((T, B, I), self.dtype)
+            x[...] = turned
+        return batch.lay(x, 1), batch
 
     def _weights(self, layer: int) -> list[np.ndarray]:
-        return list(self.parameters.values())[4 * layer : 4 * layer + 4]
+        return self._views[4 * layer : 4 * layer + 4]
 
     def _buffer(self, name: str, layer: int, depth: int, columns: int) -> np.ndarray:
         if (name, layer) not in self._packed:
@@ -356,72 +395,23 @@ class Recurrent:
     def _check_tape(self, tape: Tape) -> None:
         if not isinstance(tape, Tape):
             raise TypeError(f"tape must be the Tape that this layer's forward returned; got {type(tape).__name__}")
-        here = [
-            layer.cell is self.cell
-            and layer.hidden_size == self.hidden_size
-            and layer.a.dtype == self.dtype
-            and (layer.x.shape[1] >= self.hidden_size if index else layer.x.shape[1] == self.input_size)
-            for index, layer in enumerate(tape.layers)
-        ]
-        if len(here) != self.num_layers or not all(here):
-            raise ValueError(f"tape must come from this layer's own forward, {self!r}; got another layer's")
-
-
-class RNN(Recurrent):
-    """Simple recurrent network, h_t = tanh(x_t W + h_{t-1} U + b) or with relu (Elman 1990).
-
-    Parameters
-    ----------
-    nonlinearity : {"tanh", "relu"}
-    input_size, hidden_size, num_layers, dropout, batch_first, dtype, seed, init
-        See `Recurrent`.
-
-    Examples
-    --------
-    >>> import numpy as np, bptt
-    >>> y, h = bptt.RNN(input_size=3, hidden_size=5, nonlinearity="relu")(np.ones((7, 2, 3), "float32"))
-    >>> h.shape
-    (1, 2, 5)
-    """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        *,
-        nonlinearity: str = "tanh",
-        **more: Any,
-    ) -> None:
-        self.nonlinearity = arguments.choice("nonlinearity", nonlinearity, ("tanh", "relu"))
-        super().__init__(CELLS[f"rnn_{self.nonlinearity}"], input_size, hidden_size, num_layers, **more)
-
-
-class GRU(Recurrent):
-    """Gated recurrent unit, reset after the product as in PyTorch (Cho et al. 2014). See `Recurrent`.
-
-    Examples
-    --------
-    >>> import numpy as np, bptt
-    >>> y, h = bptt.GRU(input_size=3, hidden_size=5, num_layers=2)(np.ones((7, 2, 3), "float32"))
-    >>> h.shape
-    (2, 2, 5)
-    """
-
-    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, **more: Any) -> None:
-        super().__init__(CELLS["gru"], input_size, hidden_size, num_layers, **more)
-
-
-class LSTM(Recurrent):
-    """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000). See `Recurrent`.
-
-    Examples
-    --------
-    >>> import numpy as np, bptt
-    >>> y, (h, c) = bptt.LSTM(input_size=3, hidden_size=5, dtype="float64")(np.ones((7, 2, 3)))
-    >>> c.shape
-    (1, 2, 5)
-    """
-
-    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, **more: Any) -> None:
-        super().__init__(CELLS["lstm"], input_size, hidden_size, num_layers, **more)
+        sizes = [self.input_size] + [self.hidden_size] * (self.num_layers - 1)
+        if (
+            tape.origin.layer != self._identity
+            or len(tape.layers) != self.num_layers
+            or not all(
+                layer.rows is tape.layers[0].rows
+                and layer.a.shape == tape.layers[0].a.shape
+                and layer.fits(self.cell, size, self.hidden_size, self.dtype)
+                for layer, size in zip(tape.layers, sizes, strict=True)
+            )
+        ):
+            raise ValueError(
+                f"tape must come from the forward of this layer, or of one that it is a copy of, {self!r}; got another "
+                f"layer's, {tape!r}"
+            )
+        if tape.origin.checksum != self._checksum():
+            raise RuntimeError(
+                f"the parameters of {self!r} have changed since the forward that made this tape (an optimizer step, "
+                f"load_state_dict, an assignment): call backward before changing them, or forward again"
+            )

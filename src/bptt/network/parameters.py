@@ -1,19 +1,21 @@
 """One flat vector per network, named views into it: PyTorch's names, order and shapes.
 
-The optimizers see the flat vector, users see the views; both are the same memory. Row blocks of `weight_ih_l0` and
-`weight_hh_l0` stand in PyTorch's order (i f g o; r z n); `cells.table` says which block of pre-activations each makes.
+The optimizers see the flat vector, users see the views; both are the same memory, and stay so: what is assigned is
+copied in. Row blocks of `weight_ih_l0` and `weight_hh_l0` stand in PyTorch's order (i f g o; r z n); `cells.table`
+says which block of pre-activations each makes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any, NoReturn
 
 import numpy as np
 
+from bptt import arguments
 from bptt.cells.table import Cell
 
-__all__ = ["allocate", "layer_shapes", "load", "views"]
+__all__ = ["Parameters", "allocate", "convert", "layer_shapes", "load", "views"]
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -30,6 +32,11 @@ def layer_shapes(cell: Cell, input_size: int, hidden_size: int, num_layers: int,
     return shapes
 
 
+def size_of(shapes: Shapes) -> int:
+    """How many numbers arrays of these shapes hold together."""
+    return sum(int(np.prod(shape)) for shape in shapes.values())
+
+
 def views(flat: np.ndarray, shapes: Shapes) -> dict[str, np.ndarray]:
     """The parts of `flat` under their names, in order."""
     named, start = {}, 0
@@ -42,43 +49,93 @@ def views(flat: np.ndarray, shapes: Shapes) -> dict[str, np.ndarray]:
 
 def allocate(shapes: Shapes, dtype: np.dtype[Any]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """A flat vector of zeros for these shapes, and its views."""
-    flat = np.zeros(sum(int(np.prod(shape)) for shape in shapes.values()), dtype)
+    flat = np.zeros(size_of(shapes), dtype)
     return flat, views(flat, shapes)
 
 
-def load(parameters: dict[str, np.ndarray], mapping: Mapping[str, Any]) -> None:
+class Parameters(MutableMapping[str, np.ndarray]):
+    """The parameters of a layer by name: views into its flat vector.
+
+    `parameters[name][...] = array` and `parameters[name] = array` do the same: the values are copied into the flat
+    vector, if the shape is right and they are finite in the layer's dtype. Names cannot be added or deleted.
+    """
+
+    def __init__(self, named: dict[str, np.ndarray]) -> None:
+        self._named = named
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        # A new view each time: a user may change the shape of an array that is held here, in place.
+        return self._known(name)[...]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        view = self._known(name)
+        if not is_same(value, view):  # `parameters[name] -= ...` assigns what it has already written
+            view[...] = convert(f"parameters[{name!r}]", value, view)
+
+    def __delitem__(self, name: str) -> NoReturn:
+        raise TypeError(f"parameters[{name!r}] cannot be deleted: a layer always has all of its parameters")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._named)
+
+    def __len__(self) -> int:
+        return len(self._named)
+
+    def __repr__(self) -> str:
+        return f"Parameters({', '.join(f'{name} {view.shape}' for name, view in self._named.items())})"
+
+    def _known(self, name: str) -> np.ndarray:
+        if name not in self._named:
+            raise KeyError(
+                f"parameters has no name {name!r}{arguments.did_you_mean(name, self._named)} "
+                f"It has: {', '.join(self._named)}"
+            )
+        return self._named[name]
+
+
+def is_same(value: Any, view: np.ndarray) -> bool:
+    """Whether `value` is an array of the very memory of `view`, element for element."""
+    return isinstance(value, np.ndarray) and value.__array_interface__ == view.__array_interface__
+
+
+def convert(name: str, value: Any, like: np.ndarray) -> np.ndarray:
+    """The real numbers `value` in the dtype of `like`, of its shape, and finite in that dtype.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It does not hold real numbers, has another shape, or is not finite; the message begins with `name`.
+    """
+    array = arguments.array(name, value)
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"{name} must hold real numbers; got dtype {array.dtype}")
+    if array.shape != like.shape:
+        raise ValueError(f"{name} must have shape {like.shape}; got {array.shape}")
+    with np.errstate(over="ignore"):
+        array = array.astype(like.dtype)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite in {like.dtype}; it holds NaN, infinity or a larger number")
+    return array
+
+
+def load(parameters: Mapping[str, np.ndarray], mapping: Mapping[str, Any]) -> None:
     """Copy the values of `mapping` into the views, all or nothing.
 
     Raises
     ------
     TypeError, ValueError
-        `mapping` is no mapping, lacks a name, has one too many, or holds an array of another shape, of numbers that
+        `mapping` is not a mapping, lacks a name, has one too many, or holds an array of another shape, of numbers that
         are not real, or not finite. Nothing was copied then.
     """
     if not isinstance(mapping, Mapping):
         raise TypeError(f"state_dict must be a mapping of names to arrays; got {type(mapping).__name__}")
-    missing, unexpected = (
-        sorted(parameters.keys() - mapping.keys()),
-        sorted(mapping.keys() - parameters.keys()),
-    )
+    missing = [name for name in parameters if name not in mapping]
+    unexpected = [name for name in mapping if name not in parameters]
     if missing or unexpected:
         raise ValueError(
             f"state_dict must have the keys {', '.join(parameters)}; missing: {', '.join(missing) or 'none'}; "
             f"unexpected: {', '.join(map(str, unexpected)) or 'none'}"
         )
-    arrays = {}
-    for name, view in parameters.items():
-        array = np.asarray(mapping[name])
-        if array.dtype.kind not in "fiu":
-            raise TypeError(f"state_dict[{name!r}] must hold real numbers; got dtype {array.dtype}")
-        if array.shape != view.shape:
-            raise ValueError(f"state_dict[{name!r}] must have shape {view.shape}; got {array.shape}")
-        with np.errstate(over="ignore"):
-            array = array.astype(view.dtype)
-        if not np.isfinite(array).all():
-            raise ValueError(
-                f"state_dict[{name!r}] must be finite in {view.dtype}; it holds NaN, infinity or a larger number"
-            )
-        arrays[name] = array
+    arrays = {name: convert(f"state_dict[{name!r}]", mapping[name], view) for name, view in parameters.items()}
     for name, view in parameters.items():
         view[...] = arrays[name]

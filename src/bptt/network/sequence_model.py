@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar, Literal
 
-import numpy as np
+import numpy.typing as npt
 
-from bptt import arguments
+from bptt import arguments, seeds
 from bptt.cells.table import CELLS
 from bptt.network import parameters as named
 from bptt.network.initialisers import INITIALISERS, glorot_uniform, initialise
+from bptt.network.module import Module
 
 __all__ = ["SequenceModel"]
 
 
-class SequenceModel:
+class SequenceModel(Module):
     """Parameters and settings of embedding -> RNN, GRU or LSTM -> linear head, in one flat vector.
 
         x_t = E[token_t],    h_t = layers(x_t, h_{t-1}),    logits_t = h_t W_head + b_head
@@ -23,18 +23,29 @@ class SequenceModel:
     Parameters
     ----------
     cell : {"rnn", "gru", "lstm"}
-    vocabulary_size, embedding_size, hidden_size, num_layers : int
-        At least 1.
+        Default "lstm".
+    vocabulary_size : int
+        Symbols; at least 1.
+    embedding_size : int
+        Features of each symbol; at least 1, default 64.
+    hidden_size : int
+        Units of each recurrent layer; at least 1, default 256.
+    num_layers : int
+        Recurrent layers; at least 1, default 1.
     nonlinearity : {"tanh", "relu"}
-        Of `cell="rnn"`.
+        Of `cell="rnn"`. Default "tanh".
     dropout : float
-        In [0, 1): on the output of every recurrent layer, while training.
+        In [0, 1): on the output of every recurrent layer, while training. Default 0.
     input_dropout : float
         In [0, 1): on the embedding, one mask for all steps of a window (Gal & Ghahramani 2016), while training.
+        Default 0.
     dtype : {"float32", "float64"}
+        Default "float32".
     init : {"pytorch", "orthogonal"}
-        Of the recurrent layers; the head is Glorot-uniform with bias 0, the embedding N(0, 1) as in PyTorch.
-    seed : int
+        Of the recurrent layers; the head is Glorot-uniform with bias 0, the embedding N(0, 1) as in PyTorch. Default
+        "orthogonal".
+    seed : int, optional
+        From 0 to 2^63 - 1, of the initial parameters; default: drawn and kept in `seed`.
 
     Raises
     ------
@@ -48,20 +59,26 @@ class SequenceModel:
     350593
     """
 
+    _fixed: ClassVar[frozenset[str]] = Module._fixed | {
+        "cell", "cell_name", "vocabulary_size", "embedding_size", "hidden_size", "num_layers", "nonlinearity", "init",
+        "shapes", "seed",
+    }  # fmt: skip
+
+    @arguments.known_keywords
     def __init__(
         self,
         *,
         vocabulary_size: int,
-        cell: str = "lstm",
+        cell: Literal["rnn", "gru", "lstm"] = "lstm",
         embedding_size: int = 64,
         hidden_size: int = 256,
         num_layers: int = 1,
-        nonlinearity: str = "tanh",
+        nonlinearity: Literal["tanh", "relu"] = "tanh",
         dropout: float = 0.0,
         input_dropout: float = 0.0,
-        dtype: Any = "float32",
-        init: str = "orthogonal",
-        seed: int = 0,
+        dtype: Literal["float32", "float64"] | npt.DTypeLike = "float32",
+        init: Literal["pytorch", "orthogonal"] = "orthogonal",
+        seed: int | None = None,
     ) -> None:
         self.vocabulary_size = arguments.integer("vocabulary_size", vocabulary_size)
         self.embedding_size = arguments.integer("embedding_size", embedding_size)
@@ -69,24 +86,25 @@ class SequenceModel:
         self.num_layers = arguments.integer("num_layers", num_layers)
         self.dropout = arguments.fraction("dropout", dropout)
         self.input_dropout = arguments.fraction("input_dropout", input_dropout)
-        self.dtype = arguments.dtype("dtype", dtype)
-        self.seed = arguments.seed("seed", seed)
         self.nonlinearity = arguments.choice("nonlinearity", nonlinearity, ("tanh", "relu"))
         self.cell_name = arguments.choice("cell", cell, ("rnn", "gru", "lstm"))
         self.cell = CELLS[f"rnn_{self.nonlinearity}" if cell == "rnn" else cell]
         self.init = arguments.choice("init", init, tuple(INITIALISERS))
-        self.shapes: named.Shapes = {"embedding.weight": (self.vocabulary_size, self.embedding_size)}
-        self.shapes |= named.layer_shapes(self.cell, self.embedding_size, self.hidden_size, self.num_layers, "rnn.")
-        self.shapes |= {
+        dtype = arguments.dtype("dtype", dtype)
+        self.seed = seeds.resolve("seed", seed)
+        shapes: named.Shapes = {"embedding.weight": (self.vocabulary_size, self.embedding_size)}
+        shapes |= named.layer_shapes(self.cell, self.embedding_size, self.hidden_size, self.num_layers, "rnn.")
+        shapes |= {
             "head.weight": (self.vocabulary_size, self.hidden_size),
             "head.bias": (self.vocabulary_size,),
         }
-        self.flat, self.parameters = named.allocate(self.shapes, self.dtype)
-        rng = np.random.default_rng(self.seed)
-        self.parameters["embedding.weight"][...] = rng.standard_normal(self.shapes["embedding.weight"])
+        self.shapes = shapes
+        super().__init__(shapes, dtype)
+        rng = seeds.generator(self.seed, "parameters")
+        self.parameters["embedding.weight"] = rng.standard_normal(self.shapes["embedding.weight"])
         recurrent = {name: view for name, view in self.parameters.items() if name.startswith("rnn.")}
         initialise(self.cell, recurrent, self.hidden_size, self.init, rng)
-        self.parameters["head.weight"][...] = glorot_uniform(rng, self.shapes["head.weight"])
+        self.parameters["head.weight"] = glorot_uniform(rng, self.shapes["head.weight"])
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -104,11 +122,3 @@ class SequenceModel:
             "init": self.init,
             "seed": self.seed,
         }
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """A copy of the parameters by name."""
-        return {name: view.copy() for name, view in self.parameters.items()}
-
-    def load_state_dict(self, mapping: Mapping[str, Any]) -> None:
-        """Take over parameters, all or nothing; see `bptt.network.layers.Recurrent.load_state_dict`."""
-        named.load(self.parameters, mapping)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-__all__ = ["Rows", "rows_of"]
+__all__ = ["Rows", "counted", "rows_of", "writable"]
 
 NUMBERS, FLAGS = np.empty(0, np.int64), np.empty((0, 0), np.bool_)
 
@@ -32,10 +33,33 @@ class Rows:
     ends: np.ndarray
     order: np.ndarray
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(writable(state))
+
     @property
     def ragged(self) -> bool:
         """Whether any row ends before the last step."""
         return self.ends.size > 0
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Steps of each row of the batch, in its order; empty where every row has all of them."""
+        return self.back(self.ends, 0)
+
+    def fits(self, T: int, B: int) -> bool:
+        """Whether these are the rows of a batch of B sequences on a tape of T steps."""
+        sizes, numbers = (self.ends.shape, self.order.shape), (self.active, self.ends, self.order)
+        return (
+            self.active.shape == (T,)
+            and all(shape in ((B,), (0,)) for shape in sizes)
+            and self.reset.shape in ((T, B), (0, 0))
+            and self.reset.dtype == np.bool_
+            and all(array.dtype == np.int64 for array in numbers)
+            and all(array.flags.carray for array in (*numbers, self.reset))
+            and bool(((self.active >= 0) & (self.active <= B)).all())
+            and (not self.order.size or bool((np.sort(self.order) == np.arange(B)).all()))
+            and bool(((self.ends >= 1) & (self.ends <= T)).all())
+        )
 
     def lay(self, array: np.ndarray, axis: int) -> np.ndarray:
         """The array with its rows, which run along `axis`, as they lie on the tape."""
@@ -44,6 +68,19 @@ class Rows:
     def back(self, array: np.ndarray, axis: int) -> np.ndarray:
         """The array with its rows as they came in the batch: `lay` undone."""
         return np.take(array, np.argsort(self.order), axis) if self.order.size else array
+
+
+def writable(state: dict[str, Any]) -> dict[str, Any]:
+    """The state of an unpickled object, for compiled code: copies of arrays whose buffers cannot be written to."""
+    return {
+        name: np.array(value, order="C") if isinstance(value, np.ndarray) and not value.flags.carray else value
+        for name, value in state.items()
+    }
+
+
+def counted(lengths: np.ndarray, T: int, batch_first: bool) -> np.ndarray:
+    """(T, B), or (B, T) with `batch_first`: whether a row has a step."""
+    return np.arange(T) < lengths[:, None] if batch_first else np.arange(T)[:, None] < lengths
 
 
 def rows_of(T: int, B: int, lengths: np.ndarray | None, reset: np.ndarray | None) -> Rows:
