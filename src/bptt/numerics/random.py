@@ -5,9 +5,14 @@ Philox4x32-10 (Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as ea
     c0 c1 c2 c3  <-  hi(M1 c2) ^ c1 ^ k0,   lo(M1 c2),   hi(M0 c0) ^ c3 ^ k1,   lo(M0 c0)
     k0 k1        <-  k0 + W0,   k1 + W1
 
-A mask element has its address (seed, layer, t, row, unit), so any thread may draw it, and draw it again on
-the way back: the key is the seed, c0 = unit // 4, c1 = row, c2 and c3 hold t and the layer, and of the four
-words it is number unit % 4.
+A mask element has its address, so any thread may draw it, and draw it again on the way back. Everything that is
+drawn is addressed in the same way:
+
+    key k0, k1     which stream: `bptt.seeds.key(seed, purpose, member)`, a purpose for each thing that is drawn
+    counter        where in the stream: (layer, step, row, unit); c0 = unit // 4, c1 = row, c2 and c3 hold step and
+                   layer, and the element is word unit % 4 of the four. For `uniform` it is (stream, index).
+
+Two things that are drawn under one key read the same words: `dropout` and `uniform` need keys of their own.
 """
 
 import numpy as np
@@ -57,24 +62,24 @@ def draw(words, k0, k1, c1, c2, c3):
 
 
 @kernel
-def uniform(seed, stream, index):
-    """A float64 in [0, 1), of 53 random bits, for each (seed, stream, index) of integers."""
-    seed, stream, index = np.uint64(np.int64(seed)), np.uint64(np.int64(stream)), np.uint64(np.int64(index))
-    c0, c1, _, _ = philox(seed & LOW, seed >> BITS, index & LOW, index >> BITS, stream & LOW, stream >> BITS)
+def uniform(key, stream, index):
+    """A float64 in [0, 1), of 53 random bits, for each (key, stream, index) of integers."""
+    key, stream, index = np.uint64(np.int64(key)), np.uint64(np.int64(stream)), np.uint64(np.int64(index))
+    c0, c1, _, _ = philox(key & LOW, key >> BITS, index & LOW, index >> BITS, stream & LOW, stream >> BITS)
     return np.float64(((c0 << BITS) | c1) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
 @kernel
-def dropout(x, out, seed, layer, t, first, rate):
+def dropout(x, out, key, layer, t, first, rate):
     """out (rows, n) = x (rows, >= n) times 1 / (1 - rate), or times 0 with probability `rate`. Its own backward.
 
-    The factor of an element depends on (seed, layer, t, first + its row, its column) alone. x may be out.
+    The factor of an element depends on (key, layer, t, first + its row, its column) alone. x may be out.
     """
     n = out.shape[1]
     zero, scale = out.dtype.type(0), out.dtype.type(1.0 / (1.0 - rate))
     threshold = np.uint32(rate * 4294967296.0)
-    seed, time = np.uint64(np.int64(seed)), np.uint64(np.int64(t))
-    k0, k1 = seed & LOW, seed >> BITS
+    key, time = np.uint64(np.int64(key)), np.uint64(np.int64(t))
+    k0, k1 = key & LOW, key >> BITS
     c2, c3 = time & LOW, (time >> BITS) ^ (np.uint64(layer) << np.uint64(20))
     words = np.empty((n + 3) // 4 * 4, np.uint32)
     for r in range(out.shape[0]):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bptt import arguments
+from bptt import arguments, seeds
 from bptt.network.parameters import views
 from bptt.network.sequence_model import SequenceModel
 from bptt.numerics import updates
@@ -116,7 +116,7 @@ class Trainer:
         self.averaged = None if average is None else model.flat.copy()
         self.steps = 0
         self._older = 0
-        self._network = network_of(model)._replace(seed=arguments.seed("seed", seed))
+        self._network = network_of(model)._replace(seed=seeds.key(arguments.seed("seed", seed), "dropout"))
         k1, k2 = self.window.k1, self.window.depth
         self._work = workspace_for(self._network, self.streams, k2, older=k2 - k1)
         self._grad, self._m, self._v = (np.zeros_like(model.flat) for _ in range(3))
