@@ -91,7 +91,7 @@ class SeasonalNaive:
         return {"missed": self.missed, "fits": np.array([self.fits])}
 
     @classmethod
-    def from_settings(cls, settings, tensors):
+    def from_settings(cls, settings, tensors, panel, freq):
         model = cls(**settings)
         model.missed, model.fits = tensors["missed"], int(tensors["fits"][0])
         return model

@@ -186,7 +186,7 @@ def test_files_of_another_kind_are_named(tmp_path):
 def test_a_model_that_is_not_known_is_named(tmp_path, monkeypatch):
     path = saved(tmp_path)
     monkeypatch.delitem(MODELS, "SeasonalNaive")
-    with pytest.raises(ValueError, match=r"model: a model of the class 'SeasonalNaive', known are"):
+    with pytest.raises(ValueError, match=r"model: models\[0\]: a model of the class 'SeasonalNaive', known are"):
         Forecaster.load(path)
 
 
@@ -212,7 +212,7 @@ def rewritten(path, change):
         (lambda tensors, metadata: metadata.update(models=[]), "holds no models"),
         (lambda tensors, metadata: metadata.update(models=[{}]), "'class' is missing"),
         (lambda tensors, metadata: metadata.update(local_scaler_type="box"), "local_scaler_type 'box' is unknown"),
-        (lambda tensors, metadata: metadata.update(futr_names=["x"]), r"'panel.futr' must have shape \(40, 1\)"),
+        (lambda tensors, metadata: metadata.update(futr_names=["x"]), r"futr_names must be \[\], by the columns"),
         (
             lambda tensors, metadata: tensors.update({"panel.y": tensors["panel.y"][1:]}),
             r"'panel.y' must have shape \(40,\); got \(39,\)",
@@ -231,15 +231,132 @@ def rewritten(path, change):
         ),
         (
             lambda tensors, metadata: tensors.update({"calibrations.0.errors": np.zeros((4, 2, 3))}),
-            r"a calibration of shape \(4, 2, 3\) does not fit h=3",
+            r"'calibrations.0.errors' must have shape \(4, 3, 3\); got \(4, 2, 3\)",
         ),
-        (lambda tensors, metadata: tensors.pop("calibrations.0.quantiles"), "'quantiles' is missing"),
+        (lambda tensors, metadata: tensors.pop("calibrations.0.quantiles"), "'calibrations.0.quantiles' is missing"),
     ],
 )
 def test_parts_that_do_not_fit_together_are_named(tmp_path, change, message):
     path = rewritten(saved(tmp_path, fitted(scaler="standard", intervals=ConformalIntervals(4))), change)
     with pytest.raises(ValueError, match=rf"model: .*{message.removeprefix('model: ')}"):
         Forecaster.load(path)
+
+
+@pytest.fixture(scope="module")
+def recursive_file(tmp_path_factory):
+    """The file of a model that reads lags, seasonal values and exogenous columns by index."""
+    rng = np.random.default_rng(0)
+    df = frame(ds=np.arange(30), rows=30, price=rng.normal(size=60), day=["mon", "tue"] * 30)
+    model = GRU(
+        3, 14, strategy="recursive", lags=[7], seasonality=7, hidden_size=4, max_steps=3, anchors=[7, "last"],
+        futr_exog_list=["price", "day"], stat_exog_list=["area"],
+    )  # fmt: skip
+    static_df = pd.DataFrame({"unique_id": ["a", "b"], "area": [1.0, 2.0]})
+    forecaster = Forecaster([model], 1, "standard")
+    path = tmp_path_factory.mktemp("recursive") / "model"
+    forecaster.fit(df, static_df, prediction_intervals=ConformalIntervals(2)).save(path)
+    return path
+
+
+def plan(metadata):
+    return metadata["models"][0]["settings"]["plan"]
+
+
+def given(metadata):
+    return metadata["models"][0]["settings"]["arguments"]
+
+
+def moment(tensors, name, change):
+    name = f"models.0.0.adam.{name}"
+    tensors[name] = change(tensors[name])
+
+
+def filled(name, value):
+    def change(tensors, metadata):
+        tensors[name].reshape(-1)[0] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        # Each of these ended the process, ran for ever, filled the memory or was used.
+        (lambda t, m: plan(m).update(lags=[-(10**8)]), r"models\[0\]: settings: plan: lags must be \[7\]"),
+        (lambda t, m: plan(m).update(periods=[0, 0]), r"plan: periods must be \[7, 0\]"),
+        (lambda t, m: plan(m).update(num_layers=2**31), "plan: num_layers must be 1"),
+        (
+            lambda t, m: (plan(m).update(num_layers=2**31), given(m).update(num_layers=2**31)),
+            "num_layers is 2147483648, but the tensors are of 1 layers",
+        ),
+        (
+            lambda t, m: (plan(m).update(hidden_size=2**40), given(m).update(hidden_size=2**40)),
+            r"tensor '0.rnn.weight_ih_l0' must have shape",
+        ),
+        (lambda t, m: moment(t, "v", lambda v: v[:0]), r"'0.adam.v' must have shape \(\d+,\); got \(0,\)"),
+        (lambda t, m: moment(t, "v", lambda v: v - 1), "'0.adam.v' must not be negative"),
+        (lambda t, m: moment(t, "m", lambda m: m.astype(np.float64)), "'0.adam.m' must be float32; got float64"),
+        (lambda t, m: moment(t, "m", lambda m: m * np.nan), "'0.adam.m' must be finite; got nan"),
+        (lambda t, m: [t.pop(n) for n in list(t) if "scale." in n], "'scale.futr.mean' is missing"),
+        (filled("models.0.scale.futr.spread", 0), "'scale.futr.spread' must be positive; got 0"),
+        (filled("scaling.spread", -1), "'scaling.spread' must be positive; got -1"),
+        (filled("calibrations.0.quantiles", np.nan), "'calibrations.0.quantiles' must be finite; got nan"),
+        (filled("calibrations.0.quantiles", 0.01), r"'calibrations.0.quantiles' must be \(0.025,"),
+        (filled("calibrations.0.errors", np.inf), "'calibrations.0.errors' must be finite, or NaN for all quantiles"),
+        (filled("calibrations.0.errors", np.nan), "'calibrations.0.errors' must be finite, or NaN for all quantiles"),
+        (filled("panel.y", np.inf), "'panel.y' must be finite"),
+        (filled("panel.futr", np.nan), "'panel.futr' must be finite"),
+        (filled("panel.ds", -(2**63)), "'panel.ds' has a time that is missing"),
+        (filled("panel.ds", 5), "'panel.ds' must have the times of freq=1 one after the other"),
+        (filled("panel.observed", False), "'panel.y' must be 0 where 'panel.observed' is false"),
+        (lambda t, m: t.update({"panel.starts": np.array([0, 2**62, 60])}), "does not tell the first rows of 2"),
+        (lambda t, m: t.update({"models.1.x": np.zeros(1)}), r"'models\.1\.x' is not one of this Forecaster"),
+        (lambda t, m: t.update({"models.0.1.x": np.zeros(1)}), r"'1\.x' is not one of this model"),
+        (lambda t, m: m.update(ids=["a", "a"]), "ids must name each series once"),
+        (lambda t, m: m.update(ids=["a", 3.5]), "ids must be strings and integers"),
+        (lambda t, m: m["models"][0].update(alias="unique_id"), r"models: alias must be \['GRU'\]"),
+        (lambda t, m: m["models"][0]["settings"].update(steps=[-1]), "steps: each of them must be an integer of at"),
+        (lambda t, m: m["models"][0]["settings"].update(steps=[3, 3]), "steps: must be of 1 networks; got 2"),
+        (lambda t, m: given(m).update(h=10**9), "plan: n must be 1000000000"),
+        (lambda t, m: given(m).update(seed=None), "arguments: seed must be .*; got None"),
+        (lambda t, m: given(m).pop("transform"), "arguments: 'transform' is missing"),
+        (lambda t, m: given(m).update(futr_exog_list=["price"]), "plan: futr must be 1"),
+        (lambda t, m: m["encoding"].update(freq="D"), "encoding: time_dtype: no column of a frame with freq='D' can"),
+        (lambda t, m: m["encoding"].update(freq=2), "'panel.ds' must have the times of freq=2 one after the other"),
+        (lambda t, m: m["encoding"].update(target_col="ds"), "encoding: .* must name three columns"),
+        (lambda t, m: m["encoding"].update(id_dtype="int64"), "ids: "),
+        (lambda t, m: m["encoding"]["categories"].update(day=["mon"]), r"futr_names must be \['price', 'day=mon'\]"),
+        (lambda t, m: m["encoding"].update(calendar=1), "encoding: calendar must be true or false; got 1"),
+    ],
+)
+def test_a_file_holds_nothing_that_fit_could_not_have_left(recursive_file, tmp_path, change, message):
+    path = tmp_path / "model"
+    path.write_bytes(recursive_file.read_bytes())
+    Forecaster.load(path)
+    rewritten(path, change)
+    with pytest.raises(ValueError, match=rf"model: .*{message}"):
+        Forecaster.load(path)
+
+
+def test_a_flipped_bit_in_a_weight_is_seen(recursive_file, tmp_path):
+    path = tmp_path / "model"
+    rewritten_path = tmp_path / "rewritten"
+    content = bytearray(recursive_file.read_bytes())
+    size = int.from_bytes(content[:8], "little")
+    first, _ = json.loads(content[8 : 8 + size])["models.0.0.head.weight"]["data_offsets"]
+    content[8 + size + first] ^= 1  # the lowest bit of a weight
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="model: damaged: its content does not match the 'checksum' in its header"):
+        Forecaster.load(path)
+    # A file of before there were checksums is taken as it is.
+    rewritten_path.write_bytes(recursive_file.read_bytes())
+    Forecaster.load(rewritten(rewritten_path, lambda tensors, metadata: metadata.pop("checksum")))
+
+
+def test_large_unsigned_ids_come_back(tmp_path):
+    forecaster = fitted(frame(np.array([2**64 - 1, 3], np.uint64)))
+    loaded = Forecaster.load(saved(tmp_path, forecaster))
+    assert_frame_equal(loaded.predict(), forecaster.predict(), check_exact=True)
 
 
 def test_loading_runs_no_code_of_the_file(tmp_path):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import pickle
 import signal
 import struct
 import subprocess
@@ -90,7 +92,7 @@ def test_a_file_of_another_program_is_refused(tmp_path: Path, content: bytes) ->
     [
         (None, "not one of test.Model"),
         ({"format": "pt"}, "not one of test.Model"),
-        ({"bptt": "no json"}, "no JSON"),
+        ({"bptt": "no json"}, "is not JSON"),
         ({"bptt": "[1]"}, "holds None, expected 'test.Model'"),
         ({"bptt": json.dumps({"format": "other", "version": 1})}, "holds 'other'"),
         ({"bptt": json.dumps({"format": "test.Model", "version": 3})}, "reads up to 2: use a newer"),
@@ -102,6 +104,84 @@ def test_a_foreign_safetensors_file_is_refused(tmp_path: Path, metadata: Any, re
     path = tmp_path / "m"
     save_file(TENSORS, path, metadata=metadata)
     with pytest.raises(ValueError, match=reason):
+        read_tensors(path, "test.Model", 2)
+
+
+DEEP = "[" * 5_000 + "]" * 5_000
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        (DEEP, "nested more than 32 deep"),
+        ('{"format": ' * 40 + "1" + "}" * 40, "nested more than 32 deep"),
+        ('{"format": "test.Model", "version": 1, "x": NaN}', "has no NaN"),
+        ('{"format": "test.Model", "version": 1, "x": 1e999}', "outside of float64: 1e999"),
+        ('{"format": "test.Model", "version": 1, "x": ' + "9" * 5_000 + "}", "an integer of more than 64 bits: 99"),
+        ('{"format": "test.Model", "version": 1, "version": 1}', "the key 'version' twice"),
+        ("[" + "[]," * 1_100_000 + "0]", "more than 1,000,000 objects and lists"),
+        ('{"format": "test.Model", "version": true}', "version True"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_header_is_bounded(tmp_path: Path, header: str, reason: str) -> None:
+    save_file(TENSORS, tmp_path / "m", metadata={"bptt": header})
+    with pytest.raises(ValueError, match=f"m: .*{reason}") as caught:
+        read_tensors(tmp_path / "m", "test.Model", 1)
+    assert len(str(caught.value)) < 500
+
+
+def test_brackets_inside_of_strings_do_not_count(tmp_path: Path) -> None:
+    names = ["[{" * 30 + '\\"' for _ in range(20_000)]
+    write_tensors(tmp_path / "m", "test.Model", 1, {}, {"names": names})
+    assert read_tensors(tmp_path / "m", "test.Model", 1)[1]["names"] == names
+
+
+def test_a_header_that_could_not_be_read_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bptt.training.saving.LARGEST_HEADER", 1000)
+    with pytest.raises(ValueError, match=r"m: cannot be written: names .* take 1,\d\d\d bytes"):
+        write_tensors(tmp_path / "m", "test.Model", 1, {}, {"names": ["x" * 1000]})
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"", "it is empty"),
+        (gzip.compress(b"model"), "it is compressed: unpack it with gunzip"),
+        (pickle.dumps([1]), "it is a pickle, which is never read"),
+        (b"PK\x03\x04" + bytes(100), "it is a zip archive"),
+        ((10**8 + 1).to_bytes(8, "little") + bytes(10**8 + 1), "its header has 100,000,001 bytes"),
+    ],
+    ids=["empty", "gzip", "pickle", "zip", "header"],
+)
+def test_what_is_often_taken_for_a_model_is_named(tmp_path: Path, content: bytes, found: str) -> None:
+    (tmp_path / "m").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"m: not a whole safetensors file \({found}"):
+        read_tensors(tmp_path / "m", "test.Model", 1)
+
+
+def test_a_model_of_another_kind_says_what_reads_it(tmp_path: Path) -> None:
+    write_tensors(tmp_path / "m", "bptt.CharLM", 1, {}, {})
+    with pytest.raises(ValueError, match=r"holds 'bptt.CharLM', expected 'test.Model': load it with CharLM\.load"):
+        read_tensors(tmp_path / "m", "test.Model", 1)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="expected a model file, got a pipe"):
+        read_tensors(tmp_path / "pipe", "test.Model", 1)
+
+
+@pytest.mark.parametrize("part", ["tensor", "metadata"])
+def test_a_changed_file_is_damaged(tmp_path: Path, part: str) -> None:
+    path = written(tmp_path)
+    content = path.read_bytes()
+    assert content.count(b"128") == 1
+    changed = content.replace(b"128", b"129") if part == "metadata" else content[:-1] + bytes([content[-1] ^ 1])
+    path.write_bytes(changed)
+    with pytest.raises(ValueError, match=r"model\.safetensors: damaged"):
         read_tensors(path, "test.Model", 2)
 
 

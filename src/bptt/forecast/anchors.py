@@ -11,13 +11,20 @@ from bptt.forecast.network import Plan, batch_for
 from bptt.forecast.windows import AVERAGE, DRIFT, LAST, MEAN, SEASONAL, gather, sample
 from bptt.numerics.threads import run
 
-__all__ = ["choose_anchors"]
+__all__ = ["candidates", "choose_anchors"]
 
 WINDOWS = 1024
 # A forecast whose usual error is larger than the best one's by this factor would only teach the mixture to avoid it.
 TOLERANCE = 1.25
 
 Anchor = tuple[int, int]
+
+
+def candidates(seasons: tuple[int, ...]) -> list[Anchor]:
+    """What anchors="auto" tries, the seasonal ones first."""
+    seasonal: list[Anchor] = [(SEASONAL, period) for period in seasons]
+    averages: list[Anchor] = [(AVERAGE, period) for period in seasons]
+    return [*seasonal, *averages, (LAST, 0), (MEAN, 0), (DRIFT, 0)]
 
 
 def choose_anchors(plan: Plan, source: Any, windows: tuple[np.ndarray, ...], seasons: tuple[int, ...]) -> Plan:
@@ -27,9 +34,7 @@ def choose_anchors(plan: Plan, source: Any, windows: tuple[np.ndarray, ...], sea
     of the window's seasons, on windows drawn as in training; an error is the mean over a window's steps, the usual one
     the median over the windows.
     """
-    seasonal: list[Anchor] = [(SEASONAL, period) for period in seasons]
-    averages: list[Anchor] = [(AVERAGE, period) for period in seasons]
-    tried: list[Anchor] = [*seasonal, *averages, (LAST, 0), (MEAN, 0), (DRIFT, 0)]
+    tried = candidates(seasons)
     whole = replace(plan, kinds=tuple(kind for kind, _ in tried), periods=tuple(period for _, period in tried))
     batch = batch_for(whole, WINDOWS)
     sample(plan.seed, 0, *windows, batch.series, batch.ends)

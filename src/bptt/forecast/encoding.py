@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bptt.forecast import exogenous
 from bptt.forecast.calendar import Freq, calendar_features, parse_freq
 from bptt.forecast.columns import restore_times
 from bptt.forecast.panel import Panel
+from bptt.training.file_schema import flag, listing, record, text, within
 
 __all__ = ["Encoding"]
 
@@ -116,16 +119,53 @@ class Encoding:
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Encoding:
-        """The encoding that had these `settings`."""
-        values = dict(settings)
-        values["freq"] = parse_freq(values["freq"])
-        for name in ("id_dtype", "time_dtype"):
-            values[name] = _dtype_from_settings(values[name])
+        """The encoding that had these `settings`.
+
+        Raises
+        ------
+        ValueError
+            Naming the field that no frame could have led to.
+        """
+        values = dict(record(settings, cls.__match_args__))
+        with within("freq"):
+            values["freq"] = freq = parse_freq(values["freq"])
+        reserved = tuple(text(name, values[name]) for name in ("id_col", "time_col", "target_col"))
+        if len(set(reserved)) < 3:
+            raise ValueError(f"id_col, time_col and target_col must name three columns; got {reserved}")
         for name in ("futr", "hist", "stat"):
-            values[name] = tuple(values[name])
-        for name in ("categories", "static_categories"):
-            values[name] = {column: tuple(texts) for column, texts in values[name].items()}
+            values[name] = exogenous.check_names(name, listing(name, values[name]), reserved)
+        for name, columns in (("categories", values["futr"] + values["hist"]), ("static_categories", values["stat"])):
+            with within(name):
+                values[name] = exogenous.categories_from_settings(values[name], columns)
+        flag("calendar", values["calendar"])
+        for name, is_accepted in (("id_dtype", _is_of_ids), ("time_dtype", partial(_is_of_times, freq))):
+            with within(name):
+                values[name] = dtype = _dtype_from_settings(values[name])
+                if not is_accepted(dtype):
+                    raise ValueError(f"no column of a frame with {freq} can have the dtype {dtype}")
         return cls(**values)
+
+    @property
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """The names of a panel's columns, as `Panel` has them."""
+        dates = self.calendar_features(np.zeros(1, np.int64 if self.freq.is_integer else "datetime64[ns]"))[1]
+        return {
+            "futr_names": exogenous.titles(self.futr, self.categories) + (dates if self.calendar else ()),
+            "hist_names": exogenous.titles(self.hist, self.categories),
+            "static_names": exogenous.titles(self.stat, self.static_categories),
+        }
+
+
+def _is_of_ids(dtype: Any) -> bool:
+    values = dtype.categories.dtype if isinstance(dtype, pd.CategoricalDtype) else dtype
+    is_text = pd.api.types.is_object_dtype(values) or pd.api.types.is_string_dtype(values)
+    return pd.api.types.is_integer_dtype(values) or (is_text and not isinstance(values, pd.CategoricalDtype))
+
+
+def _is_of_times(freq: Freq, dtype: Any) -> bool:
+    if freq.is_integer:
+        return pd.api.types.is_integer_dtype(dtype)
+    return isinstance(dtype, pd.DatetimeTZDtype) or (isinstance(dtype, np.dtype) and dtype.kind == "M")
 
 
 def _dtype_settings(column: str, dtype: Any) -> Any:
@@ -148,8 +188,11 @@ def _dtype_settings(column: str, dtype: Any) -> Any:
 
 
 def _dtype_from_settings(settings: Any) -> Any:
-    if isinstance(settings, Mapping):
-        values = pd.Index(settings["categories"], dtype=_dtype_from_settings(settings["dtype"]))
-        return pd.CategoricalDtype(values, ordered=settings["ordered"])
+    if isinstance(settings, dict):
+        record(settings, ("categories", "dtype", "ordered"))
+        dtype = _dtype_from_settings(text("dtype", settings["dtype"]))
+        values = pd.Index(listing("categories", settings["categories"]), dtype=dtype)
+        return pd.CategoricalDtype(values, ordered=flag("ordered", settings["ordered"]))
+    text("dtype", settings)
     # Before version 3 pandas kept strings as objects and takes "str" for strings of a fixed width.
     return pd.Series([], dtype=str).dtype if settings == "str" else pd.api.types.pandas_dtype(settings)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bptt.forecast.columns import Where
 from bptt.user_warnings import warn
 
-__all__ = ["CALENDAR", "categories_of", "check_names", "features"]
+__all__ = ["CALENDAR", "categories_from_settings", "categories_of", "check_names", "features", "titles"]
 
 # The panel's columns of the calendar are called "calendar=...".
 CALENDAR = "calendar"
@@ -77,6 +77,29 @@ def _categories(frame: str, column: pd.Series[Any]) -> tuple[str, ...] | None:
     return categories
 
 
+def categories_from_settings(settings: Any, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Categories that a file holds, of some of the columns `names`."""
+    if not isinstance(settings, dict):
+        raise ValueError(f"must be an object with the values of each column; got {settings!r}")
+    for name, values in settings.items():
+        if name not in names:
+            raise ValueError(f"{name!r} is not one of the columns {', '.join(names) or '(none)'}")
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            raise ValueError(f"{name!r} must be a list of strings")
+        if len(set(values)) < len(values) or len(values) > MOST_CATEGORIES:
+            raise ValueError(f"{name!r} must be a list of at most {MOST_CATEGORIES} values, each once")
+    return {name: tuple(values) for name, values in settings.items()}
+
+
+def titles(names: Sequence[str], categories: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The names of the panel's columns that these columns of a frame become."""
+    return tuple(
+        title
+        for name in names
+        for title in ([f"{name}={category}" for category in categories[name]] if name in categories else [name])
+    )
+
+
 def features(
     frame: str, df: pd.DataFrame, names: Sequence[str], categories: Mapping[str, tuple[str, ...]], where: Where
 ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
@@ -85,7 +108,6 @@ def features(
     Values that are not among the categories become zeros in all columns of theirs, with one warning.
     """
     parts = [np.empty((len(df), 0), np.float32)]
-    titles: list[str] = []
     unknown: list[str] = []
     for name in names:
         missing = np.flatnonzero(df[name].isna())
@@ -102,17 +124,15 @@ def features(
         if name in categories:
             part, strange = _one_hot(df[name], categories[name])
             parts.append(part)
-            titles += [f"{name}={category}" for category in categories[name]]
             unknown += [f"{frame}[{name!r}] has {value!r} ({count} rows)" for value, count in strange]
         else:
             parts.append(_numbers(frame, df[name], where)[:, None])
-            titles.append(name)
     if unknown:
         warn(
             f"{'; '.join(unknown[:5])}{'; ...' if len(unknown) > 5 else ''}: {len(unknown)} values of categories that "
             "the frame that was fitted on had not; they count as none of its values"
         )
-    return np.concatenate(parts, axis=1), tuple(titles)
+    return np.concatenate(parts, axis=1), titles(names, categories)
 
 
 def _numbers(frame: str, column: pd.Series[Any], where: Where) -> NDArray[np.float32]:

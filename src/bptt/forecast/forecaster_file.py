@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from bptt.forecast.encoding import Encoding
 from bptt.forecast.intervals import Calibration
+from bptt.forecast.model import check_aliases, check_models, column_names
 from bptt.forecast.models import MODELS
 from bptt.forecast.panel import Panel
 from bptt.forecast.scaling import SCALERS, Scaling
 from bptt.forecast.trained import Trained
-from bptt.training.saving import check_replaceable, read_tensors, write_tensors
+from bptt.training.file_schema import check_equal, check_tensors, listing, record, within
+from bptt.training.saving import check_replaceable, read_model, write_tensors
 
 __all__ = ["read", "write"]
 
@@ -22,6 +25,7 @@ FORMAT, VERSION = "bptt.Forecaster", 1
 
 PANEL = ("starts", "ds", "y", "observed", "futr", "hist", "static")
 NAMES = ("futr_names", "hist_names", "static_names")
+FIELDS = ("format", "version", "models", "local_scaler_type", "encoding", "unit", "ids", *NAMES)
 # The unit of the times of a panel: nanoseconds since 1970, or the integers of the frame.
 UNITS = {"ns": np.dtype("datetime64[ns]"), "integer": np.dtype(np.int64)}
 
@@ -81,78 +85,142 @@ def read(path: str | os.PathLike[str]) -> tuple[Trained, Panel, Encoding, str | 
         Naming the path and the reason: a truncated file, one of another program or of a newer version, parts that
         are missing or do not fit together.
     """
-    tensors, metadata = read_tensors(path, FORMAT, VERSION)
-    try:
-        return _read(tensors, metadata)
-    except KeyError as error:
-        raise ValueError(f"{os.fspath(path)}: {error.args[0]!r} is missing") from None
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{os.fspath(path)}: {error}") from None
+    return read_model(path, FORMAT, VERSION, _build)
 
 
-def _read(tensors: dict[str, np.ndarray], metadata: dict[str, Any]) -> tuple[Trained, Panel, Encoding, str | None]:
-    encoding = Encoding.from_settings(metadata["encoding"])
-    panel = _panel(tensors, metadata)
-    local_scaler_type = metadata["local_scaler_type"]
-    scale = None
-    if local_scaler_type is not None:
-        if local_scaler_type not in SCALERS:
-            raise ValueError(f"local_scaler_type {local_scaler_type!r} is unknown")
-        scale = Scaling(tensors["scaling.center"], tensors["scaling.spread"])
-        _check_shapes({"scaling.center": scale.center, "scaling.spread": scale.spread}, (len(panel),))
-    models, aliases, calibrations = [], [], []
-    for at, record in enumerate(metadata["models"]):
-        name = record["class"]
-        if name not in MODELS:
-            raise ValueError(f"a model of the class {name!r}, known are {', '.join(sorted(MODELS))}")
-        model = MODELS[name].from_settings(record["settings"], _part(tensors, f"models.{at}."))
-        models.append(model)
-        aliases.append(str(record["alias"]))
-        calibrations.append(_calibration(_part(tensors, f"calibrations.{at}."), model.h))
-    if not models:
+def _build(tensors: dict[str, np.ndarray], metadata: dict[str, Any]) -> tuple[Trained, Panel, Encoding, str | None]:
+    record(metadata, FIELDS)
+    if not listing("models", metadata["models"]):
         raise ValueError("holds no models")
+    with within("encoding"):
+        encoding = Encoding.from_settings(metadata["encoding"])
+    panel = _panel(tensors, metadata, encoding)
+    local_scaler_type = metadata["local_scaler_type"]
+    scale = _scaling(_part(tensors, "scaling."), local_scaler_type, len(panel))
+    models, aliases, calibrations = [], [], []
+    for at, part in enumerate(metadata["models"]):
+        with within(f"models[{at}]"):
+            record(part, ("class", "alias", "settings"))
+            name = part["class"]
+            if not isinstance(name, str) or name not in MODELS:
+                raise ValueError(f"a model of the class {name!r}, known are {', '.join(sorted(MODELS))}")
+            with within("settings"):
+                model = MODELS[name].from_settings(
+                    part["settings"], _part(tensors, f"models.{at}."), panel, encoding.freq
+                )
+        models.append(model)
+        aliases.append(part["alias"])
+        calibrations.append(_calibration(_part(tensors, prefix := f"calibrations.{at}."), prefix, model))
+    _check_names(tensors, len(models))
+    _check_models(models, aliases, encoding)
     trained = Trained(tuple(models), tuple(aliases), encoding.freq, scale, tuple(calibrations))
     return trained, panel, encoding, local_scaler_type
 
 
-def _panel(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> Panel:
-    arrays: dict[str, Any] = {name: tensors[f"panel.{name}"] for name in PANEL}
-    ids, unit = metadata["ids"], metadata["unit"]
-    if unit not in UNITS:
+def _check_names(tensors: Mapping[str, np.ndarray], models: int) -> None:
+    """Every tensor belongs to a part; which there are in each, that part checks."""
+    parts = ("panel", "scaling", *(f"{kind}.{at}" for kind in ("models", "calibrations") for at in range(models)))
+    prefixes = tuple(f"{part}." for part in parts)
+    for name in tensors:
+        if not name.startswith(prefixes):
+            raise ValueError(f"tensor {name!r} is not one of this Forecaster")
+
+
+def _check_models(models: list[Any], aliases: list[Any], encoding: Encoding) -> None:
+    """What a Forecaster checks of its models, and that the columns that were read are those that the models need."""
+    with within("models"):
+        check_models(models)
+        check_equal({"alias": aliases}, {"alias": column_names(models)}, "by the models' own")
+        check_aliases(aliases, (encoding.id_col, encoding.time_col, encoding.target_col, "cutoff"))
+    needed: dict[str, Any] = {
+        name: tuple(dict.fromkeys(column for model in models for column in getattr(model, f"{name}_exog_list")))
+        for name in ("futr", "hist", "stat")
+    }
+    needed["calendar"] = any(model.calendar for model in models)
+    with within("encoding"):
+        check_equal({name: getattr(encoding, name) for name in needed}, needed, "by the models' arguments")
+
+
+def _panel(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any], encoding: Encoding) -> Panel:
+    arrays: dict[str, Any] = _part(tensors, "panel.")
+    unit, freq = metadata["unit"], encoding.freq
+    if not isinstance(unit, str) or unit not in UNITS:
         raise ValueError(f"times in the unit {unit!r}, known are {', '.join(UNITS)}")
-    kinds = {"starts": "int64", "ds": "int64", "y": "float64", "observed": "bool"}
-    for name, array in arrays.items():
-        if array.dtype != kinds.get(name, "float32"):
-            raise ValueError(f"tensor 'panel.{name}' must be {kinds.get(name, 'float32')}; got {array.dtype}")
-    starts = arrays["starts"]
-    if starts.shape != (len(ids) + 1,) or starts[0] != 0 or (np.diff(starts) < 1).any():
+    check_equal({"unit": unit}, {"unit": "integer" if freq.is_integer else "ns"}, f"with {freq}")
+    ids = _ids(listing("ids", metadata["ids"]), encoding.id_dtype)
+    names: dict[str, Any] = {name: tuple(listing(name, metadata[name])) for name in NAMES}
+    check_equal(names, encoding.names, "by the columns and categories of the encoding")
+    for name in PANEL:
+        if name not in arrays:
+            raise ValueError(f"tensor 'panel.{name}' is missing")
+    starts, ds = arrays["starts"], arrays["ds"]
+    first = starts.ndim == 1 and starts.size == len(ids) + 1 and starts.dtype == np.int64 and starts[0] == 0
+    if not first or (starts[1:] <= starts[:-1]).any() or (starts.size > 1 and starts[-1] != ds.size):
         raise ValueError(f"tensor 'panel.starts' does not tell the first rows of {len(ids)} series")
     rows = int(starts[-1])
-    names: dict[str, Any] = {name: tuple(metadata[name]) for name in NAMES}
-    _check_shapes({f"panel.{name}": arrays[name] for name in ("ds", "y", "observed")}, (rows,))
-    for part, count in (("futr", rows), ("hist", rows), ("static", len(ids))):
-        _check_shapes({f"panel.{part}": arrays[part]}, (count, len(names[f"{part}_names"])))
-    arrays["ds"] = arrays["ds"].view(UNITS[unit])
-    return Panel(ids=_ids(ids), **arrays, **names)
+    shapes: dict[str, tuple[int, ...]] = {"starts": (len(ids) + 1,), "ds": (rows,), "y": (rows,), "observed": (rows,)}
+    shapes |= {
+        part: (count, len(names[f"{part}_names"]))
+        for part, count in (("futr", rows), ("hist", rows), ("static", len(ids)))
+    }
+    kinds = {"starts": "int64", "ds": "int64", "y": "float64", "observed": "bool"}
+    check_tensors(arrays, {}, None, prefix="panel.", optional=shapes)
+    for name, shape in shapes.items():
+        check_tensors({name: arrays[name]}, {name: shape}, kinds.get(name, "float32"), prefix="panel.")
+    if arrays["y"][~arrays["observed"]].any():
+        raise ValueError("tensor 'panel.y' must be 0 where 'panel.observed' is false")
+    arrays["ds"] = ds.view(UNITS[unit])
+    panel = Panel(ids=ids, **arrays, **names)
+    _check_times(panel, encoding)
+    return panel
 
 
-def _calibration(tensors: Mapping[str, np.ndarray], h: int) -> Calibration | None:
+def _check_times(panel: Panel, encoding: Encoding) -> None:
+    """Times of each series as a frame could have had them: one after the other on the grid of the frequency."""
+    if (panel.ds.view(np.int64) == np.iinfo(np.int64).min).any():  # NumPy's "not a time"
+        raise ValueError("tensor 'panel.ds' has a time that is missing")
+    ordinal, phase, valid = encoding.freq.positions(panel.ds)
+    inside = np.ones(ordinal.size, bool)
+    inside[panel.starts[:-1]] = False
+    follows = (np.diff(ordinal, prepend=ordinal[:1]) == 1) & (np.diff(phase, prepend=phase[:1]) == 0)
+    if not valid.all() or not follows[inside].all():
+        raise ValueError(f"tensor 'panel.ds' must have the times of {encoding.freq} one after the other")
+    with within("tensor 'panel.ds'"):
+        encoding.rows(panel, np.zeros(1, np.int64), panel.ds[:1])
+
+
+def _scaling(tensors: Mapping[str, np.ndarray], kind: Any, series: int) -> Scaling | None:
+    if kind is None:
+        check_tensors(tensors, {}, np.float64, prefix="scaling.")
+        return None
+    if not isinstance(kind, str) or kind not in SCALERS:
+        raise ValueError(f"local_scaler_type {kind!r} is unknown; known are {', '.join(SCALERS)}")
+    check_tensors(tensors, {"center": (series,), "spread": (series,)}, np.float64, prefix="scaling.")
+    if (tensors["spread"] <= 0).any():
+        raise ValueError(f"tensor 'scaling.spread' must be positive; got {tensors['spread'].min()}")
+    return Scaling(tensors["center"], tensors["spread"])
+
+
+def _calibration(tensors: Mapping[str, np.ndarray], prefix: str, model: Any) -> Calibration | None:
     if not tensors:
         return None
-    quantiles, errors = tensors["quantiles"], tensors["errors"]
-    if errors.ndim != 3 or errors.shape[1:] != (h, quantiles.size):
-        raise ValueError(f"a calibration of shape {errors.shape} does not fit h={h} and {quantiles.size} quantiles")
-    return Calibration(tuple(quantiles.tolist()), errors)
+    Q = len(model.quantiles)
+    check_tensors(tensors, {"quantiles": (Q,)}, np.float64, prefix=prefix, optional=("errors",))
+    if tuple(tensors["quantiles"].tolist()) != tuple(model.quantiles):
+        raise ValueError(f"tensor '{prefix}quantiles' must be {model.quantiles}; got {tensors['quantiles'].tolist()}")
+    errors = tensors.get("errors", np.empty(0))
+    windows = errors.shape[0] if errors.ndim else 0
+    check_tensors(
+        tensors, {"quantiles": (Q,), "errors": (windows, model.h, Q)}, np.float64, prefix=prefix, finite=False
+    )
+    missing = np.isnan(errors)
+    if np.isinf(errors).any() or (missing.any(axis=2) != missing.all(axis=2)).any():
+        raise ValueError(f"tensor '{prefix}errors' must be finite, or NaN for all quantiles of a step")
+    return Calibration(tuple(model.quantiles), errors)
 
 
 def _part(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
-
-
-def _check_shapes(tensors: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> None:
-    for name, array in tensors.items():
-        if array.shape != shape:
-            raise ValueError(f"tensor {name!r} must have shape {shape}; got {array.shape}")
 
 
 def _plain_ids(ids: np.ndarray) -> list[Any]:
@@ -166,6 +234,18 @@ def _plain_ids(ids: np.ndarray) -> list[Any]:
     return values
 
 
-def _ids(values: list[Any]) -> np.ndarray:
+def _ids(values: list[Any], dtype: Any) -> np.ndarray:
     """Strings as objects, as pandas hands them over; a list of both as well."""
-    return np.array(values, dtype=np.int64 if all(isinstance(value, int) for value in values) else object)
+    if not values:
+        raise ValueError("ids must name at least one series")
+    if not all(type(value) in (str, int) for value in values):
+        raise ValueError("ids must be strings and integers")
+    if len(set(values)) < len(values):
+        raise ValueError("ids must name each series once")
+    whole = all(isinstance(value, int) for value in values)
+    signed = np.int64 if whole and max(values) < 2**63 else np.uint64
+    with within("ids"):
+        ids = np.array(values, dtype=signed if whole else object)
+        if pd.Series(ids).astype(dtype).tolist() != values:
+            raise ValueError(f"cannot be those of a column of the dtype {dtype}")
+    return ids

@@ -70,7 +70,8 @@ class Model(Protocol):
     def tensors(self) -> dict[str, np.ndarray]: ...
 
     @classmethod
-    def from_settings(cls, settings: dict[str, Any], tensors: dict[str, np.ndarray]) -> Self: ...
+    def from_settings(cls, settings: dict[str, Any], tensors: dict[str, np.ndarray], panel: Panel, freq: Freq) -> Self:
+        """The model of a file, trained on this panel; ValueError, naming the field, where it is none."""
 
 
 def check_models(models: Any) -> None:

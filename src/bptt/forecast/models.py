@@ -10,7 +10,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from bptt import arguments
-from bptt.forecast import defaults
+from bptt.forecast import defaults, restoring
 from bptt.forecast.anchors import choose_anchors
 from bptt.forecast.calendar import Freq
 from bptt.forecast.learning import TOGETHER, Course, Learned, learn, say, source_of
@@ -20,8 +20,9 @@ from bptt.forecast.preparing import floor_of, scales_of, validation_windows, win
 from bptt.forecast.transforms import TRANSFORMS, Transform, choose
 from bptt.forecast.windows import BY_MEAN, IDENTITY, SPREAD, STANDARD, Source
 from bptt.network.losses import HUBER, MAE, MSE
-from bptt.network.parameters import load, views
+from bptt.network.parameters import views
 from bptt.numerics.threads import get_num_threads
+from bptt.training.file_schema import check_equal, record, within
 from bptt.user_warnings import warn
 
 __all__ = ["GRU", "LSTM", "MODELS", "RNN", "Recurrent"]
@@ -401,39 +402,56 @@ class Recurrent:
         return {"model": type(self).__name__, "arguments": self._given, "plan": plan, "steps": steps}
 
     @classmethod
-    def from_settings(cls, settings: dict[str, Any], tensors: dict[str, np.ndarray]) -> Self:
-        """The model of `settings` and `tensors`.
+    def from_settings(cls, settings: dict[str, Any], tensors: dict[str, np.ndarray], panel: Panel, freq: Freq) -> Self:
+        """The fitted model of a file's `settings` and `tensors`.
+
+        A file holds nothing that `fit` could not have left: the constructor checks the arguments, the network's
+        numbers are worked out from them anew, and the tensors' shapes follow from these, before anything is allocated.
+
+        Parameters
+        ----------
+        settings, tensors : dict
+            As `settings` and `tensors()` gave them, or anything else.
+        panel : Panel
+            What the model was trained on.
+        freq : Freq
 
         Raises
         ------
-        TypeError, ValueError
-            They do not fit each other.
+        ValueError
+            Naming the field that does not fit.
         """
-        model = cls(**settings["arguments"])
-        if settings["plan"] is None:
-            return model
-        plan: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in settings["plan"].items()
-        }
-        model._plan = Plan(**plan)
-        model._scales = {name[6:]: array for name, array in tensors.items() if name.startswith("scale.")}
-        for k, steps in enumerate(settings["steps"]):
-            parameters = initial(model._plan)
-            load(parameters, {name: tensors[f"{k}.{name}"] for name in parameters if f"{k}.{name}" in tensors})
-            m, v = (np.array(tensors[f"{k}.adam.{name}"]) for name in ("m", "v"))
-            model.history.append(Learned(_flat(parameters), m, v, int(steps), np.empty(0), []))
+        record(settings, ("model", "arguments", "plan", "steps"))
+        check_equal({"model": settings["model"]}, {"model": cls.__name__}, "the class")
+        with within("arguments"):
+            if not isinstance(settings["arguments"], dict):
+                raise ValueError(f"must be an object; got {settings['arguments']!r}")
+            model = cls(**settings["arguments"])
+            check_equal(settings["arguments"], model._given, "as the constructor takes it")
+        seasons, widths = model._periods(freq), tuple(len(part) for part in model._columns(panel))
+        with within("plan"):
+            free = seasons if model._given["anchors"] == "auto" else None
+            plan = restoring.plan_of(settings["plan"], model._settle(seasons, widths), free)
+        with within("steps"):
+            steps = restoring.steps_of(settings["steps"], model._given["ensemble"])
+        model._scales = restoring.scales_of(tensors, widths)
+        model.history = restoring.history_of(tensors, plan, steps)
+        model._plan = plan
         return model
+
+    def _periods(self, freq: Freq) -> tuple[int, ...]:
+        """Periods of more than one step, the shortest first: given ones, or those of the frequency."""
+        given = self._given["seasonality"]
+        return freq.seasonality if given is None else defaults.seasons_from(given)
 
     def _seasons(self, freq: Freq) -> tuple[int, ...]:
         """Periods of more than one step, the shortest first."""
-        if self._given["seasonality"] is not None:
-            return defaults.seasons_from(self._given["seasonality"])
-        if freq.is_integer:
+        if self._given["seasonality"] is None and freq.is_integer:
             warn(
                 f"{self.alias}: ds is integer and no seasonality was given: forecasting as for non-seasonal series. "
                 f"If there is a season, say seasonality=<steps>, else seasonality=1"
             )
-        return freq.seasonality
+        return self._periods(freq)
 
     def _settle(self, seasons: tuple[int, ...], widths: tuple[int, ...]) -> Plan:
         """The network's numbers, from the arguments, the seasons and the columns; anchors="auto" is still open."""

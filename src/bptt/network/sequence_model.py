@@ -12,7 +12,32 @@ from bptt.network import parameters as named
 from bptt.network.initialisers import INITIALISERS, glorot_uniform, initialise
 from bptt.network.module import Module
 
-__all__ = ["SequenceModel"]
+__all__ = ["SequenceModel", "parameter_shapes"]
+
+
+def parameter_shapes(
+    *,
+    vocabulary_size: int,
+    embedding_size: int,
+    hidden_size: int,
+    num_layers: int,
+    cell: str,
+    nonlinearity: str = "tanh",
+) -> named.Shapes:
+    """Names and shapes of a model's parameters, without making them; arguments as of `SequenceModel`."""
+    V, E, H, L = (
+        arguments.integer(name, value)
+        for name, value in (
+            ("vocabulary_size", vocabulary_size),
+            ("embedding_size", embedding_size),
+            ("hidden_size", hidden_size),
+            ("num_layers", num_layers),
+        )
+    )
+    arguments.choice("nonlinearity", nonlinearity, ("tanh", "relu"))
+    kind = CELLS[f"rnn_{nonlinearity}" if arguments.choice("cell", cell, ("rnn", "gru", "lstm")) == "rnn" else cell]
+    layers = named.layer_shapes(kind, E, H, L, "rnn.")
+    return {"embedding.weight": (V, E), **layers, "head.weight": (V, H), "head.bias": (V,)}
 
 
 class SequenceModel(Module):
@@ -92,14 +117,15 @@ class SequenceModel(Module):
         self.init = arguments.choice("init", init, tuple(INITIALISERS))
         dtype = arguments.dtype("dtype", dtype)
         self.seed = seeds.resolve("seed", seed)
-        shapes: named.Shapes = {"embedding.weight": (self.vocabulary_size, self.embedding_size)}
-        shapes |= named.layer_shapes(self.cell, self.embedding_size, self.hidden_size, self.num_layers, "rnn.")
-        shapes |= {
-            "head.weight": (self.vocabulary_size, self.hidden_size),
-            "head.bias": (self.vocabulary_size,),
-        }
-        self.shapes = shapes
-        super().__init__(shapes, dtype)
+        self.shapes = parameter_shapes(
+            vocabulary_size=self.vocabulary_size,
+            embedding_size=self.embedding_size,
+            hidden_size=self.hidden_size,
+            num_layers=self.num_layers,
+            cell=self.cell_name,
+            nonlinearity=self.nonlinearity,
+        )
+        super().__init__(self.shapes, dtype)
         rng = seeds.generator(self.seed, "parameters")
         self.parameters["embedding.weight"] = rng.standard_normal(self.shapes["embedding.weight"])
         recurrent = {name: view for name, view in self.parameters.items() if name.startswith("rnn.")}

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from typing import Any
 
 import numpy as np
 
-from bptt.network.sequence_model import SequenceModel
+from bptt import arguments
+from bptt.network.sequence_model import SequenceModel, parameter_shapes
 from bptt.text.vocabulary import ByteVocabulary, Vocabulary, vocabulary_from_settings
-from bptt.training.saving import read_tensors, write_tensors
+from bptt.training import saving
+from bptt.training.file_schema import check_equal, check_layers, check_tensors, record, within
 
 __all__ = ["read_model", "write_model"]
 
 FORMAT, VERSION = "bptt.CharLM", 1
+# The arguments of a SequenceModel, and those that decide the shapes of its tensors.
+SETTINGS = tuple(inspect.signature(SequenceModel).parameters)
+SHAPED = tuple(inspect.signature(parameter_shapes).parameters)
 
 
 def write_model(
@@ -34,7 +40,7 @@ def write_model(
         Naming the path, if it cannot be written.
     """
     metadata = {"model": model.settings, "vocabulary": vocabulary.settings, "training": training}
-    write_tensors(path, FORMAT, VERSION, model.parameters, metadata, overwrite=overwrite)
+    saving.write_tensors(path, FORMAT, VERSION, model.parameters, metadata, overwrite=overwrite)
 
 
 def read_model(
@@ -50,33 +56,31 @@ def read_model(
         Naming the path and the reason: a truncated file, one of another program or of a newer version,
         tensors that are missing or do not fit the settings.
     """
-    tensors, metadata = read_tensors(path, FORMAT, VERSION)
-    try:
-        settings, symbols, training = (metadata.get(name) for name in ("model", "vocabulary", "training"))
-        if not isinstance(settings, dict) or not isinstance(symbols, dict) or not isinstance(training, dict):
-            raise ValueError("the header describes no model with a vocabulary")
-        vocabulary = vocabulary_from_settings(symbols)
-        _check_sizes(settings, tensors, len(vocabulary))
+    return saving.read_model(path, FORMAT, VERSION, _build)
+
+
+def _build(
+    tensors: dict[str, np.ndarray], metadata: dict[str, Any]
+) -> tuple[SequenceModel, Vocabulary | ByteVocabulary, dict[str, Any]]:
+    record(metadata, ("format", "version", "model", "vocabulary", "training"))
+    settings, training = metadata["model"], metadata["training"]
+    if not isinstance(training, dict):
+        raise ValueError(f"training must be an object; got {type(training).__name__}")
+    with within("vocabulary"):
+        vocabulary = vocabulary_from_settings(metadata["vocabulary"])
+    with within("model"):
+        record(settings, SETTINGS)
+        size = settings["vocabulary_size"]
+        if size != len(vocabulary):
+            raise ValueError(f"vocabulary_size must be {len(vocabulary)}, that of the vocabulary; got {size!r}")
+    # Sizes are plain integers until they are known to be those of the tensors.
+    check_layers(tensors, settings["num_layers"], "rnn.")
+    with within("model"):
+        shapes = parameter_shapes(**{name: settings[name] for name in SHAPED})
+        dtype = arguments.dtype("dtype", settings["dtype"])
+    check_tensors(tensors, shapes, dtype)
+    with within("model"):
         model = SequenceModel(**settings)
-        model.load_state_dict(tensors)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{os.fspath(path)}: {error}") from None
+        check_equal(settings, model.settings, "as the constructor takes it")
+    model.load_state_dict(tensors)
     return model, vocabulary, training
-
-
-def _check_sizes(settings: dict[str, Any], tensors: dict[str, np.ndarray], symbols: int) -> None:
-    """Hold a file's settings against its tensors before anything is allocated from them."""
-    V, E, H = (settings.get(name) for name in ("vocabulary_size", "embedding_size", "hidden_size"))
-    if V != symbols:
-        raise ValueError(f"the vocabulary has {symbols} symbols, the model {V!r}")
-    for name, shape in (("embedding.weight", (V, E)), ("head.weight", (V, H)), ("head.bias", (V,))):
-        if name not in tensors:
-            raise ValueError(f"tensor {name!r} is missing")
-        if tensors[name].shape != shape:
-            raise ValueError(f"tensor {name!r} must have shape {shape}; got {tensors[name].shape}")
-    layers = sum(name.startswith("rnn.weight_ih_l") for name in tensors)
-    if settings.get("num_layers") != layers:
-        raise ValueError(f"num_layers is {settings.get('num_layers')!r}, but the tensors are of {layers} layers")
-    for name, tensor in tensors.items():
-        if tensor.dtype.name != settings.get("dtype"):
-            raise ValueError(f"tensor {name!r} must be {settings.get('dtype')!r}; got {tensor.dtype}")

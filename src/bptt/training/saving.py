@@ -9,22 +9,27 @@ the new one, whole. A process that is killed in between leaves the old file as i
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+import stat
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from bptt.training import file_schema
+
 __all__ = [
     "check_replaceable",
     "check_writable",
     "kind_of",
+    "read_model",
     "read_tensors",
     "unused",
     "write_bytes",
@@ -32,8 +37,12 @@ __all__ = [
     "write_tensors",
 ]
 
+Model = TypeVar("Model")
+
 # One key only: the format keeps its metadata unordered, and equal models are to give equal files.
 KEY = "bptt"
+# In the metadata, of everything else.
+CHECKSUM = "checksum"
 # Bytes of a header, names of series and characters included. The format itself allows 100 MB.
 LARGEST_HEADER = 100_000_000
 REPORT = "report"
@@ -296,10 +305,18 @@ def write_tensors(
         If there is a file that may not be replaced.
     OSError
         Naming the path, if it cannot be written.
+    ValueError
+        Naming the path, if the metadata is too large for a header.
     """
     check_replaceable(path, overwrite=overwrite)
-    header = json.dumps(plain({"format": kind, "version": version, **metadata}), sort_keys=True)
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    content = json.loads(json.dumps(plain({"format": kind, "version": version, **metadata})))
+    header = json.dumps({**content, CHECKSUM: _checksum(arrays, content)}, sort_keys=True)
+    if len(header) > LARGEST_HEADER // 2:  # inside the header it is a string, where quotes are written as two bytes
+        raise ValueError(
+            f"{os.fspath(path)}: cannot be written: names of series, categories or characters take {len(header):,} "
+            f"bytes, at most {LARGEST_HEADER // 2:,} fit into a model file"
+        )
     write_bytes(path, save(arrays, metadata={KEY: header}))
 
 
@@ -324,31 +341,101 @@ def read_tensors(
     FileNotFoundError, OSError
         If there is no such file, or it may not be read.
     ValueError
-        Naming the path: a truncated file, one of another program or kind, one of a newer version.
+        Naming the path: a truncated or damaged file, one of another program or kind, one of a newer version.
+    """
+    return read_model(path, kind, version, lambda tensors, metadata: (tensors, metadata))
+
+
+def read_model(
+    path: str | os.PathLike[str],
+    kind: str,
+    version: int,
+    build: Callable[[dict[str, NDArray[Any]], dict[str, Any]], Model],
+) -> Model:
+    """Read a file of `write_tensors` and build the model it describes.
+
+    Parameters
+    ----------
+    path, kind, version
+        As for `read_tensors`.
+    build : function (tensors, metadata)
+        Makes the model. The file may hold anything: `build` has to check all of it before it allocates. What it
+        raises is raised again as a ValueError that names the path.
+
+    Returns
+    -------
+    What `build` returned.
+
+    Raises
+    ------
+    FileNotFoundError, OSError, ValueError
+        As `read_tensors`.
     """
     name = os.fspath(path)
-    if os.path.isdir(name):
+    status = os.stat(name)
+    if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, "expected a model file, got a folder", name)
-    with open(name, "rb"):  # missing or forbidden: Python's own error names the path
-        pass
+    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+        raise OSError(errno.EINVAL, "expected a model file, got a pipe or a device", name)
+    with open(name, "rb") as start:
+        _check_start(name, start.read(8), status.st_size)
     try:
         with safe_open(name, framework="np") as file:
             header = (file.metadata() or {}).get(KEY)
             if header is None:
                 raise ValueError(f"{name}: a safetensors file, but not one of {kind} (no {KEY!r} in its header)")
             tensors = {key: file.get_tensor(key) for key in file.keys()}
-    except (SafetensorError, OSError, TypeError) as error:
+    except (SafetensorError, OSError, TypeError, AttributeError) as error:
         raise ValueError(f"{name}: not a whole safetensors file ({error})") from None
     try:
-        metadata = json.loads(header)
-    except ValueError:
-        raise ValueError(f"{name}: the {KEY!r} entry of its header is no JSON") from None
+        metadata = file_schema.parse_json(header)
+    except ValueError as error:
+        raise ValueError(f"{name}: the {KEY!r} entry of its header is not JSON: {error}") from None
+    _check_version(name, metadata, kind, version)
+    checksum = metadata.pop(CHECKSUM, None)
+    with file_schema.within(name):
+        model = build(tensors, metadata)
+    # Last, so that a part that does not fit is named. Files of before there were checksums have none.
+    if checksum is not None and checksum != _checksum(tensors, metadata):
+        raise ValueError(f"{name}: damaged: its content does not match the {CHECKSUM!r} in its header")
+    return model
+
+
+def _check_start(name: str, start: bytes, size: int) -> None:
+    """What the first bytes say about files that are often taken for models."""
+    found = None
+    if not start:
+        found = "it is empty"
+    elif start.startswith(b"\x1f\x8b"):
+        found = "it is compressed: unpack it with gunzip"
+    elif start.startswith(b"PK\x03\x04"):
+        found = "it is a zip archive, as those of PyTorch and NumPy are"
+    elif start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        found = "it is a pickle, which is never read, since it could run code"
+    elif LARGEST_HEADER < int.from_bytes(start, "little") <= size - 8:
+        found = f"its header has {int.from_bytes(start, 'little'):,} bytes, at most {LARGEST_HEADER:,} are read"
+    if found is not None:
+        raise ValueError(f"{name}: not a whole safetensors file ({found})")
+
+
+def _check_version(name: str, metadata: Any, kind: str, version: int) -> None:
     found = metadata.get("format") if isinstance(metadata, dict) else None
     if found != kind:
-        raise ValueError(f"{name}: holds {found!r}, expected {kind!r}")
-    if not isinstance(metadata.get("version"), int) or not 1 <= metadata["version"] <= version:
+        other = isinstance(found, str) and found.startswith("bptt.") and found.removeprefix("bptt.").isidentifier()
+        hint = f": load it with {found.removeprefix('bptt.')}.load" if isinstance(found, str) and other else ""
+        raise ValueError(f"{name}: holds {found!r}, expected {kind!r}{hint}")
+    number = metadata.get("version")
+    if type(number) is not int or not 1 <= number <= version:
         raise ValueError(
-            f"{name}: has version {metadata.get('version')!r} of the {kind} layout; this bptt reads up to "
-            f"{version}: use a newer bptt"
+            f"{name}: has version {number!r} of the {kind} layout; this bptt reads up to {version}: use a newer bptt"
         )
-    return tensors, metadata
+
+
+def _checksum(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> str:
+    """Of all that a file holds; a flipped bit in a weight is a wrong forecast otherwise."""
+    digest = hashlib.blake2b(json.dumps(metadata, sort_keys=True).encode(), digest_size=16)
+    for name in sorted(tensors):
+        array = tensors[name]
+        digest.update(json.dumps([name, str(array.dtype), array.shape]).encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
