@@ -121,6 +121,8 @@ def _before_exit() -> None:
 
 
 atexit.register(_before_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_jobs.clear)  # their threads are the parent's
 
 
 def end_at_once(code: int) -> None:
