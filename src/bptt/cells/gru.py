@@ -20,13 +20,18 @@ from bptt.numerics.jit import kernel
 
 
 @kernel(strict=True)
-def forward(a, s_prev):
-    n_x, a_r, a_z, n_h = a
+def gates(a):
+    a_r, a_z = a
+    return sigmoid(a_r), sigmoid(a_z)
+
+
+@kernel(strict=True)
+def states(a, s_prev):
+    n_x, r, z, n_h = a
     (h_prev,) = s_prev
-    r, z = sigmoid(a_r), sigmoid(a_z)
     n = tanh(n_x + r * n_h)
     h = (1 - z) * n + z * h_prev
-    return (n, r, z, n_h), (h,)
+    return (n,), (h,)
 
 
 @kernel(strict=True)

@@ -21,13 +21,18 @@ from bptt.numerics.lanes import zero
 
 
 @kernel(strict=True)
-def forward(a, s_prev):
+def gates(a):
     a_i, a_f, a_g, a_o = a
+    return sigmoid(a_i), sigmoid(a_f), tanh(a_g), sigmoid(a_o)
+
+
+@kernel(strict=True)
+def states(gates, s_prev):
+    i, f, g, o = gates
     _, c_prev = s_prev
-    i, f, g, o = sigmoid(a_i), sigmoid(a_f), tanh(a_g), sigmoid(a_o)
     c = f * c_prev + i * g
     h = o * tanh(c)
-    return (i, f, g, o), (h, c)
+    return h, c
 
 
 @kernel(strict=True)

@@ -17,10 +17,9 @@ from bptt.numerics.lanes import select, zero
 
 
 @kernel(strict=True)
-def forward_tanh(a, s_prev):
+def states_tanh(a):
     (a,) = a
-    h = tanh(a)
-    return (a,), (h,)
+    return (tanh(a),)
 
 
 @kernel(strict=True)
@@ -31,10 +30,9 @@ def backward_tanh(ds, s_prev, s, gates):
 
 
 @kernel(strict=True)
-def forward_relu(a, s_prev):
+def states_relu(a):
     (a,) = a
-    h = relu(a)
-    return (a,), (h,)
+    return (relu(a),)
 
 
 @kernel(strict=True)

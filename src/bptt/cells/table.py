@@ -1,6 +1,7 @@
 """The table of cells: what the rest of the library needs to know of each, and the compiled choice between them.
 
-A cell is two functions of values (`numerics.lanes`), `forward` and `backward`, and one record of numbers. Its
+A cell is a few functions of values (`numerics.lanes`), its gates, its states and their way back, and one record of
+numbers. Its
 pre-activations `a` are equal blocks of n units. The input x feeds blocks from_x[0] up to (not including) from_x[1], the
 old h feeds blocks from_h[0] up to from_h[1]; every product is the unroll's. x_rows and h_rows say which row block of
 `weight_ih` and `weight_hh` (users' layout: PyTorch's names and order) makes which of these blocks.
@@ -81,25 +82,35 @@ ONE, TWO, FOUR = (0,), (0, 0), (0, 0, 0, 0)
 def forward(kind, n, first, last, a, s_prev, s):
     """One step of all rows, units first to last - 1: a (M, A*n) in pre-activations, out gates.
 
-    s_prev, s (M, S*n): the states before and after.
+    s_prev, s (M, S*n): the states before and after. A row's gates first, then its states: a processor looks some two
+    hundred instructions ahead, and finds there the next units only if the chain from one unit's `a` to its h is short.
     """
     for row in range(a.shape[0]):
-        for j in range(first, last, count(a)):
-            left = last - j
-            if kind == LSTM:
-                gates, state = lstm.forward(read(a, row, FOUR, n, j, left), read(s_prev, row, TWO, n, j, left))
-                write(a, row, gates, n, j, left)
+        if kind == LSTM:
+            for j in range(first, last, count(a)):
+                left = last - j
+                write(a, row, lstm.gates(read(a, row, FOUR, n, j, left)), n, j, left)
+            for j in range(first, last, count(a)):
+                left = last - j
+                state = lstm.states(read(a, row, FOUR, n, j, left), read(s_prev, row, TWO, n, j, left))
                 write(s, row, state, n, j, left)
-            elif kind == GRU:
-                gates, state = gru.forward(read(a, row, FOUR, n, j, left), read(s_prev, row, ONE, n, j, left))
-                write(a, row, gates, n, j, left)
+        elif kind == GRU:
+            for j in range(first, last, count(a)):
+                left = last - j
+                write(a, row, gru.gates(read(a, row, TWO, n, n + j, left)), n, n + j, left)
+            for j in range(first, last, count(a)):
+                left = last - j
+                new, state = gru.states(read(a, row, FOUR, n, j, left), read(s_prev, row, ONE, n, j, left))
+                write(a, row, new, n, j, left)
                 write(s, row, state, n, j, left)
-            elif kind == RNN_TANH:
-                gates, state = rnn.forward_tanh(read(a, row, ONE, n, j, left), read(s_prev, row, ONE, n, j, left))
-                write(s, row, state, n, j, left)
-            elif kind == RNN_RELU:
-                gates, state = rnn.forward_relu(read(a, row, ONE, n, j, left), read(s_prev, row, ONE, n, j, left))
-                write(s, row, state, n, j, left)
+        elif kind == RNN_TANH:
+            for j in range(first, last, count(a)):
+                left = last - j
+                write(s, row, rnn.states_tanh(read(a, row, ONE, n, j, left)), n, j, left)
+        elif kind == RNN_RELU:
+            for j in range(first, last, count(a)):
+                left = last - j
+                write(s, row, rnn.states_relu(read(a, row, ONE, n, j, left)), n, j, left)
 
 
 @apart(strict=True)

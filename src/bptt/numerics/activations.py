@@ -13,18 +13,17 @@ into straight vector code. Everything stands on one exponential, reduced in the 
 
 `exp` subtracts n ln 2 in two parts, the first of so few bits that its product with n is exact, and multiplies
 by 2^n in two halves, since the result may be representable where 2^n is not. The others need neither: their
-slope dies out faster than the error of r grows with n. They divide by numbers between 1 and 2 only, by a
-polynomial and Newton's method (`reciprocal`): a division takes several times as long.
+slope dies out faster than the error of r grows with n.
 
-    sigmoid(x)  = s or 1 - s as the sign of x, s = 1 / (1 + e), 1 - s = e s,  e = e^-|x|, which ends at 0
-    tanh(x)     = 2w / (2 - 2w), w = (1 - e^(-2|x|)) / 2, and the sign of x is put back
+    sigmoid(x)  = 1 / (1 + e),  e = e^-x, which ends at 0 and at infinity
+    tanh(x)     = w / (1 - w), w = (1 - e^(-2|x|)) / 2, and the sign of x is put back
                   With r = -2q:  w = (1 - 2^n) / 2 + 2^n (q - q^2 2P(-2q)),  the coefficients of 2P(-2q)
                   being those of P times powers of two
     softplus(x) = max(x, 0) + log(1 + e^-|x|)
                   log(1 + e) = 2 artanh(s) = 2s + s^3 A(s^2),  s = e / (2 + e) <= 1/3,  A by Remez as well
 
 So tanh is odd bit for bit, and as n = 0 for small x, w = q - q^2 2P keeps its relative accuracy (9e-7 in
-float32) down to the smallest denormal. sigmoid falls to 0 where e^|x| passes 2^bias, near x = -88 (-709 in
+float32) down to the smallest denormal. sigmoid falls to 0 where e^-x passes 2^bias, near x = -88 (-709 in
 float64). Clamps are `at_most` and `at_least`, which hand a NaN through. Derivatives are taken
 from the outputs: s (1 - s) and 1 - t^2; that of softplus is sigmoid.
 
@@ -45,14 +44,9 @@ from numba.core.typing.templates import signature
 from numba.extending import overload
 
 from bptt.numerics.jit import EXACT, instructions, kernel
-from bptt.numerics.lanes import at_least, at_most, copysign, fma, magnitude, power_of_two, select
+from bptt.numerics.lanes import at_least, at_most, copysign, fma, magnitude, power_of_two
 
 __all__ = ["exp", "log_sum_exp", "relu", "sigmoid", "softplus", "tanh"]
-
-
-# The polynomials p of degree 2 and 3 nearest to 1/d on [1, 2], relative to 1/d: 1 - d p(d) = T(2d - 3) / T(-3) with
-# Chebyshev's T of one degree more. Newton's method squares the error: 1/99^4 and 1/577^8.
-RECIPROCAL = (32 / 99, -144 / 99, 210 / 99), (-128 / 577, 768 / 577, -1696 / 577, 1632 / 577)
 
 
 class Format(NamedTuple):
@@ -66,8 +60,6 @@ class Format(NamedTuple):
     magnitude: Any  # all bits but the sign
     log2_e: Any
     ln2: Any
-    R: Any  # 1 / d on [1, 2], highest power first
-    newton: Any  # one entry for each step of Newton's method after it
     ln2_high: Any  # few enough bits that n ln2_high is exact
     ln2_low: Any
     zero_from: Any  # n = -bias: 2^n has exponent field 0
@@ -103,8 +95,6 @@ def make_format(
         ln2=real(ln2),
         ln2_high=real(ln2_high),
         ln2_low=real(ln2_low),
-        R=tuple(real(r) for r in RECIPROCAL[bits == 64]),
-        newton=(real(0),) * (3 if bits == 64 else 2),
         zero_from=real(-bias * ln2),
         infinity_from=real((bias + 1) * ln2),
         tanh_one_from=real((fraction_bits + 6) * ln2 / 2),
@@ -218,27 +208,15 @@ def exp(x: Any) -> Any:
 
 
 @kernel(exact=True)
-def reciprocal(d: Any) -> Any:
-    """1 / d for d in [1, 2] within an ulp; division takes several times as long."""
-    f = format_of(d)
-    x = polynomial(f.R, d)
-    for _ in f.newton:
-        error = fma(-d, x, f.one)
-        x = fma(x, error, x)
-    return x
-
-
-@kernel(exact=True)
 def sigmoid(x: Any) -> Any:
     """1 / (1 + e^-x)."""
     f = format_of(x)
-    y = at_most(magnitude(x), -f.zero_from)
+    y = at_most(at_least(x, -f.infinity_from), -f.zero_from)
     shifted = fma(y, -f.log2_e, f.round_and_bias)
     n = shifted - f.round_and_bias
     r = fma(n, -f.ln2, -y)
     e = fma(fma(polynomial(f.P, r), r, f.one), r, f.one) * power_of_two(shifted)
-    s = reciprocal(f.one + e)
-    return select(x > f.zero, s, e * s)
+    return f.one / (f.one + e)
 
 
 @kernel(exact=True)
@@ -251,7 +229,7 @@ def tanh(x: Any) -> Any:
     q = fma(n, f.half * f.ln2, y)
     scale = power_of_two(shifted)
     w = fma(scale, fma(-(q * q), polynomial(f.P_of_minus_2q, q), q), fma(-f.half, scale, f.half))
-    return copysign((w + w) * reciprocal(fma(-f.two, w, f.two)), x)
+    return copysign(w / (f.one - w), x)
 
 
 @kernel(exact=True)
