@@ -26,7 +26,7 @@ from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
 from bptt.numerics.jit import apart, bind, emit_call, instructions, kernel
-from bptt.numerics.lanes import ARM, BITS, FUSED, count, lanes, read, spread, write
+from bptt.numerics.lanes import ARM, BITS, FUSED, MASKED, count, lanes, read, spread, write
 from bptt.numerics.memory import LINE
 from bptt.numerics.threads import share
 
@@ -39,7 +39,7 @@ TILE_ROWS = (8, 4, 2, 1) if ARM or BITS == 512 else (4, 2, 1)
 HEIGHT = TILE_ROWS[0]
 DEPTH = 192  # most rows of a piece in `transposed_products`: its panel and a strip of A fit the first-level cache
 DIRECT = 2048  # bytes of a row of A up to which `transposed_products` reads its strips where they stand
-ONE = (0,)
+ONE, FOUR = (0,), (0, 0, 0, 0)  # how many vectors: the length of a tuple is known when it is compiled
 
 
 def panel_shape(depth: int, columns: int, dtype: Any) -> tuple[int, int, int]:
@@ -96,11 +96,12 @@ def move(typingctx: Any, like: Any, source: Any, target: Any) -> Any:
 
 
 class Tile:
-    """Emits the code of one register tile: `rows` rows of `vectors` vectors, masked each in its way or not at all."""
+    """Emits the code of one register tile: `rows` rows of `vectors` vectors, the last of them masked or whole."""
 
-    def __init__(self, builder: Any, element: Any, rows: int, vectors: int, masks: list[Any] | None) -> None:
+    def __init__(self, builder: Any, element: Any, rows: int, vectors: int, mask: Any | None) -> None:
         size = 4 if isinstance(element, ir.FloatType) else 8
-        self.builder, self.element, self.rows, self.vectors, self.masks = builder, element, rows, vectors, masks
+        self.builder, self.element, self.rows, self.vectors = builder, element, rows, vectors
+        self.masks = [None] * (vectors - 1) + [mask]
         self.lanes = lanes(size)
         self.vector = ir.VectorType(element, self.lanes)
         self.vector_bytes = BITS // 8
@@ -120,21 +121,23 @@ class Tile:
 
     def load(self, address: Any, v: int) -> Any:
         pointer = self.pointer(address, v * self.vector_bytes)
-        if self.masks is None:
+        mask = self.masks[v]
+        if mask is None:
             return self.builder.load(pointer, align=self.align)
-        types_ = [pointer.type, ir.IntType(32), self.masks[v].type, self.vector]
+        types_ = [pointer.type, ir.IntType(32), mask.type, self.vector]
         function = self.intrinsic(f"llvm.masked.load.{self.suffix()}.p0", self.vector, types_)
         zero = ir.Constant(self.vector, None)
-        return self.builder.call(function, [pointer, ir.Constant(ir.IntType(32), self.align), self.masks[v], zero])
+        return self.builder.call(function, [pointer, ir.Constant(ir.IntType(32), self.align), mask, zero])
 
     def store(self, value: Any, address: Any, v: int) -> None:
         pointer = self.pointer(address, v * self.vector_bytes)
-        if self.masks is None:
+        mask = self.masks[v]
+        if mask is None:
             self.builder.store(value, pointer, align=self.align)
             return
-        types_ = [self.vector, pointer.type, ir.IntType(32), self.masks[v].type]
+        types_ = [self.vector, pointer.type, ir.IntType(32), mask.type]
         function = self.intrinsic(f"llvm.masked.store.{self.suffix()}.p0", ir.VoidType(), types_)
-        self.builder.call(function, [value, pointer, ir.Constant(ir.IntType(32), self.align), self.masks[v]])
+        self.builder.call(function, [value, pointer, ir.Constant(ir.IntType(32), self.align), mask])
 
     def broadcast(self, address: Any) -> Any:
         scalar = self.builder.load(self.builder.inttoptr(address, ir.PointerType(self.element)), align=self.align)
@@ -222,15 +225,16 @@ def strip(typingctx: Any, like: Any, rows: Any, columns: Any, depth: Any, a: Any
         counters = [cgutils.alloca_once_value(builder, value) for value in (rows, a, init, c, ahead)]
         ahead_row = builder.mul(depth, ir.Constant(word, LINE // TILE_ROWS[0]))
 
-        def emit_rows(vectors: int, masks: list[Any] | None) -> None:
-            for height in TILE_ROWS:
+        def emit_rows(vectors: int, mask: Any | None) -> None:
+            # One vector for each row: more rows, or each sum would wait for itself.
+            for height in (8, 4, 2, 1) if vectors == 1 else TILE_ROWS:
                 check, body, done = (builder.append_basic_block(name) for name in ("check", "tile", "lower"))
                 builder.branch(check)
                 builder.position_at_end(check)
                 left, a_m, init_m, c_m, ahead_m = (builder.load(counter) for counter in counters)
                 builder.cbranch(builder.icmp_signed(">=", left, ir.Constant(word, height)), body, done)
                 builder.position_at_end(body)
-                Tile(builder, element, height, vectors, masks).emit(
+                Tile(builder, element, height, vectors, mask).emit(
                     a_m, a_row, a_k, b, init_m, init_row, c_m, c_row, depth, ahead_m
                 )
                 builder.store(builder.sub(left, ir.Constant(word, height)), counters[0])
@@ -241,29 +245,25 @@ def strip(typingctx: Any, like: Any, rows: Any, columns: Any, depth: Any, a: Any
                 builder.branch(check)
                 builder.position_at_end(done)
 
-        end, choose = builder.append_basic_block("end"), builder.append_basic_block("choose")
-        if BITS == 512:
-            builder.branch(choose)
-        else:
-            # Vectors of this length are masked lane by lane in scalar code: not where nothing is to be masked.
-            full = builder.append_basic_block("full")
-            builder.cbranch(builder.icmp_signed("==", columns, ir.Constant(word, VECTORS * n)), full, choose)
-            builder.position_at_end(full)
-            emit_rows(VECTORS, None)
-            builder.branch(end)
-        builder.position_at_end(choose)
-        for vectors in range(1, VECTORS + 1):
-            tail, wider = builder.append_basic_block("tail"), builder.append_basic_block("wider")
-            builder.cbranch(builder.icmp_signed("<=", columns, ir.Constant(word, vectors * n)), tail, wider)
+        end = builder.append_basic_block("end")
+        for vectors in range(VECTORS, 0, -1):
+            tail, narrower = builder.append_basic_block("tail"), builder.append_basic_block("narrower")
+            before = ir.Constant(word, (vectors - 1) * n)
+            builder.cbranch(builder.icmp_signed(">", columns, before), tail, narrower)
             builder.position_at_end(tail)
-            indices = ir.VectorType(word, n)
-            undefined = ir.Constant(indices, ir.Undefined)
-            spread = builder.insert_element(undefined, columns, ir.Constant(ir.IntType(32), 0))
-            spread = builder.shuffle_vector(spread, undefined, ir.Constant(ir.VectorType(ir.IntType(32), n), None))
-            lane = [ir.Constant(indices, list(range(v * n, (v + 1) * n))) for v in range(vectors)]
-            emit_rows(vectors, [builder.icmp_signed("<", lane[v], spread) for v in range(vectors)])
+            left, numbers = builder.sub(columns, before), ir.Constant(ir.VectorType(word, n), list(range(n)))
+            mask = builder.icmp_signed("<", numbers, spread(builder, left, n))
+            if MASKED:
+                emit_rows(vectors, mask)
+            else:
+                # A masked store takes a dozen cycles and more: only where there is something to be masked.
+                with builder.if_else(builder.icmp_signed("==", left, ir.Constant(word, n))) as (whole, cut):
+                    with whole:
+                        emit_rows(vectors, None)
+                    with cut:
+                        emit_rows(vectors, mask)
             builder.branch(end)
-            builder.position_at_end(wider)
+            builder.position_at_end(narrower)
         builder.branch(end)
         builder.position_at_end(end)
         return context.get_dummy_value()
@@ -289,24 +289,64 @@ def collect(typingctx: Any, like: Any, source: Any, step: Any, target: Any, left
         def function(name: str, result: Any, *arguments: Any) -> Any:
             return cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, arguments), name)
 
-        pointer = builder.inttoptr(target, ir.PointerType(vector))
-        value = cgutils.alloca_once(builder, vector)
         near = builder.icmp_signed("==", step, ir.Constant(word, size))
-        with builder.if_else(near) as (then, otherwise):
+        row, pointer = (builder.inttoptr(at, ir.PointerType(vector)) for at in (source, target))
+        # Where a masked instruction is slow, vectors without a gap take the plain ones.
+        whole = ir.Constant(near.type, 0) if MASKED else builder.icmp_signed(">=", left, ir.Constant(word, n))
+        with builder.if_else(builder.and_(near, whole)) as (then, otherwise):
             with then:
-                load = function(f"llvm.masked.load.{kind}.p0", vector, pointer.type, align.type, mask.type, vector)
-                row = builder.inttoptr(source, ir.PointerType(vector))
-                builder.store(builder.call(load, [row, align, mask, nothing]), value)
+                builder.store(builder.load(row, align=size), pointer, align=size)
             with otherwise:
-                offsets = builder.mul(numbers, spread(builder, step, n))
-                places = builder.add(offsets, spread(builder, source, n))
-                places = builder.inttoptr(places, ir.VectorType(ir.PointerType(element), n))
-                gather = function(
-                    f"llvm.masked.gather.{kind}.v{n}p0", vector, places.type, align.type, mask.type, vector
+                value = cgutils.alloca_once(builder, vector)
+                with builder.if_else(near) as (then, otherwise):
+                    with then:
+                        load = function(f"llvm.masked.load.{kind}.p0", vector, row.type, align.type, mask.type, vector)
+                        builder.store(builder.call(load, [row, align, mask, nothing]), value)
+                    with otherwise:
+                        offsets = builder.mul(numbers, spread(builder, step, n))
+                        places = builder.add(offsets, spread(builder, source, n))
+                        places = builder.inttoptr(places, ir.VectorType(ir.PointerType(element), n))
+                        gather = function(
+                            f"llvm.masked.gather.{kind}.v{n}p0", vector, places.type, align.type, mask.type, vector
+                        )
+                        builder.store(builder.call(gather, [places, align, mask, nothing]), value)
+                store = function(
+                    f"llvm.masked.store.{kind}.p0", ir.VoidType(), vector, pointer.type, align.type, mask.type
                 )
-                builder.store(builder.call(gather, [places, align, mask, nothing]), value)
-        store = function(f"llvm.masked.store.{kind}.p0", ir.VoidType(), vector, pointer.type, align.type, mask.type)
-        builder.call(store, [builder.load(value), pointer, align, mask])
+                builder.call(store, [builder.load(value), pointer, align, mask])
+        return context.get_dummy_value()
+
+    return types.void(like, *[types.intp] * 4), codegen
+
+
+@intrinsic
+def transpose(typingctx: Any, like: Any, source: Any, source_step: Any, target: Any, target_step: Any) -> Any:
+    """A square of as many rows as a vector has elements, transposed in registers: a gather takes five times as long."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _, source, source_step, target, target_step = args
+        word, size = source.type, signature.args[0].bitwidth // 8
+        n = lanes(size)
+        vector = ir.PointerType(ir.VectorType(context.get_value_type(signature.args[0]), n))
+
+        def row(base: Any, step: Any, i: int) -> Any:
+            return builder.inttoptr(builder.add(base, builder.mul(step, ir.Constant(word, i))), vector)
+
+        rows = [builder.load(row(source, source_step, i), align=size) for i in range(n)]
+        distance = n // 2
+        while distance:
+            # Of each square of 2 x distance rows and columns the quarters off the diagonal change places.
+            upper = [n + c - distance if c & distance else c for c in range(n)]
+            lower = [n + c if c & distance else c + distance for c in range(n)]
+            for i in range(n):
+                if not i & distance:
+                    pair = rows[i], rows[i + distance]
+                    for k, picks in ((i, upper), (i + distance, lower)):
+                        numbers = ir.Constant(ir.VectorType(ir.IntType(32), n), picks)
+                        rows[k] = builder.shuffle_vector(*pair, numbers)
+            distance //= 2
+        for i, value in enumerate(rows):
+            builder.store(value, row(target, target_step, i), align=size)
         return context.get_dummy_value()
 
     return types.void(like, *[types.intp] * 4), codegen
@@ -389,7 +429,7 @@ def plain_pack(team, B, panels, first_row, first_column):
 def pack(team, B, panels, first_row, first_column):
     """Lay B (K, N), any strides, into the panels of a larger matrix, its corner at (first_row, first_column)."""
     K, N = B.shape
-    size, width, n = B.itemsize, panels.shape[2], count(B)
+    zero, size, width, n = B.dtype.type(0), B.itemsize, panels.shape[2], count(B)
     # Members share columns; the last one of a member's share ends where the next one's begins.
     first, last = share(N, team)
     j = first
@@ -398,8 +438,13 @@ def pack(team, B, panels, first_row, first_column):
         left = min(n, last - j, width - u)
         source = address(B) + j * B.strides[1]
         target = address(panels) + p * panels.strides[0] + first_row * panels.strides[1] + u * size
-        for k in range(K):
-            collect(B.dtype.type(0), source + k * B.strides[0], B.strides[1], target + k * panels.strides[1], left)
+        k0 = 0
+        if left == n and B.strides[0] == size:
+            while k0 + n <= K:
+                transpose(zero, source + k0 * size, B.strides[1], target + k0 * panels.strides[1], panels.strides[1])
+                k0 += n
+        for k in range(k0, K):
+            collect(zero, source + k * B.strides[0], B.strides[1], target + k * panels.strides[1], left)
         j += left
 
 
@@ -420,17 +465,28 @@ def plain_transposed_products(team, A, B, C, order, B2, C2, order2, scratch, tot
                 C_k[rows] = A[:, j * n : (j + 1) * n].T @ B_k + (0 if fresh else C_k[rows])
 
 
-@kernel(inner=True)
+@kernel(inner=True, strict=True)
 def add_sums(A, k0, depth, n, blocks, first, last, total):
     """total += the sums of rows k0 to k0 + depth - 1 of A, in strips first to last - 1 of each block."""
+    vector = count(A)
     for block in range(blocks):
-        end = block * n + min(n, last * HEIGHT)
-        for j in range(block * n + first * HEIGHT, end, count(A)):
+        j, end = block * n + first * HEIGHT, block * n + min(n, last * HEIGHT)
+        # Four vectors of a row at a time: rows may be so far apart that all fall in one set of the first-level cache,
+        # and a line would be gone before its second half is read.
+        while end - j >= 4 * vector:
+            sum_0, sum_1, sum_2, sum_3 = read(total, 0, FOUR, vector, j, vector)
+            for k in range(k0, k0 + depth):
+                row_0, row_1, row_2, row_3 = read(A, k, FOUR, vector, j, vector)
+                sum_0, sum_1, sum_2, sum_3 = sum_0 + row_0, sum_1 + row_1, sum_2 + row_2, sum_3 + row_3
+            write(total, 0, (sum_0, sum_1, sum_2, sum_3), vector, j, vector)
+            j += 4 * vector
+        while j < end:
             (sums,) = read(total, 0, ONE, 0, j, end - j)
             for k in range(k0, k0 + depth):
                 (row,) = read(A, k, ONE, 0, j, end - j)
                 sums = sums + row
             write(total, 0, (sums,), 0, j, end - j)
+            j += vector
 
 
 @kernel(inner=True)

@@ -32,7 +32,7 @@ import numpy as np
 
 from bptt.cells import table
 from bptt.numerics.jit import apart, borrow, kernel
-from bptt.numerics.matmul import block_stride, pack, product, shared_product, transposed_products
+from bptt.numerics.matmul import HEIGHT, block_stride, pack, product, shared_product, transposed_products
 from bptt.numerics.random import dropout
 from bptt.numerics.threads import barrier, share
 from bptt.unroll.units import add_units, any_of, clear_units, copy, copy_units, drop_states
@@ -294,10 +294,11 @@ def layer_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, b
     """
     pack_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, bias_hh, W, U, b)
     barrier(team)
-    # Step by step where that costs no time for the weights, so that `a` is in the cache; else all at once.
-    weights = (W.size + U.size) * U.itemsize
-    on_the_way = not by_units(team, a.shape[1], U) and not streams(team, a.shape[1], weights)
     room, B, _ = a.shape
+    # Step by step where that costs no time for the weights, so that `a` is in the cache; else all at once: fewer rows
+    # than a tile has would use each weight less often than the rows of all steps together do.
+    weights = (W.size + U.size) * U.itemsize
+    on_the_way = B >= HEIGHT * team.size and not by_units(team, B, U) and not streams(team, B, weights)
     T = x.shape[0] // B
     for first in range(0, T, room):
         n = min(room, T - first)
