@@ -349,6 +349,103 @@ def test_a_killed_process_leaves_a_whole_file(tmp_path: Path) -> None:
         assert (tensors["a"] == metadata["number"]).all()
 
 
+KILLED = """
+import os, sys, time
+from bptt.training.saving import write_bytes
+def wait(descriptor):
+    print("writing", flush=True)
+    time.sleep(600)
+os.fsync = wait
+write_bytes(sys.argv[1], b"new" * 100_000)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
+def test_a_process_killed_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    write_bytes(path, b"old")
+    other = tmp_path / ".model-2.0123abcd.tmp"
+    other.write_bytes(b"of another file")
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"writing\n"
+    (leftover,) = tmp_path.glob(".model.*.tmp")
+    write_bytes(path, b"newer")  # its writer is at work: the file is not touched
+    assert leftover.exists()
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    assert path.read_bytes() == b"newer"
+    assert leftover.exists()
+    write_bytes(path, b"newest")
+    assert sorted(os.listdir(tmp_path)) == [other.name, "model"]
+    assert path.read_bytes() == b"newest"
+
+
+LIMITED = """
+import os, resource, signal, sys
+from bptt.training.saving import write_bytes
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write_bytes(sys.argv[1], bytes(5000))
+except OSError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no limit of a file's size here")
+def test_a_file_that_finds_no_room_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    write_bytes(path, b"old")
+    result = subprocess.run([sys.executable, "-c", LIMITED, str(path)], capture_output=True, text=True)
+    assert "cannot write here: File too large" in result.stdout, result.stderr
+    assert str(path) in result.stdout
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["model"]
+
+
+def test_processes_that_save_to_one_path_leave_a_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()
+    for _ in range(20):
+        while not path.exists():
+            time.sleep(0.01)
+        tensors, metadata = read_tensors(path, "test.Model", 1)
+        assert (tensors["a"] == metadata["number"]).all()
+        time.sleep(0.02)
+    for process in processes:
+        assert process.poll() is None, "a writer was disturbed by another"
+        process.kill()
+        process.communicate()
+    write_bytes(path, b"")
+    assert os.listdir(tmp_path) == ["model"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_a_new_file_has_the_permissions_of_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_bytes(tmp_path / "model", b"new")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "model").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="the superuser alone gives files away")
+def test_the_owner_stays(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    write_bytes(path, b"old")
+    os.chown(path, 12345, 54321)
+    write_bytes(path, b"new")
+    assert (path.stat().st_uid, path.stat().st_gid) == (12345, 54321)
+
+
 def test_json_holds_no_nan(tmp_path: Path) -> None:
     write_json(tmp_path / "figures", {"worst": np.float32(np.nan), "steps": np.int64(3), "window": (1, 2)})
     assert json.loads((tmp_path / "figures").read_text()) == {"worst": None, "steps": 3, "window": [1, 2]}

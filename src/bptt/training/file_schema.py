@@ -17,10 +17,23 @@ import numpy as np
 
 from bptt import arguments
 
-__all__ = ["check_equal", "check_layers", "check_tensors", "flag", "listing", "parse_json", "record", "text", "within"]
+__all__ = [
+    "check_equal",
+    "check_layers",
+    "check_tensors",
+    "flag",
+    "listing",
+    "parse_json",
+    "record",
+    "shortened",
+    "text",
+    "within",
+]
 
 # Objects and lists inside each other, and all of them together.
 DEEPEST, MOST = 32, 1_000_000
+# Characters of a message.
+LONGEST = 800
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
@@ -30,7 +43,10 @@ def within(field: str) -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{field}: {error}") from None
+        message = str(error)
+        if len(message) > LONGEST:  # other checks show what they got, which may be of any length here
+            message = f"{message[: LONGEST // 2]} ... {message[-LONGEST // 2 :]}"
+        raise ValueError(f"{field}: {message}") from None
     except (ArithmeticError, AttributeError, LookupError) as error:
         raise ValueError(f"{field}: {type(error).__name__}: {error}") from None
 
@@ -88,7 +104,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
         twice = collections.Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"JSON with the key {_short(twice)!r} twice")
+        raise ValueError(f"JSON with the key {shortened(twice)!r} twice")
     return result
 
 
@@ -99,17 +115,18 @@ def _constant(word: str) -> Any:
 def _float(digits: str) -> float:
     value = float(digits)
     if not math.isfinite(value):
-        raise ValueError(f"JSON with a number outside of float64: {_short(digits)}")
+        raise ValueError(f"JSON with a number outside of float64: {shortened(digits)}")
     return value
 
 
 def _integer(digits: str) -> int:
     if len(digits) > 20 or not -(2**63) <= int(digits) < 2**64:
-        raise ValueError(f"JSON with an integer of more than 64 bits: {_short(digits)}")
+        raise ValueError(f"JSON with an integer of more than 64 bits: {shortened(digits)}")
     return int(digits)
 
 
-def _short(shown: Any) -> str:
+def shortened(shown: Any) -> str:
+    """A value of a file, which may be of any length, for a message."""
     written = shown if isinstance(shown, str) else repr(shown)
     return written if len(written) <= 80 else f"{written[:77]}..."
 
@@ -118,34 +135,34 @@ def record(value: Any, fields: Iterable[str]) -> dict[str, Any]:
     """An object with exactly these fields."""
     fields = tuple(fields)
     if not isinstance(value, dict):
-        raise ValueError(f"must be an object with the fields {', '.join(fields)}; got {_short(value)}")
+        raise ValueError(f"must be an object with the fields {', '.join(fields)}; got {shortened(value)}")
     for name in fields:
         if name not in value:
             raise ValueError(f"{name!r} is missing")
     for name in value:
         if name not in fields:
-            raise ValueError(f"{_short(name)!r} is not a known field; known are {', '.join(fields)}")
+            raise ValueError(f"{shortened(name)!r} is not a known field; known are {', '.join(fields)}")
     return value
 
 
 def listing(name: str, value: Any) -> list[Any]:
     """A list."""
     if not isinstance(value, list):
-        raise ValueError(f"{name} must be a list; got {_short(value)}")
+        raise ValueError(f"{name} must be a list; got {shortened(value)}")
     return value
 
 
 def text(name: str, value: Any) -> str:
     """A string that is not empty."""
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{name} must be a string that is not empty; got {_short(value)}")
+        raise ValueError(f"{name} must be a string that is not empty; got {shortened(value)}")
     return value
 
 
 def flag(name: str, value: Any) -> bool:
     """True or false."""
     if not isinstance(value, bool):
-        raise ValueError(f"{name} must be true or false; got {_short(value)}")
+        raise ValueError(f"{name} must be true or false; got {shortened(value)}")
     return value
 
 
@@ -158,7 +175,7 @@ def check_equal(found: Mapping[str, Any], expected: Mapping[str, Any], reason: s
     for name, value in expected.items():
         if _typed(found[name]) != _typed(value):
             value = list(value) if isinstance(value, tuple) else value  # as the file writes it
-            raise ValueError(f"{name} must be {_short(value)}, {reason}; got {_short(found[name])}")
+            raise ValueError(f"{name} must be {shortened(value)}, {reason}; got {shortened(found[name])}")
 
 
 def _typed(value: Any) -> Any:

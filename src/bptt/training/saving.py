@@ -3,20 +3,22 @@
 Weights are kept in the safetensors format, everything else as JSON inside its header. A file is written next
 to its final place, flushed to the disk and then renamed over it, so that whoever reads sees the old file or
 the new one, whole. A process that is killed in between leaves the old file as it was and a hidden
-`.NAME.xxxxxxxx.tmp` beside it.
+`.NAME.xxxxxxxx.tmp` beside it, which the next save under that name removes: a writer at work holds a lock on its own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from bptt.training import file_schema
+
+fcntl: Any
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 __all__ = [
     "check_replaceable",
@@ -83,7 +91,7 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
     try:
         trial = _temporary(target)
         trial.touch(exist_ok=False)
-        trial.unlink()
+        trial.unlink(missing_ok=True)  # another writer may have taken it for a leftover
     except OSError as error:
         raise type(error)(error.errno, f"cannot write here: {error.strerror}", os.fspath(path)) from None
     return target
@@ -196,6 +204,43 @@ def _temporary(target: Path) -> Path:
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
 
 
+def _locked(file: BinaryIO, *, wait: bool) -> bool:
+    """Whether the lock of a temporary file was got; never where there are no locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except (OSError, AttributeError):  # held by its writer; a file system or a platform without locks
+        return False
+    return True
+
+
+def _open_temporary(target: Path) -> tuple[Path, BinaryIO]:
+    """A new file beside the target, locked while it is open."""
+    while True:
+        temporary = _temporary(target)
+        file = open(temporary, "xb")
+        if not _locked(file, wait=True) or os.fstat(file.fileno()).st_nlink:
+            return temporary, file
+        file.close()  # removed as a leftover before it was locked
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove temporary files of this target whose writers are gone."""
+    for name in os.listdir(target.parent):
+        if re.fullmatch(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.tmp", name):
+            with contextlib.suppress(OSError), open(target.with_name(name), "rb+") as file:
+                if _locked(file, wait=False):
+                    os.unlink(file.name)
+
+
+def _keep_access(temporary: Path, old: os.stat_result) -> None:
+    """Owner and permissions of the file that is replaced; where the owner cannot be kept, permissions alone."""
+    new = temporary.stat()
+    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+        with contextlib.suppress(PermissionError):
+            os.chown(temporary, old.st_uid, old.st_gid)
+    temporary.chmod(old.st_mode & 0o777)
+
+
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a whole file, or nothing: the file that was there is replaced in one step.
 
@@ -220,19 +265,24 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     b'two'
     """
     target = check_writable(path)
-    temporary = _temporary(target)
+    temporary = None
     try:
-        with open(temporary, "xb") as file:
+        _remove_leftovers(target)
+        temporary, file = _open_temporary(target)
+        with file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if target.exists():
-            temporary.chmod(target.stat().st_mode & 0o777)
-        os.replace(temporary, target)
+            if target.exists():
+                _keep_access(temporary, target.stat())
+            if fcntl is None:  # Windows renames no open file; elsewhere the lock is held until it has its name
+                file.close()
+            os.replace(temporary, target)
     except OSError as error:
         raise type(error)(error.errno, f"cannot write here: {error.strerror}", os.fspath(path)) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
     if os.name == "posix":  # the new name itself has to reach the disk, too
         folder = os.open(target.parent, os.O_RDONLY)
         try:
@@ -423,11 +473,12 @@ def _check_version(name: str, metadata: Any, kind: str, version: int) -> None:
     if found != kind:
         other = isinstance(found, str) and found.startswith("bptt.") and found.removeprefix("bptt.").isidentifier()
         hint = f": load it with {found.removeprefix('bptt.')}.load" if isinstance(found, str) and other else ""
-        raise ValueError(f"{name}: holds {found!r}, expected {kind!r}{hint}")
+        raise ValueError(f"{name}: holds {file_schema.shortened(repr(found))}, expected {kind!r}{hint}")
     number = metadata.get("version")
     if type(number) is not int or not 1 <= number <= version:
         raise ValueError(
-            f"{name}: has version {number!r} of the {kind} layout; this bptt reads up to {version}: use a newer bptt"
+            f"{name}: has version {file_schema.shortened(repr(number))} of the {kind} layout; this bptt reads up to "
+            f"{version}: use a newer bptt"
         )
 
 
