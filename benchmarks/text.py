@@ -105,8 +105,8 @@ def train_theirs(text: str, epochs: int) -> pd.DataFrame:
     symbols = sorted(set(text))
     code = {symbol: number for number, symbol in enumerate(symbols)}
     train, validation = corpus.split(np.array([code[symbol] for symbol in text], np.int32), SPLIT)
-    tokens = torch.from_numpy(corpus.streams(train, STREAMS)).long().T.contiguous()
-    held_out = torch.from_numpy(corpus.streams(validation, VALIDATION_STREAMS)).long().T.contiguous()
+    tokens = torch.tensor(corpus.streams(train, STREAMS)).long().T.contiguous()
+    held_out = torch.tensor(corpus.streams(validation, VALIDATION_STREAMS)).long().T.contiguous()
 
     length = len(tokens) - 1
     offsets = generator.integers(0, WINDOW, size=epochs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from bptt.cli import main
+from bptt.cli.terminal import Printer
 from bptt.text import CharLM, corpus
 
 VERSE = "Twinkle, twinkle, little bat!\nHow I wonder what you're at!\n"
@@ -196,11 +198,16 @@ def test_eval(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (folder / "model").read_bytes() == before
 
 
+def test_a_command_alone_prints_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["text"], ["text", "-h"], ["text", "train", "-h"]):
+        assert main(command) == 0
+        assert "Usage: bptt text" in capsys.readouterr().out
+
+
 def test_usage_is_refused_in_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text, model = folder / "verse.txt", folder / "model"
     for arguments, word in (
         ([], "ommand"),
-        (["text"], "ommand"),
         (["text", "trian"], "trian"),
         (["text", "train"], "--demo"),
         (["text", "train", text, "--demo"], "--demo"),
@@ -212,7 +219,9 @@ def test_usage_is_refused_in_one_line(folder: Path, capsys: pytest.CaptureFixtur
         (["text", "train", text, "--cell", "transformer"], "cell"),
         (["text", "train", text, "--window", "64,32"], "k2"),
         (["text", "train", text, "--window", "wide"], "window"),
-        (["text", "train", text, "--threads", "0"], "integer of at least 1"),
+        (["text", "train", text, "--threads", "0"], "--threads"),
+        (["text", "train", text, "--optimizer", "lion"], "'adamw'"),
+        (["text", "train", text, "--split", "random"], "'lines'"),
         (["text", "sample"], "MODEL"),
         (["text", "sample", model, "--temperature", "-1"], "temperature"),
         (["text", "sample", model, "--prompt", "中文"], "'中', '文'"),
@@ -235,6 +244,7 @@ def test_input_is_refused_in_one_line(folder: Path, capsys: pytest.CaptureFixtur
         (["text", "train", folder / "empty"], "empty"),
         (["text", "train", folder / "short"], "too short"),
         (["text", "train", folder / "binary"], "--bytes"),
+        (["text", "train", folder / "binary"], "--encoding"),
         (["text", "train", text, "--output", nowhere], str(nowhere)),
         (["text", "train", text, "--output", folder], str(folder)),
         (["text", "train", text, "--json", nowhere], str(nowhere)),
@@ -249,6 +259,92 @@ def test_input_is_refused_in_one_line(folder: Path, capsys: pytest.CaptureFixtur
             arguments += ["--output", folder / "unused"]
         assert word in refused(capsys, *arguments), arguments
     assert not (folder / "unused").exists()
+
+
+def test_lines_fit_a_terminal(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    command = ["text", "train", str(folder / "verse.txt"), *SIZES, "--epochs", "2", "--average", "0.9"]
+    assert main([*command, "--output", str(folder / "narrow"), "--baselines"]) == 0
+    out, err = capfd.readouterr()
+    epochs = [line for line in out.splitlines() if line.startswith("epoch")]
+    assert len(epochs) == 2
+    assert max(map(len, epochs)) < 80
+    bars = [bar for bar in err.split("\r") if "norm=" in bar]
+    assert bars
+    assert max(len(bar.strip()) for bar in bars) < 90  # of a bar of 10; on a terminal it gives way
+    row = {"epoch": 100, "train_nats": 1.2345, "validation_nats": 1.4889, "validation_bits": 2.148}
+    from bptt.cli.text import _epoch_line
+
+    assert len(_epoch_line({**row, "chars_per_second": 130_103.0, "seconds": 14_500.0})) < 80
+
+
+def test_n_grams_are_counted_after_training(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bptt.cli.text.LONG", 100)
+    command = ["text", "train", str(folder / "verse.txt"), *SIZES, "--epochs", "1", "--split", "lines", "--baselines"]
+    assert main([*command, "--output", str(folder / "after")]) == 0
+    out = capsys.readouterr().out
+    assert out.index("epoch   1") < out.index("counting n-grams") < out.index("unigram")
+
+
+def test_a_training_that_diverges_ends_in_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["text", "train", str(folder / "verse.txt"), *SIZES, "--epochs", "1", "--learning-rate", "1000"]
+    assert main([*command, "--output", str(folder / "diverged"), "--quiet"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("bptt: training diverged: ")
+    assert err.count("\n") == 1
+    assert not (folder / "diverged").exists()
+
+
+def test_files_in_another_encoding(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "latin.txt").write_bytes((VERSE * 30).replace("little", "petité").encode("latin-1"))
+    command = ["text", "train", str(tmp_path / "latin.txt"), *SIZES, "--epochs", "1", "--quiet"]
+    assert main([*command, "--encoding", "latin-1", "--output", str(tmp_path / "model")]) == 0
+    assert "é" in CharLM.load(tmp_path / "model").vocabulary.symbols  # type: ignore[union-attr]
+    evaluate = ["text", "eval", str(tmp_path / "model"), str(tmp_path / "latin.txt"), "--json", "-"]
+    assert main([*evaluate, "--encoding", "latin-1"]) == 0
+    assert json.loads(capsys.readouterr().out)["characters"] == 30 * len(VERSE) - 1
+
+
+class Output(io.TextIOWrapper):
+    """Standard output with an encoding of its own, perhaps a terminal."""
+
+    def __init__(self, encoding: str, terminal: bool) -> None:
+        super().__init__(io.BytesIO(), encoding=encoding)
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+    def written(self) -> str:
+        self.flush()
+        content = self.buffer.getvalue()  # type: ignore[attr-defined]
+        return content.decode(self.encoding)  # type: ignore[no-any-return]
+
+
+def test_what_an_output_cannot_write_becomes_a_question_mark(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = Output("cp1252", terminal=False)
+    monkeypatch.setattr(sys, "stdout", output)
+    printer = Printer()
+    printer.write("né 😀")
+    printer.write("?中")
+    printer.close()
+    assert output.written() == "né ???\n"
+    assert capsys.readouterr().err.startswith("bptt: 2 characters that cp1252 lacks were written as '?'")
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_escape_characters_do_not_reach_a_terminal(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    output = Output("utf-8", terminal)
+    monkeypatch.setattr(sys, "stdout", output)
+    printer = Printer()
+    printer.write("a\tb\nné\x1b[2J\x07\u202e")
+    printer.close()
+    shown = "\\x1b[2J\\x07\\u202e" if terminal else "\x1b[2J\x07\u202e"
+    assert output.written() == f"a\tb\nné{shown}\n"
 
 
 # -- files that must not be lost ------------------------------------------------------------
@@ -370,6 +466,41 @@ def test_ctrl_c_keeps_the_best_model_and_says_where(folder: Path) -> None:
     assert last.startswith("stopped: the best model so far (epoch ")
     assert last.endswith(f"is kept in {path}")
     assert CharLM.load(path).evaluate(VERSE)["nats_per_char"] > 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_a_sample_is_written_as_it_is_made_and_ctrl_c_ends_it(folder: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        run = process("text", "sample", folder / "model", "--prompt", "Twinkle", "--length", 10**9)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert run.stdout is not None
+    assert run.stdout.read(2000).startswith("Twinkle")
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "Traceback" not in err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_ctrl_c_in_the_first_epoch_says_that_nothing_was_kept(folder: Path) -> None:
+    path = folder / "nothing kept"
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        run = process("text", "train", "--demo", "--hidden-size", 64, "--output", path)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert run.stderr is not None
+    seen = ""
+    while "norm=" not in seen:
+        seen += run.stderr.read(1)
+    run.send_signal(signal.SIGINT)
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "nan" not in out
+    assert err.splitlines()[-1] == "stopped before the first validation: nothing was kept"
+    assert not path.exists()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes are POSIX's")

@@ -415,6 +415,10 @@ TOKENS = np.zeros((2, 13), np.int32)
         ({"learning_rates": np.array([0.1, np.nan])}, ValueError, ("learning_rates", "nan")),
         ({"learning_rates": np.array([0.1, -0.1])}, ValueError, ("learning_rates", "-0.1")),
         ({"learning_rates": np.full((1, 2), 0.1)}, ValueError, ("learning_rates", r"\(1, 2\)")),
+        ({"learning_rates": 0.1}, ValueError, ("learning_rates", "vector", r"\(\)")),
+        ({"learning_rates": "0.1"}, ValueError, ("learning_rates", "vector")),
+        ({"learning_rates": ["0.1"]}, TypeError, ("learning_rates", "numbers")),
+        ({"learning_rates": None}, ValueError, ("learning_rates", "vector")),
     ],
 )
 def test_trainer_run(changes, kind, words):

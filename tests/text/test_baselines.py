@@ -64,6 +64,14 @@ def test_refuses(wrong: tuple[list[int], list[int], int, int]) -> None:
         witten_bell(np.array(train, int), np.array(test, int), symbols, order)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"train": "a text"}, {"test": 2}, {"train": [0.5]}, {"symbols": "2"}, {"order": 1.5}]
+)
+def test_what_is_of_another_type_is_named(wrong: dict) -> None:
+    with pytest.raises((TypeError, ValueError), match=next(iter(wrong))):
+        witten_bell(**{"train": np.array([0, 1]), "test": np.array([0, 1]), "symbols": 2, "order": 1, **wrong})
+
+
 def tiny_shakespeare() -> Path | None:
     """The corpus of the published figures, where this machine has it."""
     for folder in (os.environ.get("BPTT_DATA", ""), Path(__file__).parents[3] / "shared" / "data" / "text"):

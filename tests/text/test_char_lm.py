@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,15 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import bptt
-from bptt.text import CharLM, corpus
+from bptt import seeds
+from bptt.network.sequence_model import SequenceModel
+from bptt.text import CharLM, Vocabulary, corpus
+from bptt.text.recipe import Recipe, dropout_for
 from bptt.training.optimizers import SGD, AdamW
 from bptt.training.trainer import Trainer
+from reference import REFERENCES
+from reference.training import SGD as ReferenceSGD
+from reference.training import Training
 
 VERSE = "The owl and the pussy-cat went to sea\nIn a beautiful pea-green boat,\n"
 SMALL: dict[str, Any] = {"hidden_size": 16, "embedding_size": 8, "dropout": 0.0, "seed": 3}
@@ -74,7 +81,7 @@ def test_same_seed_same_bits_and_another_seed_others(lm: CharLM) -> None:
 
 def test_how_windows_are_grouped_into_calls_changes_no_bit(lm: CharLM, monkeypatch: pytest.MonkeyPatch) -> None:
     assert lm.model is not None
-    monkeypatch.setattr("bptt.text.fitting.INTERVAL", 1e-9)  # one window per call
+    monkeypatch.setattr("bptt.training.pace.SECONDS", 1e-9)  # one window per call
     again = fitted()
     assert again.model is not None
     np.testing.assert_array_equal(again.model.flat, lm.model.flat)
@@ -189,7 +196,7 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
             raise KeyboardInterrupt
         return run(self, *arguments)
 
-    monkeypatch.setattr("bptt.text.fitting.INTERVAL", 1e-9)  # one window per call
+    monkeypatch.setattr("bptt.training.pace.SECONDS", 1e-9)  # one window per call
     monkeypatch.setattr(Trainer, "run", interrupted)
 
 
@@ -209,25 +216,86 @@ def test_interrupted_after_a_validation(
     assert CharLM.load(tmp_path / "best").evaluate(text) == lm.evaluate(text)
 
 
-def test_interrupted_before_any_validation(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    interrupt_after(monkeypatch, 3)
-    lm = fitted()
-    assert lm.interrupted
-    assert lm.history.empty
-    assert "as it stands (not validated) is kept in memory" in capsys.readouterr().err
-    assert lm.evaluate(VERSE)["nats_per_char"] > 0
-
-
-def test_interrupted_before_anything(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("calls", [0, 1, 4])
+def test_interrupted_before_any_validation(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], calls: int
 ) -> None:
-    interrupt_after(monkeypatch, 0)
-    lm = fitted(output=tmp_path / "best")
-    assert lm.interrupted
-    assert "before there was a model" in capsys.readouterr().err
+    """Nothing is kept, and a model of before stays what it was."""
+    before = fitted()
+    assert before.model is not None
+    flat, vocabulary, training, history = before.model.flat.copy(), before.vocabulary, before.training, before.history
+    interrupt_after(monkeypatch, calls)
+    for lm in (CharLM(**SMALL), before):
+        assert lm.fit(VERSE[::-1] * 40, output=tmp_path / "best", **QUICK) is lm
+        assert lm.interrupted
+        assert capsys.readouterr().err == "stopped before the first validation: nothing was kept\n"
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ValueError, match="no weights yet"):
-        lm.evaluate(VERSE)
+        CharLM(**SMALL).evaluate(VERSE)
+    np.testing.assert_array_equal(before.model.flat, flat)
+    assert before.vocabulary == vocabulary
+    assert before.training is training
+    assert before.history is history
+
+
+def test_the_first_epoch_leaves_a_checkpoint_after_a_while(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("bptt.text.fitting.CHECKPOINT", 0.0)
+    path = tmp_path / "best"
+    whole = fitted(output=path)
+    assert CharLM.load(path).training["best"] == whole.training["best"]  # later replaced by what was validated
+    path.unlink()
+    interrupt_after(monkeypatch, 4)
+    lm = fitted(output=path)
+    assert lm.interrupted
+    assert lm.model is None
+    assert f"a checkpoint that was not validated, in {path}" in capsys.readouterr().err
+    checkpoint = CharLM.load(path)
+    assert checkpoint.training["best"]["epoch"] == 0
+    assert checkpoint.evaluate(VERSE)["nats_per_char"] < 3.6  # of 28 symbols: better than guessing by then or near it
+
+
+def assert_as_it_was(lm: CharLM, **fit: Any) -> Exception:
+    """A fit that fails, on a model that has learnt something before: what it leaves is what was there."""
+    assert lm.model is not None
+    model, flat, training, history = lm.model, lm.model.flat.copy(), lm.training, lm.history
+    with pytest.raises((ValueError, OSError, ArithmeticError, RuntimeError)) as caught:
+        lm.fit(**{"text": VERSE * 30, **QUICK, **fit})
+    assert lm.model is model
+    assert lm.training is training
+    assert lm.history is history
+    np.testing.assert_array_equal(lm.model.flat, flat)
+    return caught.value
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, where nothing is compiled
+def test_a_fit_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    def broken(row: dict[str, Any]) -> None:
+        if row["epoch"] == 2:
+            raise RuntimeError("callback")
+
+    def ruinous(learning_rate: float, steps: int, warmup: int) -> np.ndarray:
+        return np.where(np.arange(steps) < steps // 2, 0.1, 1e300)
+
+    lm = fitted()
+    assert_as_it_was(lm, text="too short")
+    assert_as_it_was(lm, output=tmp_path / "no" / "folder")
+    assert_as_it_was(lm, schedule=lambda rate, steps, warmup: np.ones(3))
+    assert_as_it_was(lm, callback=broken)
+    without = assert_as_it_was(lm, schedule=ruinous, optimizer="sgd", clip_norm=None)
+    assert without.__notes__ == ["nothing was kept: output=path keeps the best model so far"]
+    kept = assert_as_it_was(lm, schedule=ruinous, optimizer="sgd", clip_norm=None, output=tmp_path / "best")
+    assert kept.__notes__[0].startswith("stopped: the best model so far (epoch 1")
+    assert CharLM.load(tmp_path / "best").training["best"]["epoch"] == 1
+
+
+@pytest.mark.parametrize("validation_split", [0.1, 0.0])
+def test_a_training_that_diverges_is_no_result(tmp_path: Path, validation_split: float) -> None:
+    with pytest.raises(ArithmeticError, match=r"^training diverged: .* lower learning_rate \(1000\)") as caught:
+        fitted(learning_rate=1000.0, validation_split=validation_split, output=tmp_path / "best")
+    assert caught.value.__notes__ == ["nothing was kept"]
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, where nothing is compiled
@@ -235,7 +303,7 @@ def test_losses_that_are_no_numbers_are_never_silent() -> None:
     lm = CharLM(**{**SMALL, "cell": "rnn", "nonlinearity": "relu"})
     with pytest.raises(bptt.NonFiniteError) as caught:
         lm.fit(VERSE * 30, **{**QUICK, "optimizer": SGD(momentum=0.9), "learning_rate": 1e20, "clip_norm": None})
-    assert caught.value.__notes__ == ["stopped before there was a model to keep"]
+    assert caught.value.__notes__ == ["stopped before the first validation: nothing was kept"]
 
 
 # -- files ------------------------------------------------------------
@@ -469,12 +537,161 @@ def test_nothing_works_before_fit(tmp_path: Path) -> None:
     assert repr(lm).startswith("CharLM(cell='lstm', hidden_size=16")
 
 
-def test_a_string_that_names_a_file_is_read_as_that_file(tmp_path, monkeypatch):
+def test_a_string_that_names_a_file_is_read_as_that_file_and_the_log_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "owl.txt").write_text("ab" * 300)
-    settings = {"streams": 2, "window": 8, "epochs": 1, "validation_split": 0.0, "progress": False}
-    by_name = CharLM(hidden_size=4, embedding_size=3).fit("owl.txt", **settings)
+    settings: dict[str, Any] = {"streams": 2, "window": 8, "epochs": 1, "validation_split": 0.0, "progress": False}
     by_text = CharLM(hidden_size=4, embedding_size=3).fit("ab" * 300, **settings)
-    np.testing.assert_array_equal(by_name.model.flat, by_text.model.flat)
-    assert by_name.evaluate("owl.txt")["characters"] == 599
-    assert by_name.evaluate("no such file.txt")["characters"] == 15
+    by_path = CharLM(hidden_size=4, embedding_size=3).fit(Path("owl.txt"), **settings)
+    assert caplog.messages == []
+    by_name = CharLM(hidden_size=4, embedding_size=3).fit("owl.txt", **settings)
+    assert "'owl.txt' names a file" in caplog.text
+    assert by_text.model is not None
+    for lm in (by_name, by_path):
+        assert lm.model is not None
+        np.testing.assert_array_equal(lm.model.flat, by_text.model.flat)
+    assert by_name.evaluate("owl.txt")["characters"] == by_name.evaluate(Path("owl.txt"))["characters"] == 599
+    # A prompt is the text itself, whatever files there are.
+    with pytest.raises(ValueError, match="prompt has character"):
+        by_name.sample("owl.txt")
+    assert by_name.sample(Path("owl.txt"), length=9) == by_name.sample("ab" * 300, length=9)
+
+
+@pytest.mark.parametrize("name", ["plian.txt", "no such file.txt", "data/plain", "~/novel", "C:\\novel", "a.tar.gz"])
+def test_a_misspelt_name_is_not_scored(lm: CharLM, name: str) -> None:
+    for use in (lm.evaluate, lambda text: CharLM(**SMALL).fit(text, **QUICK)):
+        with pytest.raises(ValueError, match="looks like the name of a file, but names no existing file"):
+            use(name)
+    assert lm.evaluate(name + "\n")["characters"] == len(name)
+
+
+@pytest.mark.parametrize("text", ["The owl.", "the 3.14 th", "to be, or not", "ab", "...", "and/or it is"])
+def test_a_line_is_a_text(lm: CharLM, text: str) -> None:
+    assert lm.evaluate(text)["characters"] == len(text) - 1
+
+
+def test_half_a_surrogate_pair_is_named_with_its_place() -> None:
+    with pytest.raises(ValueError, match=r"^text has '\\ud83d' at position 4: "):
+        fitted("cut \ud83d x" * 200)
+
+
+# -- what fits the text ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("characters", "streams"), [(600, 1), (2_000, 1), (7_000, 2), (35_000, 4), (1_100_000, 32)])
+def test_streams_fit_the_length(characters: int, streams: int) -> None:
+    recipe = Recipe(**{**{field.name: None for field in fields(Recipe)}, "window": 64, "epochs": 1, "optimizer": "adam",
+                       "learning_rate": 1e-3, "schedule": "cosine", "warmup": 0, "validation_split": 0.1,
+                       "split": "tail"})  # fmt: skip
+    train = int(0.9 * characters)
+    assert recipe.for_length(train).streams == streams
+    assert streams * 64 < train
+    assert replace(recipe, streams=7).for_length(train).streams == 7
+    assert dropout_for(train) == (0.4 if characters < 100_000 else 0.2)
+
+
+def test_what_was_chosen_is_in_the_report() -> None:
+    lm = CharLM(hidden_size=4, embedding_size=3).fit(VERSE * 30, window=16, epochs=1, progress=False)
+    assert lm.model is not None
+    assert lm.training["settings"]["streams"] == 1
+    assert lm.model.dropout == 0.4
+    assert lm.settings["dropout"] is None  # chosen again for the next text
+
+
+def test_a_seed_is_drawn_and_kept() -> None:
+    one, two = CharLM(seed=None), CharLM(seed=None)
+    assert one.settings["seed"] != two.settings["seed"]
+    first = fitted(make={"seed": None})
+    again = fitted(make={"seed": first.settings["seed"]})
+    assert first.model is not None
+    assert again.model is not None
+    np.testing.assert_array_equal(first.model.flat, again.model.flat)
+    assert first.sample(seed=None) != first.sample(seed=None)
+
+
+def test_sorted_lines_are_noticed_and_shuffled_on_request(caplog: pytest.LogCaptureFixture) -> None:
+    names = "".join(f"{a}{b}{c}\n" for a in "abcdefghij" for b in "aeiou" for c in "lmnr")
+    tail = fitted(names)
+    assert "split='lines'" in caplog.text
+    caplog.clear()
+    mixed = fitted(names, split="lines")
+    assert caplog.messages == []
+    assert mixed.training["split"]["rule"] == "tail of the shuffled lines for validation"
+    assert mixed.training["corpus_sha256"] == tail.training["corpus_sha256"]
+    assert tail.training["split"]["unknown_in_validation"] > 0
+    assert mixed.training["split"]["unknown_in_validation"] == 0
+    with pytest.raises(ValueError, match=r"^split must be one of 'tail', 'lines'"):
+        fitted(split="random")
+
+
+def test_unknown_characters_of_the_validation_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    fitted("abcd" * 500 + "д" * 100)
+    assert "100 of the 210 characters for validation do not occur in the training part" in caplog.text
+
+
+def test_starting_over_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    lm = fitted()
+    assert caplog.messages == []
+    lm.fit(VERSE * 30, **QUICK)
+    assert "starts from new weights" in caplog.text
+
+
+# -- against a run written out -------------------------------------------------
+
+
+@pytest.mark.parametrize("window", [16, (8, 20)])
+def test_the_epochs_are_those_of_the_naive_scheme(window: Any) -> None:
+    """Offsets that differ from epoch to epoch, and a state that starts at zero in each."""
+    text, epochs, streams = VERSE * 6, 4, 3
+    make = {"cell": "gru", "hidden_size": 5, "embedding_size": 3, "dropout": 0.0, "dtype": "float64", "seed": 11}
+    rule = {"momentum": 0.5, "weight_decay": 0.01}
+    lm = CharLM(**make).fit(text, streams=streams, window=window, epochs=epochs, optimizer=SGD(**rule),
+                            learning_rate=0.3, warmup=5, clip_norm=0.5, clip_value=0.1, validation_split=0,
+                            progress=False)  # fmt: skip
+    assert lm.model is not None
+    vocabulary = Vocabulary(text)
+    k1, k2 = (window, window) if isinstance(window, int) else window
+    start = SequenceModel(vocabulary_size=len(vocabulary), init="orthogonal", **make)  # type: ignore[arg-type]
+    naive = Training(REFERENCES["gru"], start.parameters, k1, k2, ReferenceSGD(**rule), clip_norm=0.5, clip_value=0.1)
+    rows = corpus.streams(vocabulary.encode(text), streams)
+    offsets = np.random.Generator(
+        np.random.PCG64(np.random.SeedSequence(11, spawn_key=(seeds.PURPOSES.index("windows"), 0)))
+    ).integers(0, k1, epochs)
+    assert len(set(offsets)) > 2
+    counts = (rows.shape[1] - 1 - offsets) // k1
+    total, done = counts.sum() - 5, 0
+    rates = np.concatenate([0.3 * np.arange(1, 6) / 5, 0.15 * (1 + np.cos(np.pi * np.arange(total) / total))])
+    for epoch, (offset, windows) in enumerate(zip(offsets, counts, strict=True)):
+        losses, norms = naive.run(rows, int(offset), rates[done : done + windows])
+        done += windows
+        np.testing.assert_allclose(lm.history["train_nats"][epoch], losses.mean(), rtol=1e-9)
+        np.testing.assert_allclose(lm.history["gradient_norm_max"][epoch], norms.max(), rtol=1e-7)
+        naive.reset()
+    for name, value in lm.model.parameters.items():
+        np.testing.assert_allclose(value, naive.theta[name], atol=1e-8, err_msg=name)
+
+
+def test_the_average_is_kept_where_it_is_better() -> None:
+    """Steps that are far too large: the mean of the weights they jump between is better than any of them."""
+    lm = fitted(average=0.9, epochs=3, optimizer="sgd", learning_rate=30.0, schedule="constant")
+    best = lm.training["best"]
+    row = lm.history.loc[best["epoch"] - 1]
+    assert best["averaged"]
+    assert row["averaged_nats"] < row["plain_nats"]
+    _, tail = corpus.split(VERSE * 30, 0.1)
+    assert lm.evaluate(tail)["nats_per_char"] == row["averaged_nats"] == best["nats"]
+    last = fitted(average=0.5, validation_split=0)
+    assert last.training["best"]["averaged"]
+
+
+def test_stream_is_sample_in_parts(lm: CharLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = lm.sample("The owl", length=50, seed=2)
+    monkeypatch.setattr("bptt.training.pace.SECONDS", 1e-9)
+    monkeypatch.setattr("bptt.text.sampling.FIRST", 3)
+    parts = list(lm.stream("The owl", length=50, seed=2))
+    assert "".join(parts) == whole
+    assert len(parts) > 40
+    with pytest.raises(ValueError, match="length"):  # at once, not at the first part
+        lm.stream(length=-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import sys
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bptt.text import corpus
+from bptt.text import Vocabulary, corpus
 
 
 def test_a_file_is_read_as_it_is(tmp_path: Path) -> None:
@@ -53,6 +54,88 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         corpus.read(tmp_path / "empty")
 
 
+def test_another_encoding_is_named_by_its_user(tmp_path: Path) -> None:
+    (tmp_path / "latin").write_bytes("né".encode("latin-1"))
+    assert corpus.read(tmp_path / "latin", encoding="latin-1") == "né"
+    (tmp_path / "utf16").write_bytes("né".encode("utf-16-le"))
+    with pytest.raises(ValueError, match=r"utf16: not text: byte 1 is 0, .*UTF-16; .*--encoding"):
+        corpus.read(tmp_path / "utf16")
+    assert corpus.read(tmp_path / "utf16", encoding="utf-16-le") == "né"
+    (tmp_path / "marked").write_bytes("né".encode("utf-16"))
+    assert corpus.read(tmp_path / "marked") == "né"
+    with pytest.raises(ValueError, match=r"encoding must be the name of one.*'latin-one'"):
+        corpus.read(tmp_path / "latin", encoding="latin-one")
+    with pytest.raises(ValueError, match="latin: not text in ascii"):
+        corpus.read(tmp_path / "latin", encoding="ascii")
+
+
+def test_gzip_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = gzip.compress("né\n".encode() * 9)
+    (tmp_path / "verse.gz").write_bytes(packed)
+    (tmp_path / "cut").write_bytes(packed[:-9])
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(packed)))
+    assert corpus.read("-") == corpus.read(tmp_path / "verse.gz") == "né\n" * 9
+    assert corpus.read(tmp_path / "verse.gz", any_bytes=True) == "né\n" * 9
+    with pytest.raises(ValueError, match="cut: not a whole gzip file"):
+        corpus.read(tmp_path / "cut")
+
+
+@pytest.mark.parametrize("encoding", [None, "latin-1"])
+def test_what_a_folder_leaves_out_is_named_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, encoding: str | None
+) -> None:
+    contents = {
+        "a": b"one",
+        "b.jpg": b"\xff\xd8\xff\xe0\x00\x10JFIF",
+        "c": b"t\0w\0",
+        "d": b"two",
+        "e": "né".encode("latin-1"),
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    text = corpus.read(tmp_path, encoding=encoding)
+    (message,) = caplog.messages
+    if encoding is None:
+        assert text == "one\ntwo"
+        assert "3 of 5 files are not UTF-8 text and were left out: b.jpg, c, e" in message
+    else:
+        assert text == "one\ntwo\nné"
+        assert "2 of 5 files are not latin-1 text and were left out: b.jpg, c" in message
+
+
+def test_a_corpus_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "a né 中 😀\n" * 7 + "\udcff"
+    expected = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    tokens = Vocabulary(text).encode(text)
+    for chunk in (1, 3, 1000):
+        monkeypatch.setattr(corpus, "CHUNK", chunk)
+        monkeypatch.setattr("bptt.text.vocabulary.CHUNK", chunk)
+        assert corpus.sha256(text) == expected
+        vocabulary = Vocabulary(text)
+        assert vocabulary.symbols == "".join(sorted(set(text)))
+        np.testing.assert_array_equal(vocabulary.encode(text), tokens)
+        assert vocabulary.decode(tokens) == text
+        assert vocabulary.encode("né?中", errors="unknown").tolist()[2] == 0
+        with pytest.raises(ValueError, match=r"outside the vocabulary: '\?'"):
+            vocabulary.encode("né?")
+
+
+@given(text=st.text(alphabet="ab\n"), seed=st.integers(0, 5))
+def test_shuffled_lines_are_the_same_lines(text: str, seed: int) -> None:
+    shuffled = corpus.shuffle_lines(text, seed)
+    assert sorted(shuffled.split("\n")) == sorted(text.split("\n"))
+    assert shuffled.endswith("\n") or not text.endswith("\n")
+    assert shuffled == corpus.shuffle_lines(text, seed)
+
+
+def test_lists_in_order_are_told_from_other_texts() -> None:
+    names = [f"{a}{b}" for a in "abcdefghij" for b in "klmnopqrst"]
+    assert corpus.has_sorted_lines("\n".join(names))
+    assert not corpus.has_sorted_lines(corpus.shuffle_lines("\n".join(names), 0))
+    assert not corpus.has_sorted_lines("\n".join(names[:20]))
+    assert not corpus.has_sorted_lines("the same line\n" * 200)
+
+
 def test_the_standard_library_is_a_corpus() -> None:
     text = corpus.standard_library(size=200_000)
     assert len(text) == 200_000
@@ -85,7 +168,8 @@ def test_streams_are_contiguous_and_meet(length: int, count: int) -> None:
         return
     rows = corpus.streams(tokens, count)
     assert rows.dtype == np.int32
-    assert rows.flags.c_contiguous
+    assert np.shares_memory(rows, tokens)  # of any length, without a copy
+    assert not rows.flags.writeable
     # Read one after the other, each without its last target, they are the text itself.
     read = np.concatenate([*rows[:, :-1], rows[-1, -1:]])
     np.testing.assert_array_equal(read, tokens[: len(read)])

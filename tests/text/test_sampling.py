@@ -88,7 +88,8 @@ def test_sampler_and_scorer_agree(cell: str, dtype: str) -> None:
 def test_how_steps_are_grouped_into_calls_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     model, prompt = make("lstm"), np.array([1, 2, 3], np.int32)
     tokens, log_p = generate(model, prompt, length=30, seed=7)
-    monkeypatch.setattr("bptt.text.sampling.CHUNK", 4)
+    monkeypatch.setattr("bptt.training.pace.SECONDS", 1e-9)
+    monkeypatch.setattr("bptt.text.sampling.FIRST", 2)
     again, log_p_again = generate(model, prompt, length=30, seed=7)
     np.testing.assert_array_equal(again, tokens)
     np.testing.assert_array_equal(log_p_again, log_p)

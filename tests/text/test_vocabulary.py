@@ -93,3 +93,21 @@ def test_settings_survive_json(text: str) -> None:
 def test_settings_of_no_vocabulary(settings: Any) -> None:
     with pytest.raises(ValueError, match="settings"):
         vocabulary_from_settings(settings)
+
+
+@pytest.mark.parametrize("wrong", [3, None, b"ab", ["a"]])
+def test_what_is_no_text_is_named(wrong) -> None:
+    with pytest.raises(TypeError, match="characters must be a str"):
+        Vocabulary(wrong)
+    for vocabulary in (Vocabulary("ab"), ByteVocabulary()):
+        with pytest.raises(TypeError, match="text must be a str"):
+            vocabulary.encode(wrong)
+
+
+def test_a_byte_that_begins_a_character_waits_for_the_rest() -> None:
+    tokens = ByteVocabulary().encode("né中😀").tolist()
+    for size in range(1, 6):
+        parts = [tokens[at : at + size] for at in range(0, len(tokens), size)]
+        assert "".join(ByteVocabulary().decode_parts(parts)) == "né中😀"
+    assert "".join(ByteVocabulary().decode_parts([tokens[:2]])) == "n\ufffd"
+    assert "".join(Vocabulary("ab").decode_parts([[1], [2, 1]])) == "aba"

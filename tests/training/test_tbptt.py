@@ -13,6 +13,7 @@ import bptt
 from bptt.network.sequence_model import SequenceModel
 from bptt.training.evaluation import score
 from bptt.training.optimizers import SGD, Adam, AdamW, RMSprop
+from bptt.training.pace import paced
 from bptt.training.trainer import Trainer
 from reference import REFERENCES, training
 
@@ -331,3 +332,61 @@ def test_another_seed_is_another_run():
         trainer = Trainer(model, streams=3, window=4, optimizer=SGD(), seed=seed)
         runs.append(trainer.run(make_tokens(5, 3, 8), 0, np.full(2, 0.1)).loss)
     assert np.abs(runs[0] - runs[1]).max() > 1e-4
+
+
+def test_a_call_looks_at_its_own_steps_only():
+    """Whatever the length of the corpus: symbols outside the vocabulary lie on both sides of the windows."""
+    tokens = make_tokens(5, 3, 40)
+    expected, records = make_model("gru"), []
+    inside = tokens.copy()
+    inside[:, :8], inside[:, 21:] = 99, -1
+    for model, rows in ((expected, tokens), (make_model("gru"), inside)):
+        trainer = Trainer(model, streams=3, window=4, optimizer=SGD())
+        records.append(trainer.run(rows, 8, np.full(3, 0.1)).loss)
+    np.testing.assert_array_equal(records[0], records[1])
+    for first in (7, 9):
+        with pytest.raises(ValueError, match=r"tokens must lie in 0 \.\. 4; got"):
+            Trainer(make_model("gru"), streams=3, window=4).run(inside, first, np.full(3, 0.1))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.uint64, ">i4"])
+def test_tokens_of_any_integer_type_and_layout(dtype):
+    tokens = make_tokens(5, 3, 12)
+    losses = []
+    for rows in (tokens, np.asfortranarray(tokens).astype(dtype), np.repeat(tokens, 2, axis=1)[:, ::2]):
+        trainer = Trainer(make_model("gru"), streams=3, window=4, optimizer=SGD())
+        losses.append(trainer.run(rows, 0, np.full(3, 0.1)).loss)
+        assert score(make_model("gru"), rows) == score(make_model("gru"), tokens)
+    np.testing.assert_array_equal(losses[0], losses[1])
+    np.testing.assert_array_equal(losses[0], losses[2])
+    huge = np.full((3, 13), 2**32 + 1, np.uint64)  # which int32 would take for 1
+    with pytest.raises(ValueError, match="tokens must lie in"):
+        Trainer(make_model("gru"), streams=3, window=4).run(huge, 0, np.full(3, 0.1))
+
+
+def test_no_window_changes_nothing():
+    trainer, model = Trainer(make_model("lstm"), streams=3, window=4, average=0.5), make_model("lstm")
+    record = trainer.run(make_tokens(5, 3, 12), 0, np.empty(0))
+    assert record.loss.size == record.norm.size == trainer.steps == 0
+    np.testing.assert_array_equal(trainer.model.flat, model.flat)
+    np.testing.assert_array_equal(trainer.averaged, model.flat)
+
+
+def test_a_seed_is_drawn_and_kept():
+    one, two = (Trainer(make_model("lstm", dropout=0.5), streams=3, window=4, seed=None) for _ in range(2))
+    assert one.seed != two.seed
+    again = Trainer(make_model("lstm", dropout=0.5), streams=3, window=4, seed=one.seed)
+    tokens, rates = make_tokens(5, 3, 8), np.full(2, 0.1)
+    np.testing.assert_array_equal(one.run(tokens, 0, rates).loss, again.run(tokens, 0, rates).loss)
+
+
+def test_calls_are_paced_by_the_time_they_take(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("bptt.training.pace.time.perf_counter", lambda: now[0])
+    sizes = []
+    for part in paced(1000):
+        sizes.append(len(part))
+        now[0] += 30 if len(sizes) == 1 else 0.01 * len(part)  # the first call compiles
+    assert sizes[:4] == [1, 1, 4, 10]
+    assert set(sizes[3:-1]) == {10}
+    assert sum(sizes) == 1000

@@ -23,7 +23,10 @@ def set_threads(threads: int | None) -> None:
     if threads is not None:
         import bptt
 
-        bptt.set_num_threads(threads)
+        try:
+            bptt.set_num_threads(threads)
+        except ValueError as error:
+            raise ValueError(f"--threads: {error}") from None
 
 
 def check_places(inputs: Iterable[str], outputs: Mapping[str, str | None]) -> None:

@@ -6,18 +6,45 @@ import json
 import math
 import os
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from bptt.cli.options import STANDARD_STREAM, Overwrite, Threads, check_places, set_threads
+from bptt.cli.terminal import Printer
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode="rich", context_settings={"help_option_names": ["-h", "--help"]})
 
 DEMO_EPOCHS, EPOCHS = 6, 15
+# Characters from which on n-grams take some seconds to count.
+LONG = 500_000
 OUTPUT = "model.safetensors"
 
+Cell = Literal["lstm", "gru", "rnn"]
+Nonlinearity = Literal["tanh", "relu"]
+Precision = Literal["float32", "float64"]
+OptimizerName = Literal["adam", "adamw", "rmsprop", "sgd"]
+ScheduleName = Literal["cosine", "constant", "plateau"]
+Split = Literal["tail", "lines"]
+
+MODEL, TEXT, TRAINING, RESULTS = "The model", "The text", "Training", "Results"
+
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A file that `bptt text train` wrote.")]
+Encoding = Annotated[
+    str | None,
+    typer.Option(help="Of the files, such as latin-1; default UTF-8.", show_default=False, rich_help_panel=TEXT),
+]
+
+
+def option(panel: str, help: str, *names: str, show_default: bool = True) -> Any:
+    """An option of `train` in one of its panels."""
+    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=show_default)
+
+
+@app.callback(invoke_without_command=True)
+def _alone(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 @app.command()
@@ -26,55 +53,62 @@ def train(
         list[str] | None,
         typer.Argument(metavar="FILE...", help="Text files, folders of them, or - for stdin."),
     ] = None,
-    demo: Annotated[bool, typer.Option("--demo", help="Learn this Python's own standard library.")] = False,
-    cell: Annotated[str, typer.Option(help="lstm, gru or rnn.")] = "lstm",
-    nonlinearity: Annotated[str, typer.Option(help="Of the cell rnn: tanh or relu.")] = "tanh",
-    hidden_size: Annotated[int, typer.Option(help="Units per layer.")] = 256,
-    num_layers: Annotated[int, typer.Option(help="Recurrent layers.")] = 1,
-    embedding_size: Annotated[int, typer.Option(help="Width of the embedding.")] = 64,
-    dropout: Annotated[float, typer.Option(help="Of every layer's output, 0 to 1.")] = 0.2,
-    input_dropout: Annotated[float, typer.Option(help="Of the embedding, one mask per window.")] = 0.0,
-    bytes_: Annotated[bool, typer.Option("--bytes", help="Model bytes instead of characters.")] = False,
-    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
-    streams: Annotated[int, typer.Option(help="Parts of the text read side by side.")] = 32,
-    window: Annotated[str, typer.Option(help="Steps per update, or k1,k2.")] = "64",
+    demo: Annotated[bool, option(TEXT, "Learn this Python's own standard library.", "--demo")] = False,
+    encoding: Encoding = None,
+    bytes_: Annotated[bool, option(TEXT, "Model bytes instead of characters.", "--bytes")] = False,
+    validation_split: Annotated[float, option(TEXT, "Share of the text's tail kept apart.")] = 0.1,
+    split: Annotated[Split, option(TEXT, "lines: shuffle the lines before the tail is kept apart.")] = "tail",
+    cell: Annotated[Cell, option(MODEL, "Kind of recurrent layer.")] = "lstm",
+    nonlinearity: Annotated[Nonlinearity, option(MODEL, "Of the cell rnn.")] = "tanh",
+    hidden_size: Annotated[int, option(MODEL, "Units per layer.")] = 256,
+    num_layers: Annotated[int, option(MODEL, "Recurrent layers.")] = 1,
+    embedding_size: Annotated[int, option(MODEL, "Width of the embedding.")] = 64,
+    dropout: Annotated[
+        float | None,
+        option(MODEL, "Of every layer's output, 0 to 1; default 0.4 for short texts, else 0.2.", show_default=False),
+    ] = None,
+    input_dropout: Annotated[float, option(MODEL, "Of the embedding, one mask per window.")] = 0.0,
+    dtype: Annotated[Precision, option(MODEL, "Precision of all numbers.")] = "float32",
+    seed: Annotated[int, option(MODEL, "Equal seeds give equal models.")] = 0,
+    streams: Annotated[
+        int | None,
+        option(TRAINING, "Parts of the text read side by side; default: what fits its length.", show_default=False),
+    ] = None,
+    window: Annotated[str, option(TRAINING, "Steps per update, or k1,k2.")] = "64",
     epochs: Annotated[
         int | None,
-        typer.Option(help=f"Passes; default {EPOCHS}, with --demo {DEMO_EPOCHS}.", show_default=False),
+        option(TRAINING, f"Passes; default {EPOCHS}, with --demo {DEMO_EPOCHS}.", show_default=False),
     ] = None,
-    optimizer: Annotated[str, typer.Option(help="adam, adamw, rmsprop or sgd.")] = "adam",
-    learning_rate: Annotated[float, typer.Option(help="The highest one.")] = 2e-3,
-    schedule: Annotated[str, typer.Option(help="cosine, constant or plateau.")] = "cosine",
-    warmup: Annotated[int, typer.Option(help="Steps in which the learning rate rises.")] = 0,
-    clip_norm: Annotated[float, typer.Option(help="Limit of the gradient's norm; 0: none.")] = 1.0,
-    clip_value: Annotated[float, typer.Option(help="Limit of each gradient entry; 0: none.")] = 0.0,
-    weight_decay: Annotated[
-        float | None, typer.Option(help="Default: the optimizer's own.", show_default=False)
-    ] = None,
+    optimizer: Annotated[OptimizerName, option(TRAINING, "Update rule.")] = "adam",
+    learning_rate: Annotated[float, option(TRAINING, "The highest one.")] = 2e-3,
+    schedule: Annotated[ScheduleName, option(TRAINING, "Of the learning rate.")] = "cosine",
+    warmup: Annotated[int, option(TRAINING, "Steps in which the learning rate rises.")] = 0,
+    clip_norm: Annotated[float, option(TRAINING, "Limit of the gradient's norm; 0: none.")] = 1.0,
+    clip_value: Annotated[float, option(TRAINING, "Limit of each gradient entry; 0: none.")] = 0.0,
+    weight_decay: Annotated[float | None, option(TRAINING, "Default: the optimizer's own.", show_default=False)] = None,
     average: Annotated[
-        float | None, typer.Option(help="Decay of averaged weights, such as 0.998.", show_default=False)
+        float | None, option(TRAINING, "Decay of averaged weights, such as 0.998.", show_default=False)
     ] = None,
-    validation_split: Annotated[float, typer.Option(help="Share of the text's tail kept apart.")] = 0.1,
     patience: Annotated[
-        int | None, typer.Option(help="End after so many epochs without progress.", show_default=False)
+        int | None, option(TRAINING, "End after this many epochs without progress.", show_default=False)
     ] = None,
-    seed: Annotated[int, typer.Option(help="Equal seeds give equal models.")] = 0,
     output: Annotated[
         str | None,
-        typer.Option(
-            help=f"Where the best model so far is kept; default {OUTPUT}, with a number where that exists.",
+        option(
+            RESULTS,
+            f"Where the best model so far is kept; default {OUTPUT}, with a number where that exists.",
             show_default=False,
         ),
     ] = None,
     overwrite: Overwrite = False,
     json_: Annotated[
-        str | None, typer.Option("--json", help="Where settings, history and figures go; - is stdout.")
+        str | None, option(RESULTS, "Where settings, history and figures go; - is stdout.", "--json")
     ] = None,
     baselines: Annotated[
-        bool, typer.Option("--baselines", help="Report n-grams on the same split; on with --demo.")
+        bool, option(RESULTS, "Report n-grams on the same split; on with --demo.", "--baselines")
     ] = False,
+    quiet: Annotated[bool, option(RESULTS, "No bar, no report.", "--quiet")] = False,
     threads: Threads = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No bar, no report.")] = False,
 ) -> int:
     """Train a model on text and keep the one that validates best."""
     if bool(files) == demo:
@@ -109,11 +143,10 @@ def train(
         dtype=dtype,
         seed=seed,
     )
-    content = corpus.standard_library() if demo else corpus.read(files or [], any_bytes=bytes_)
+    content = corpus.standard_library() if demo else corpus.read(files or [], bytes_, encoding)
     name = "the standard library's source" if demo else " ".join(files or [])
     say(f"text        {name}: {len(content):,} characters, sha256 {corpus.sha256(content)[:12]}")
     compiling.announce()
-    grams = _baselines(content, validation_split, lm.symbols) if content and (demo or baselines) else {}
     lm.fit(
         content,
         streams=streams,
@@ -128,6 +161,7 @@ def train(
         weight_decay=weight_decay,
         average=average,
         validation_split=validation_split,
+        split=split,
         patience=patience,
         output=output,
         overwrite=overwrite,
@@ -135,13 +169,18 @@ def train(
         callback=lambda row: say(_epoch_line(row)),
     )
     if lm.model is not None:
+        grams = {}
+        if (demo or baselines) and not lm.interrupted:
+            if len(content) > LONG:
+                say("counting n-grams of the same split, for comparison ...")
+            grams = _baselines(content, lm)
         report = _training_report(lm, grams, output)
         for line in _summary(report):
             say(line)
         if demo and not lm.interrupted:
             say("\na sample, after the prompt 'def ':\n")
             say("def " + lm.sample("def ", length=400, temperature=0.8, seed=seed))
-        _write_json(json_, report)
+        _write_json(json_, report, overwrite)
     return 130 if lm.interrupted else 0
 
 
@@ -150,21 +189,30 @@ def sample(
     model: Model,
     prompt: Annotated[str, typer.Option(help="What to go on from.")] = "",
     length: Annotated[int, typer.Option(help="Characters to write.")] = 200,
-    temperature: Annotated[float, typer.Option(help="Below 1 more sure, above more daring; 0 likeliest.")] = 1.0,
+    temperature: Annotated[
+        float, typer.Option(help="Below 1 more conservative, above more random; 0: the likeliest.")
+    ] = 1.0,
     top_k: Annotated[int | None, typer.Option(help="Draw among the k likeliest.", show_default=False)] = None,
     top_p: Annotated[
         float | None,
         typer.Option(help="Draw among the likeliest up to this probability.", show_default=False),
     ] = None,
     seed: Annotated[int, typer.Option(help="Equal seeds give equal texts.")] = 0,
+    threads: Threads = None,
 ) -> None:
     """Print a prompt and what the model writes after it."""
     from bptt.numerics import compiling
     from bptt.text import CharLM
 
+    set_threads(threads)
     lm = CharLM.load(model)
     compiling.announce()
-    print(prompt + lm.sample(prompt, length, temperature, top_k, top_p, seed))
+    parts = lm.stream(prompt, length, temperature, top_k, top_p, seed)
+    printer = Printer()
+    printer.write(prompt)
+    for part in parts:
+        printer.write(part)
+    printer.close()
 
 
 @app.command(name="eval")
@@ -181,6 +229,7 @@ def evaluate(
         float | None,
         typer.Option(help="Of --dynamic; default 0.001 (choose it on training text).", show_default=False),
     ] = None,
+    encoding: Encoding = None,
     json_: Annotated[str | None, typer.Option("--json", help="Where the figures go; - is stdout.")] = None,
     overwrite: Overwrite = False,
     threads: Threads = None,
@@ -196,7 +245,7 @@ def evaluate(
     check_places([model, file], {"--json": json_})
     _check_json(json_, overwrite)
     lm = CharLM.load(model)
-    content = corpus.read(file, any_bytes=lm.symbols == "bytes")
+    content = corpus.read(file, lm.symbols == "bytes", encoding)
     if tail < 1:
         content = corpus.split(content, tail)[1]
     compiling.announce()
@@ -213,7 +262,9 @@ def evaluate(
             )
     rate = (evaluating.RATE if learning_rate is None else learning_rate) if dynamic else None
     how = {"streams": streams, "dynamic": dynamic, "learning_rate": rate}
-    _write_json(json_, {"bptt": bptt.__version__, "model": model, "file": file, "tail": tail, **how, **figures})
+    _write_json(
+        json_, {"bptt": bptt.__version__, "model": model, "file": file, "tail": tail, **how, **figures}, overwrite
+    )
 
 
 def _window(window: str) -> int | tuple[int, int]:
@@ -226,12 +277,16 @@ def _window(window: str) -> int | tuple[int, int]:
     return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
 
 
-def _baselines(content: str, validation_split: float, symbols: str) -> dict[str, float]:
-    """Nats per character of counting n-grams up to 5, on the split that the model trains on."""
+def _baselines(content: str, lm: Any) -> dict[str, float]:
+    """Nats per character of counting n-grams up to 5, on the split that the model trained on."""
     from bptt.text.baselines import witten_bell
+    from bptt.text.corpus import shuffle_lines
     from bptt.text.fitting import split_tokens
 
-    vocabulary, train, validation = split_tokens(content, symbols, validation_split)
+    settings = lm.training["settings"]
+    if settings["split"] == "lines":
+        content = shuffle_lines(content, lm.settings["seed"])
+    vocabulary, train, validation = split_tokens(content, lm.symbols, settings["validation_split"])
     if not (len(train) and len(validation)):
         return {}
     nats = witten_bell(train, validation, symbols=len(vocabulary), order=5)
@@ -239,10 +294,10 @@ def _baselines(content: str, validation_split: float, symbols: str) -> dict[str,
 
 
 def _epoch_line(row: dict[str, Any]) -> str:
+    """An epoch in a line of fewer than 80 characters."""
     return (
-        f"epoch {row['epoch']:3}   train {row['train_nats']:.4f}   "
-        f"validation {row['validation_nats']:.4f} nats/char, {row['validation_bits']:.4f} bits/char   "
-        f"norm {row['gradient_norm']:.2f}   {row['chars_per_second']:,.0f} chars/s   {row['seconds']:.0f} s"
+        f"epoch {row['epoch']:3}  train {row['train_nats']:.4f}  validation {row['validation_nats']:.4f} nats "
+        f"({row['validation_bits']:.3f} bits)  {row['chars_per_second'] / 1000:,.0f}k chars/s  {row['seconds']:.0f} s"
     )
 
 
@@ -291,10 +346,11 @@ def _check_json(path: str | None, overwrite: bool) -> None:
         check_replaceable(path, overwrite=overwrite)
 
 
-def _write_json(path: str | None, value: dict[str, Any]) -> None:
-    from bptt.training.saving import plain, write_json
+def _write_json(path: str | None, value: dict[str, Any], overwrite: bool) -> None:
+    from bptt.training.saving import check_replaceable, plain, write_json
 
     if path == STANDARD_STREAM:
         print(json.dumps(plain(value), indent=2))
     elif path is not None:
+        check_replaceable(path, overwrite=overwrite)  # again: hours may lie between
         write_json(path, value)

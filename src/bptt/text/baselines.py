@@ -40,8 +40,8 @@ def witten_bell(train: NDArray[np.integer], test: NDArray[np.integer], symbols: 
 
     Raises
     ------
-    ValueError
-        If a text is empty, holds a symbol outside, or `order` is below 1.
+    ValueError, TypeError
+        If a text is empty, is not a row of integers or holds a symbol outside, or `order` is below 1.
 
     Examples
     --------
@@ -50,9 +50,9 @@ def witten_bell(train: NDArray[np.integer], test: NDArray[np.integer], symbols: 
     [0.69, 0.02]
     """
     arguments.integer("order", order)
-    for name, text in (("train", train), ("test", test)):
-        if text.ndim != 1 or not len(text) or text.min() < 0 or text.max() >= symbols:
-            raise ValueError(f"{name} must be a row of symbols in 0 .. {symbols - 1}; got shape {text.shape}")
+    arguments.integer("symbols", symbols)
+    train = arguments.integer_array("train", train, (None,), "N", 0, symbols - 1, "symbols - 1")
+    test = arguments.integer_array("test", test, (None,), "M", 0, symbols - 1, "symbols - 1")
 
     tokens = np.concatenate([train, test]).astype(np.int64)
     border = len(train)

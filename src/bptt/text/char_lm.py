@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bptt import arguments
+from bptt import arguments, seeds
 from bptt.network.sequence_model import SequenceModel
-from bptt.text import corpus, evaluating
-from bptt.text.fitting import Best, Fitting, divide
+from bptt.text import corpus, evaluating, source
+from bptt.text import sampling as generating
+from bptt.text.fitting import Best, Fitting, count_unknown, divide
 from bptt.text.model_file import read_model, write_model
-from bptt.text.recipe import Recipe
-from bptt.text.sampling import generate
+from bptt.text.recipe import Recipe, dropout_for
+from bptt.text.source import Text
 from bptt.text.vocabulary import ByteVocabulary, Vocabulary
 from bptt.training.optimizers import Optimizer
 from bptt.training.saving import check_replaceable
@@ -27,7 +29,7 @@ from bptt.training.trainer import Trainer
 
 __all__ = ["CharLM"]
 
-Text = str | os.PathLike[str]
+logger = logging.getLogger(__name__)
 
 
 class CharLM:
@@ -42,8 +44,9 @@ class CharLM:
     cell : {"lstm", "gru", "rnn"}
     hidden_size, num_layers, embedding_size : int
         Units per layer, layers, width of the embedding.
-    dropout : float
-        Of every layer's output, in [0, 1).
+    dropout : float or None
+        Of every layer's output, in [0, 1). None, the default, is 0.4 for a training part of fewer than 100,000
+        characters and 0.2 for a longer one.
     input_dropout : float
         Of the embedding, one mask for all steps of a window (Gal & Ghahramani, 2016).
     nonlinearity : {"tanh", "relu"}
@@ -52,8 +55,9 @@ class CharLM:
         Unicode characters (those of the training part, and one for all others), or the bytes of UTF-8. With
         bytes, every "character" below (in counts, lengths and figures) is a byte.
     dtype : {"float32", "float64"}
-    seed : int
-        Of the initial weights, the dropout and the order of training. Equal seeds give equal bits.
+    seed : int or None
+        Of the initial weights, the dropout and the order of training. Equal seeds give equal bits; None draws a seed,
+        which is kept in `settings`.
 
     Attributes
     ----------
@@ -91,12 +95,12 @@ class CharLM:
         hidden_size: int = 256,
         num_layers: int = 1,
         embedding_size: int = 64,
-        dropout: float = 0.2,
+        dropout: float | None = None,
         input_dropout: float = 0.0,
         nonlinearity: str = "tanh",
         vocabulary: str = "characters",
         dtype: str = "float32",
-        seed: int = 0,
+        seed: int | None = 0,
     ) -> None:
         self.settings: dict[str, Any] = {
             "cell": arguments.choice("cell", cell, ("lstm", "gru", "rnn")),
@@ -104,10 +108,10 @@ class CharLM:
             "num_layers": arguments.integer("num_layers", num_layers),
             "embedding_size": arguments.integer("embedding_size", embedding_size),
             "nonlinearity": arguments.choice("nonlinearity", nonlinearity, ("tanh", "relu")),
-            "dropout": arguments.fraction("dropout", dropout),
+            "dropout": None if dropout is None else arguments.fraction("dropout", dropout),
             "input_dropout": arguments.fraction("input_dropout", input_dropout),
             "dtype": arguments.dtype("dtype", dtype).name,
-            "seed": arguments.seed("seed", seed),
+            "seed": seeds.resolve("seed", seed),
         }
         self.symbols = arguments.choice("vocabulary", vocabulary, ("characters", "bytes"))
         self.model: SequenceModel | None = None
@@ -124,7 +128,7 @@ class CharLM:
         self,
         text: Text,
         *,
-        streams: int = 32,
+        streams: int | None = None,
         window: int | tuple[int, int] = 64,
         epochs: int = 15,
         optimizer: str | Optimizer = "adam",
@@ -136,6 +140,7 @@ class CharLM:
         weight_decay: float | None = None,
         average: float | None = None,
         validation_split: float = 0.1,
+        split: str = "tail",
         patience: int | None = None,
         output: str | os.PathLike[str] | None = None,
         overwrite: bool = False,
@@ -149,13 +154,18 @@ class CharLM:
         is carried from window to window and starts at zero each epoch; the windows of each epoch begin at a
         random offset. After each epoch the tail is scored in 8 streams with carried state.
 
+        Whatever ends it before the first validation (an error, Ctrl-C), and any error later, leaves this object as
+        it was.
+
         Parameters
         ----------
         text : str or path
-            A str is the text itself, or the name of an existing file; a `pathlib.Path` is a file, or a folder of
-            text files.
-        streams : int
-            Streams read side by side (the batch).
+            A str is the text itself; a `pathlib.Path` is a file, or a folder of text files. A str that names an
+            existing file is taken for it, which the log says; one that looks like the name of a file that does not
+            exist is refused.
+        streams : int or None
+            Streams read side by side (the batch). None, the default, chooses by the length of the text: 2 for
+            some 6,000 characters of training, 4 for 30,000, 32 (the most) for a million.
         window : int or (int, int)
             k1 steps between two updates and k2 >= k1 steps that the error flows back (Williams & Peng, 1990);
             one number stands for both.
@@ -176,6 +186,9 @@ class CharLM:
             kept.
         validation_split : float
             In [0, 1). With 0 nothing is validated, and the last weights are kept.
+        split : {"tail", "lines"}
+            "lines" shuffles the lines of the text before its tail is kept apart: for lists, whose order means
+            nothing and whose tail, where they are sorted, is unlike the rest.
         patience : int or None
             End after this many epochs without a better validation.
         output : path or None
@@ -191,7 +204,7 @@ class CharLM:
         -------
         CharLM
             Itself. On Ctrl-C as well, with `interrupted` set: the best model so far is kept, and one line on
-            standard error says where.
+            standard error says where, or that there was none yet.
 
         Raises
         ------
@@ -202,8 +215,9 @@ class CharLM:
             If `output` exists and must not be replaced (checked before training).
         OSError
             If the text cannot be read or `output` cannot be written (checked before training).
-        bptt.NonFiniteError
-            If a loss or gradient is not finite; the best model so far is kept.
+        bptt.NonFiniteError, ArithmeticError
+            If a loss or gradient is not finite, or the training diverged; `output` has the best model so far, if
+            there was one.
         """
         recipe = Recipe(
             streams=streams,
@@ -218,19 +232,25 @@ class CharLM:
             weight_decay=weight_decay,
             average=average,
             validation_split=validation_split,
+            split=split,
             patience=patience,
         )
         if output is not None:
             check_replaceable(output, overwrite=overwrite)
         whole = self._read(text)
-        vocabulary, train, validation = divide(whole, self.symbols, recipe)
+        digest, seed = corpus.sha256(whole), self.settings["seed"]
+        recipe, vocabulary, train, validation = divide(recipe.arrange(whole, seed), self.symbols, recipe)
+        if self.model is not None:
+            logger.warning("fit starts from new weights: what this CharLM has learnt is replaced when it ends")
 
-        seed = self.settings["seed"]
-        model = SequenceModel(vocabulary_size=len(vocabulary), init="orthogonal", **self.settings)
+        settings = dict(self.settings)
+        if settings["dropout"] is None:
+            settings["dropout"] = dropout_for(len(train))
+        model = SequenceModel(vocabulary_size=len(vocabulary), init="orthogonal", **settings)
         kept = SequenceModel(**model.settings)
         trainer = Trainer(
             model,
-            streams=streams,
+            streams=recipe.streams,  # type: ignore[arg-type]  # `divide` has chosen them
             window=recipe.window,
             optimizer=recipe.optimizer,
             clip_norm=clip_norm,
@@ -238,54 +258,51 @@ class CharLM:
             average=average,
             seed=seed,
         )
-        provenance = {
+        training = {
             "split": {
-                "rule": "tail of the text for validation",
+                "rule": recipe.split_rule,
                 "train_characters": len(train),
                 "validation_characters": len(validation),
-                "unknown_in_validation": int((validation == vocabulary.unknown).sum())
-                if vocabulary.unknown is not None
-                else 0,
+                "unknown_in_validation": count_unknown(vocabulary, validation),
             },
-            "corpus_sha256": corpus.sha256(whole),
+            "corpus_sha256": digest,
             "settings": recipe.describe(),
         }
-
         saved = False
 
         def keep(best: Best, flat: np.ndarray) -> None:
             nonlocal saved
             kept.flat[:] = flat
-            self.model, self.vocabulary = kept, vocabulary
-            self.training = {**provenance, "best": asdict(best)}
+            training["best"] = asdict(best)
             if output is not None:
                 # Another process may have made the file since it was looked for: only this run's own is replaced.
-                self.save(output, overwrite or saved)
+                write_model(output, kept, vocabulary, training, overwrite=overwrite or saved)
                 saved = True
 
         fitting = Fitting(
             model,
             trainer,
             recipe,
-            corpus.streams(train, streams),
+            corpus.streams(train, trainer.streams),
             validation,
             seed=seed,
             keep=keep,
+            checkpoint=keep if output is not None else lambda best, flat: None,
             report=callback or (lambda row: None),
             progress=progress,
         )
-        self.model, self.interrupted = None, False
+        interrupted = False
         try:
             fitting.run()
         except KeyboardInterrupt:
-            self.interrupted = True
-            if fitting.best is None and trainer.steps:
-                fitting.keep_current()
+            interrupted = True
             print(fitting.left_behind(output), file=sys.stderr)
         except ArithmeticError as error:
-            error.add_note(fitting.left_behind(output))
+            error.add_note(fitting.left_behind(output, in_memory=False))
             raise
-        finally:
+        self.interrupted = interrupted
+        if fitting.best is not None:
+            self.model, self.vocabulary, self.training = kept, vocabulary, training
             self.history = pd.DataFrame(fitting.history)
         return self
 
@@ -300,12 +317,12 @@ class CharLM:
         """Measure how well the model predicts a text.
 
         Every character but the first is predicted from those before it in its stream. A character that the
-        model never saw counts as its "unknown", which is dear.
+        model never saw is scored as "unknown", at a high loss.
 
         Parameters
         ----------
         text : str or path
-            As for `fit`; at least 2 characters.
+            As for `fit`: a str is the text itself, a `pathlib.Path` a file; at least 2 characters.
         streams : int
             Contiguous parts that are read side by side with carried state; at most this many, so that each
             holds 256 predictions or more. What fills no stream at the end is predicted after the 512
@@ -363,30 +380,31 @@ class CharLM:
 
     def sample(
         self,
-        prompt: str = "",
+        prompt: str | os.PathLike[str] = "",
         length: int = 200,
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
-        seed: int = 0,
+        seed: int | None = 0,
     ) -> str:
-        """Write on: the continuation of `prompt`, without the prompt itself.
+        """Generate a continuation of `prompt`, without the prompt itself.
 
         Parameters
         ----------
-        prompt : str
-            Read first. An empty one begins as a new line does (or, where the text had no line feed, after its
-            first character in the order of the vocabulary).
+        prompt : str or path
+            Read first. A str is always the text itself, whatever files there are; a `pathlib.Path` is a file. An
+            empty one begins as a new line does (or, where the text had no line feed, after its first character in
+            the order of the vocabulary).
         length : int
             Characters to write.
         temperature : float
-            Divides the logits: below 1 more sure, above 1 more daring; 0 takes the likeliest each time.
+            Divides the logits: below 1 more conservative, above 1 more random; 0 takes the likeliest each time.
         top_k : int or None
             Draw among the k likeliest only (Fan, Lewis & Dauphin, 2018).
         top_p : float or None
             Draw among the likeliest whose probabilities, after `top_k`, add up to p (Holtzman et al., 2020).
-        seed : int
-            Equal seeds give equal texts.
+        seed : int or None
+            Equal seeds give equal texts; None draws one.
 
         Returns
         -------
@@ -406,11 +424,36 @@ class CharLM:
         >>> len(lm.sample(length=10))
         10
         """
+        return "".join(self.stream(prompt, length, temperature, top_k, top_p, seed))
+
+    def stream(
+        self,
+        prompt: str | os.PathLike[str] = "",
+        length: int = 200,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = 0,
+    ) -> Iterator[str]:
+        """What `sample` returns, in parts as they are written, several times a second.
+
+        Parameters and errors are those of `sample`.
+
+        Examples
+        --------
+        >>> lm = CharLM(hidden_size=8, seed=0).fit("ab" * 500, streams=4, window=16, epochs=1, progress=False)
+        >>> "".join(lm.stream(length=10)) == lm.sample(length=10)
+        True
+        """
         model, vocabulary = self._fitted()
+        if isinstance(prompt, os.PathLike):
+            prompt = self._read(prompt)
         if not isinstance(prompt, str):
-            raise TypeError(f"prompt must be a str; got {type(prompt).__name__}")
+            raise TypeError(
+                f"prompt must be a str (the text itself) or a pathlib.Path (a file); got {type(prompt).__name__}"
+            )
         arguments.integer("length", length, 0)
-        arguments.seed("seed", seed)
+        drawn = seeds.resolve("seed", seed)
         arguments.real("temperature", temperature, 0.0)
         if top_k is not None:
             arguments.integer("top_k", top_k)
@@ -421,8 +464,8 @@ class CharLM:
             shown = ", ".join(map(repr, unseen[:10])) + (" ..." if len(unseen) > 10 else "")
             raise ValueError(f"prompt has character(s) the model never saw: {shown}; leave them out or replace them")
         tokens = vocabulary.encode(prompt or self._start())
-        written, _ = generate(model, tokens, length, temperature, top_k, top_p, vocabulary.unknown, seed)
-        return vocabulary.decode(written)
+        parts = generating.stream(model, tokens, length, temperature, top_k, top_p, vocabulary.unknown, drawn)
+        return vocabulary.decode_parts(part for part, _ in parts)
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Write the model to one file: safetensors, with vocabulary, settings and origin as JSON in its
@@ -473,19 +516,8 @@ class CharLM:
         return self.model, self.vocabulary
 
     def _read(self, text: Text) -> str:
-        if isinstance(text, str) and not _names_a_file(text):
-            return text
-        if isinstance(text, str | os.PathLike):
-            return corpus.read(text, any_bytes=self.symbols == ByteVocabulary.kind)
-        raise TypeError(
-            f"text must be a str (the text itself, or the name of a file) or a pathlib.Path; got {type(text).__name__}"
-        )
+        return source.read(text, any_bytes=self.symbols == ByteVocabulary.kind)
 
     def _start(self) -> str:
         _, vocabulary = self._fitted()
         return vocabulary.decode([1]) if vocabulary.unseen("\n") else "\n"
-
-
-def _names_a_file(text: str) -> bool:
-    """Whether a string is one line that names an existing file: nobody means that as a text to learn."""
-    return 0 < len(text) < 4096 and text.isprintable() and os.path.isfile(text)

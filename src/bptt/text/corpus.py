@@ -6,23 +6,35 @@ splits of the same text give other figures, so that every report has to name its
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import errno
+import gzip
 import hashlib
+import logging
 import os
 import sys
 import sysconfig
+import zlib
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from bptt import arguments
+from bptt import arguments, seeds
 
-__all__ = ["read", "sha256", "split", "standard_library", "streams"]
+__all__ = ["has_sorted_lines", "read", "sha256", "shuffle_lines", "split", "standard_library", "streams"]
+
+logger = logging.getLogger(__name__)
 
 STANDARD_INPUT = "-"
+GZIP = b"\x1f\x8b"
+# Files that a message names before it says "...".
+NAMED = 5
 # Folders of the standard library that are no everyday Python: tests, tables, other people's packages.
 LEFT_OUT = {
     "test",
@@ -35,17 +47,45 @@ LEFT_OUT = {
     "lib2to3",
 }
 
+# Characters that are worked on at a time: a corpus is never copied as a whole.
+CHUNK = 1 << 20
+# A list of fewer lines is not worth a word.
+FEWEST_LINES = 50
+
 Row = TypeVar("Row", str, NDArray[np.int32])
 
 
-def _decode(content: bytes, name: str, any_bytes: bool) -> str:
+def _decode(content: bytes, name: str, any_bytes: bool, encoding: str | None = None) -> str:
+    if content.startswith(GZIP):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ValueError(f"{name}: not a whole gzip file ({error})") from None
+    if any_bytes:
+        return content.decode("utf-8-sig", "surrogateescape")
+    if encoding is not None:
+        try:
+            text = content.decode(encoding).removeprefix("\ufeff")
+        except LookupError:
+            raise ValueError(f"encoding must be the name of one, such as 'latin-1'; got {encoding!r}") from None
+        except UnicodeError as error:
+            raise ValueError(f"{name}: not text in {encoding} ({error})") from None
+        if "\0" in text:
+            raise ValueError(f"{name}: not text in {encoding}: it has NUL characters, as a binary file")
+        return text
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        with contextlib.suppress(UnicodeError):
+            return content.decode("utf-16")
+    advice = (
+        "name its encoding (on the command line --encoding latin-1, in Python corpus.read(path, encoding='latin-1')), "
+        "or model bytes (vocabulary='bytes', --bytes)"
+    )
+    if 0 in content:
+        raise ValueError(f"{name}: not text: byte {content.index(0)} is 0, as in a binary file or UTF-16; {advice}")
     try:
-        return content.decode("utf-8-sig", "surrogateescape" if any_bytes else "strict")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{name}: not UTF-8 text (byte {error.start}: {error.reason}); "
-            "convert it, or model bytes (vocabulary='bytes', on the command line --bytes)"
-        ) from None
+        raise ValueError(f"{name}: not UTF-8 text (byte {error.start}: {error.reason}); {advice}") from None
 
 
 def _join(texts: Sequence[str]) -> str:
@@ -54,19 +94,25 @@ def _join(texts: Sequence[str]) -> str:
     return "".join([*closed, *texts[-1:]])
 
 
-def read(sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], any_bytes: bool = False) -> str:
+def read(
+    sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    any_bytes: bool = False,
+    encoding: str | None = None,
+) -> str:
     """Read files, folders and standard input into one text.
 
-    Line ends stay as they are; a byte order mark is dropped. Where a file does not end its last line and
-    another one follows, a line feed is put between.
+    Line ends stay as they are; a byte order mark is dropped, and says that a file is UTF-16; gzip is unpacked. Where a
+    file does not end its last line and another one follows, a line feed is put between.
 
     Parameters
     ----------
     sources : path, or sequence of paths
         "-" is standard input. A folder stands for all files below it, in the order of their paths, without
-        hidden ones and without those that are no UTF-8 text (unless `any_bytes`).
+        hidden ones and without those that are not text (unless `any_bytes`), which the log names.
     any_bytes : bool
-        Take bytes that are no UTF-8 as they are (Python's "surrogateescape"), for `ByteVocabulary`.
+        Take bytes that are not UTF-8 as they are (Python's "surrogateescape"), for `ByteVocabulary`.
+    encoding : str or None
+        Of all files, such as "latin-1"; None, the default, is UTF-8.
 
     Returns
     -------
@@ -77,7 +123,7 @@ def read(sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], any
     FileNotFoundError, OSError
         Naming the path, if it cannot be read.
     ValueError
-        Naming the path: a file that is no UTF-8 text, a folder without text files.
+        Naming the path: a file that is not text in this encoding, a folder without text files.
 
     Examples
     --------
@@ -92,24 +138,35 @@ def read(sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], any
     texts = []
     for source in sources:
         if os.fspath(source) == STANDARD_INPUT:
-            texts.append(_decode(sys.stdin.buffer.read(), "standard input", any_bytes))
+            texts.append(_decode(sys.stdin.buffer.read(), "standard input", any_bytes, encoding))
         elif Path(source).is_dir():
-            texts.append(_read_folder(Path(source), any_bytes))
+            texts.append(_read_folder(Path(source), any_bytes, encoding))
         else:
-            texts.append(_decode(Path(source).read_bytes(), os.fspath(source), any_bytes))
+            texts.append(_decode(Path(source).read_bytes(), os.fspath(source), any_bytes, encoding))
     return _join(texts)
 
 
-def _read_folder(folder: Path, any_bytes: bool) -> str:
-    texts = []
+def _read_folder(folder: Path, any_bytes: bool, encoding: str | None) -> str:
+    texts, left_out = [], []
     for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).parts):
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            content = path.read_bytes()
             try:
-                texts.append(_decode(path.read_bytes(), str(path), any_bytes))
+                texts.append(_decode(content, str(path), any_bytes, encoding))
             except ValueError:
-                continue
+                left_out.append(str(path.relative_to(folder)))
     if not texts:
         raise ValueError(f"{folder}: no text file in this folder")
+    if left_out:
+        logger.warning(
+            "%s: %d of %d files are not %s text and were left out: %s%s",
+            folder,
+            len(left_out),
+            len(left_out) + len(texts),
+            encoding or "UTF-8",
+            ", ".join(left_out[:NAMED]),
+            ", ..." if len(left_out) > NAMED else "",
+        )
     return _join(texts)
 
 
@@ -161,12 +218,27 @@ def standard_library(size: int = 2_000_000) -> str:
 def sha256(text: str) -> str:
     """Digest of a text's UTF-8 bytes: what `sha256sum` says of the file that it was read from.
 
+    Raises
+    ------
+    ValueError
+        Naming the place of half a surrogate pair, which no file can hold.
+
     Examples
     --------
     >>> sha256("abc")[:8]
     'ba7816bf'
     """
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    digest = hashlib.sha256()
+    for start in range(0, len(text), CHUNK):
+        try:
+            digest.update(text[start : start + CHUNK].encode("utf-8", "surrogateescape"))
+        except UnicodeEncodeError as error:
+            at = start + error.start
+            raise ValueError(
+                f"text has {text[at]!r} at position {at}: one half of a surrogate pair, which is no character; "
+                "put both halves together, or leave it out"
+            ) from None
+    return digest.hexdigest()
 
 
 def split(row: Row, fraction: float) -> tuple[Row, Row]:
@@ -197,6 +269,35 @@ def split(row: Row, fraction: float) -> tuple[Row, Row]:
     return row[:border], row[border:]
 
 
+def shuffle_lines(text: str, seed: int) -> str:
+    """The lines of a text in random order, for lists whose order means nothing; equal seeds give equal texts.
+
+    Examples
+    --------
+    >>> sorted(shuffle_lines("a\\nb\\nc", seed=0).splitlines())
+    ['a', 'b', 'c']
+    """
+    ended = text.endswith("\n")
+    lines = text.removesuffix("\n").split("\n")
+    order = seeds.generator(seed, "data").permutation(len(lines))
+    return "\n".join(lines[line] for line in order) + ("\n" if ended else "")
+
+
+def has_sorted_lines(text: str) -> bool:
+    """Whether a text is a list in alphabetical order: its tail is then unlike the rest.
+
+    Examples
+    --------
+    >>> has_sorted_lines("\\n".join(f"name {number:03}" for number in range(100)))
+    True
+    """
+    lines = [line.casefold() for line in text[:CHUNK].splitlines() if line.strip()]
+    if len(lines) < FEWEST_LINES:
+        return False
+    rising = sum(one <= other for one, other in pairwise(lines))
+    return rising >= 0.95 * (len(lines) - 1) and len(set(lines)) > len(lines) / 2
+
+
 def streams(tokens: NDArray[np.int32], count: int) -> NDArray[np.int32]:
     """Lay a row of tokens out as `count` streams that are read side by side.
 
@@ -213,7 +314,7 @@ def streams(tokens: NDArray[np.int32], count: int) -> NDArray[np.int32]:
     Returns
     -------
     int32 (count, N + 1)
-        C-contiguous, a copy.
+        A view that cannot be written to: a corpus of any length is not copied.
 
     Raises
     ------
@@ -228,4 +329,6 @@ def streams(tokens: NDArray[np.int32], count: int) -> NDArray[np.int32]:
     if not 1 <= count < len(tokens):
         raise ValueError(f"count must be at least 1 and less than the {len(tokens)} tokens; got {count!r}")
     length = (len(tokens) - 1) // count
-    return np.stack([tokens[s * length : (s + 1) * length + 1] for s in range(count)]).astype(np.int32)
+    row = np.ascontiguousarray(tokens, np.int32)
+    step = row.itemsize
+    return as_strided(row, (count, length + 1), (length * step, step), writeable=False)

@@ -9,6 +9,7 @@ from bptt.network.sequence_model import SequenceModel
 from bptt.text import corpus
 from bptt.training.evaluation import score
 from bptt.training.optimizers import Adam
+from bptt.training.pace import paced
 from bptt.training.trainer import Trainer
 
 __all__ = ["RATE", "dynamic", "static"]
@@ -21,8 +22,6 @@ WINDOW = 64
 SHORTEST_STREAM = 256
 # What the few predictions that fill no stream are given to read first.
 CONTEXT = 512
-# Segments per compiled call of the dynamic evaluation, so that Ctrl-C is heard.
-CHUNK = 100
 
 
 def _stream_count(length: int, streams: int) -> int:
@@ -92,11 +91,12 @@ def dynamic(
     rows = corpus.streams(tokens, count)
     segments, rest = divmod(rows.shape[1] - 1, segment)
     trainer = Trainer(student, streams=count, window=segment, optimizer=Adam(beta1=0.0), clip_norm=1.0)
-    nats = 0.0
-    for first in range(0, segments, CHUNK):
-        rates = np.full(min(CHUNK, segments - first), learning_rate)
+    losses = np.empty(segments)
+    for part in paced(segments):
         # The loss of a window is the one before its update: scored first, then learnt from.
-        nats += float(trainer.run(rows, first * segment, rates).loss.sum()) * count * segment
+        record = trainer.run(rows, part.start * segment, np.full(len(part), learning_rate))
+        losses[part.start : part.stop] = record.loss
+    nats = float(losses.sum()) * count * segment
     if rest:
         nats += _tail(student, rows, rest, None)
     left = (len(tokens) - 1) % count

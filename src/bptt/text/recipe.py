@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+import math
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from bptt import arguments
+from bptt.text import corpus
 from bptt.training.optimizers import Optimizer, optimizer_from_name
 from bptt.training.schedules import Schedule, schedule_from_name
 from bptt.unroll.windows import TBPTT
 
-__all__ = ["Recipe"]
+__all__ = ["Recipe", "dropout_for"]
+
+MOST_STREAMS = 32
+SPLITS = ("tail", "lines")
+# Characters of training below which a network soon knows the text by heart.
+SHORT = 100_000
+
+
+def dropout_for(characters: int) -> float:
+    """The dropout for so many characters of training where none is given."""
+    return 0.4 if characters < SHORT else 0.2
 
 
 @dataclass(frozen=True)
@@ -25,7 +37,7 @@ class Recipe:
         Naming the argument that is not among those accepted.
     """
 
-    streams: int
+    streams: int | None
     window: Any
     epochs: int
     optimizer: Any
@@ -37,14 +49,17 @@ class Recipe:
     weight_decay: float | None
     average: float | None
     validation_split: float
+    split: str
     patience: int | None
 
     def __post_init__(self) -> None:
-        arguments.integer("streams", self.streams)
+        if self.streams is not None:
+            arguments.integer("streams", self.streams)
         arguments.integer("epochs", self.epochs)
         arguments.real("learning_rate", self.learning_rate, 0.0, open_ends="min")
         arguments.integer("warmup", self.warmup, 0)
         arguments.fraction("validation_split", self.validation_split)
+        arguments.choice("split", self.split, SPLITS)
         if self.clip_norm is not None:
             arguments.real("clip_norm", self.clip_norm, 0.0, open_ends="min")
         if self.clip_value is not None:
@@ -77,6 +92,29 @@ class Recipe:
 
     def _schedule(self) -> Schedule:
         return self.schedule if callable(self.schedule) else schedule_from_name(self.schedule)
+
+    def for_length(self, characters: int) -> Recipe:
+        """The recipe for so many characters of training: `streams` is chosen where it is None.
+
+        Twice the streams give half the updates. Some 30 windows a stream make a text of 10,000 characters learn, a
+        million have hundreds: the number of streams grows with the square root of the length, in powers of two.
+        """
+        if self.streams is not None:
+            return self
+        wanted = 2 ** round(math.log2(max(characters / 1000, 1)) / 2)
+        room = max(1, (characters - 1) // self.window[0])
+        return replace(self, streams=min(wanted, MOST_STREAMS, room), weight_decay=None)
+
+    def arrange(self, text: str, seed: int) -> str:
+        """The text in the order of which the tail is kept apart."""
+        return corpus.shuffle_lines(text, seed) if self.split == "lines" else text
+
+    @property
+    def split_rule(self) -> str:
+        """How the text is split, for reports."""
+        return (
+            "tail of the text for validation" if self.split == "tail" else "tail of the shuffled lines for validation"
+        )
 
     @property
     def observes(self) -> bool:

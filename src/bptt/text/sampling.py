@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bptt import seeds
 from bptt.network.sequence_model import SequenceModel
 from bptt.numerics import threads
 from bptt.numerics.activations import exp
 from bptt.numerics.jit import borrow, kernel
 from bptt.numerics.random import uniform
 from bptt.numerics.threads import barrier
+from bptt.training.pace import paced
 from bptt.training.step import carry, prepare, up
 from bptt.training.workspace import network_of, workspace_for
 
-__all__ = ["choose", "generate"]
+__all__ = ["choose", "generate", "stream"]
 
-# Steps of one compiled call, so that Ctrl-C is heard.
-CHUNK = 2000
+# Steps of the first compiled call; the others take `pace.SECONDS`.
+FIRST = 64
 # Multiply-adds of a step under which one thread makes it faster than two that meet several times.
 SMALL = 100_000
 ZERO, ONE, NO = np.int64(0), np.int64(1), np.bool_(False)
-# Which of the seed's streams of random numbers: dropout has others.
-STREAM = 1
 
 
 @kernel
@@ -91,9 +92,8 @@ def steps(
     network: Any,
     work: Any,
     tokens: Any,
-    first: Any,
-    last: Any,
-    prompt: Any,
+    given: Any,
+    written: Any,
     unknown: Any,
     temperature: Any,
     top_k: Any,
@@ -101,19 +101,22 @@ def steps(
     seed: Any,
     log_p: Any,
 ) -> None:
-    """Read tokens first to last - 1; from the prompt's last on, write the next and its log-probability."""
+    """Read all tokens but the last; from number `given` on, write the next of each and its log-probability.
+
+    `written` tokens were written by calls before this one.
+    """
     network, work = borrow(network), borrow(work)
     prepare(team, network, work, NO)
-    for t in range(first, last):
+    for t in range(tokens.shape[1] - 1):
         up(team, network, work, tokens, t, ZERO, ONE, ZERO)
         carry(team, network, work, ONE, ZERO)
-        written = t + 1 - prompt
-        if written >= 0:
+        if t >= given:
             if team.index == 0:
                 logits = work.z[0, : network.V]
-                token = choose(logits, unknown, temperature, top_k, top_p, uniform(seed, STREAM, written))
+                number = written + t - given
+                token = choose(logits, unknown, temperature, top_k, top_p, uniform(seed, ZERO, number))
                 tokens[0, t + 1] = token
-                log_p[written] = log_probability(logits, token)
+                log_p[t - given] = log_probability(logits, token)
             barrier(team)
 
 
@@ -127,7 +130,38 @@ def generate(
     unknown: int | None = None,
     seed: int = 0,
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Tokens that the model writes after a prompt.
+    """Tokens that the model writes after a prompt; arguments as those of `stream`.
+
+    Returns
+    -------
+    tokens : int32 (length,)
+    log_p : float64 (length,)
+        Log-probability (nats) of each under the model itself: before temperature, top_k, top_p and `unknown`.
+
+    Examples
+    --------
+    >>> model = SequenceModel(vocabulary_size=5, embedding_size=4, hidden_size=8)
+    >>> tokens, log_p = generate(model, np.array([1, 2], np.int32), length=3)
+    >>> tokens.shape, bool((log_p < 0).all())
+    ((3,), True)
+    """
+    parts = list(stream(model, prompt, length, temperature, top_k, top_p, unknown, seed))
+    if not parts:
+        return np.empty(0, np.int32), np.empty(0)
+    return np.concatenate([tokens for tokens, _ in parts]), np.concatenate([log_p for _, log_p in parts])
+
+
+def stream(
+    model: SequenceModel,
+    prompt: NDArray[np.int32],
+    length: int,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    unknown: int | None = None,
+    seed: int = 0,
+) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float64]]]:
+    """Tokens that the model writes after a prompt and their log-probabilities, several times a second.
 
     Parameters
     ----------
@@ -144,40 +178,42 @@ def generate(
         A token that is never written.
     seed : int
 
-    Returns
-    -------
-    tokens : int32 (length,)
-    log_p : float64 (length,)
-        Log-probability (nats) of each under the model itself: before temperature, top_k, top_p and `unknown`.
-
-    Examples
-    --------
-    >>> model = SequenceModel(vocabulary_size=5, embedding_size=4, hidden_size=8)
-    >>> tokens, log_p = generate(model, np.array([1, 2], np.int32), length=3)
-    >>> tokens.shape, bool((log_p < 0).all())
-    ((3,), True)
+    Yields
+    ------
+    tokens, log_p : int32 (n,), float64 (n,)
+        The next n of them; how many depends on the time that they took, which they are does not.
     """
+    if not length:
+        return
     network = network_of(model, dropout=False)
     work = workspace_for(network, 1, 1, training=False)
-    tokens = np.zeros((1, len(prompt) + length), np.int32)
-    tokens[0, : len(prompt)] = prompt
-    log_p = np.empty(length)
-    end = tokens.shape[1] - 1
-    for first in range(0, end if length else 0, CHUNK):
+    key, threads_here = seeds.key(seed, "sampling"), None if work.U.size > SMALL else 1
+    last_read = prompt[-1:]
+    # The tokens before the last of the prompt are read, from that one on each step writes the next.
+    before, total = len(prompt) - 1, len(prompt) - 1 + length
+    for part in paced(total, FIRST):
+        tokens = np.zeros((1, len(part) + 1), np.int32)
+        given = prompt[part.start : part.stop + 1]
+        tokens[0, : len(given)] = given
+        if part.start > before:
+            tokens[0, 0] = last_read[0]
+        written = max(part.start, before)
+        log_p = np.empty(max(part.stop - written, 0))
         threads.run(
             steps,
             network,
             work,
             tokens,
-            first,
-            min(first + CHUNK, end),
-            len(prompt),
+            max(before - part.start, 0),
+            written - before,
             -1 if unknown is None else unknown,
             float(temperature),
             top_k or 0,
             1.0 if top_p is None else float(top_p),
-            seed,
+            key,
             log_p,
-            threads=None if work.U.size > SMALL else 1,
+            threads=threads_here,
         )
-    return tokens[0, len(prompt) :], log_p
+        last_read = tokens[0, -1:]
+        if log_p.size:
+            yield tokens[0, -log_p.size :], log_p

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import codecs
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,21 @@ from bptt import arguments
 __all__ = ["ByteVocabulary", "Vocabulary", "vocabulary_from_settings"]
 
 
+# Characters that are worked on at a time: a corpus is never copied as a whole.
+CHUNK = 1 << 20
+CODE_POINTS = 0x110000
+
+
 def _codes(text: str) -> NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.dtype("<u4"))
+
+
+def _distinct(text: str) -> NDArray[np.uint32]:
+    """The code points of a text, each once, in rising order."""
+    seen = np.zeros(CODE_POINTS, np.bool_)
+    for start in range(0, len(text), CHUNK):
+        seen[_codes(text[start : start + CHUNK])] = True
+    return np.flatnonzero(seen).astype(np.uint32)
 
 
 class Vocabulary:
@@ -48,7 +62,9 @@ class Vocabulary:
     unknown = 0
 
     def __init__(self, characters: str) -> None:
-        self._known = np.unique(_codes(characters))
+        if not isinstance(characters, str):
+            raise TypeError(f"characters must be a str; got {type(characters).__name__}")
+        self._known = _distinct(characters)
         if not len(self._known):
             raise ValueError("characters must hold at least one character, got an empty text")
         self.symbols: str = self._known.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
@@ -72,7 +88,7 @@ class Vocabulary:
 
     def unseen(self, text: str) -> str:
         """The characters of `text` that are not known, each once, in the order of their code points."""
-        codes = np.unique(_codes(text))
+        codes = _distinct(_checked("text", text))
         return "".join(map(chr, codes[~np.isin(codes, self._known)]))
 
     def encode(self, text: str, errors: str = "raise") -> NDArray[np.int32]:
@@ -94,14 +110,19 @@ class Vocabulary:
             Naming the characters, if some are unknown and `errors` is "raise".
         """
         arguments.choice("errors", errors, ("raise", "unknown"))
-        codes = _codes(text)
-        index = np.minimum(np.searchsorted(self._known, codes), len(self._known) - 1)
-        known = self._known[index] == codes
-        if errors == "raise" and not known.all():
+        table = np.zeros(CODE_POINTS, np.int32)
+        table[self._known] = np.arange(1, len(self))
+        tokens, complete = np.empty(len(_checked("text", text)), np.int32), True
+        for start in range(0, len(text), CHUNK):
+            part = tokens[start : start + CHUNK]
+            # Of numbers that are in range by construction; any other mode makes a copy first.
+            np.take(table, _codes(text[start : start + CHUNK]), out=part, mode="clip")
+            complete = complete and bool(part.all())
+        if errors == "raise" and not complete:
             unseen = self.unseen(text)
             shown = ", ".join(map(repr, unseen[:10])) + (" ..." if len(unseen) > 10 else "")
             raise ValueError(f"text has {len(unseen)} character(s) outside the vocabulary: {shown}")
-        return np.where(known, index + 1, self.unknown).astype(np.int32)
+        return tokens
 
     def decode(self, tokens: ArrayLike) -> str:
         """Turn numbers (any integers in 0 .. len - 1) into text; the unknown becomes U+FFFD.
@@ -114,6 +135,10 @@ class Vocabulary:
         tokens = _check_tokens(tokens, len(self))
         table = np.concatenate([[0xFFFD], self._known]).astype("<u4")
         return table[tokens].tobytes().decode("utf-32-le", "surrogatepass")
+
+    def decode_parts(self, parts: Iterable[ArrayLike]) -> Iterator[str]:
+        """`decode` of each part of a row of numbers."""
+        return map(self.decode, parts)
 
 
 class ByteVocabulary:
@@ -157,9 +182,11 @@ class ByteVocabulary:
         """Turn a text into the bytes of its UTF-8 form, int32 `(bytes,)`; none is ever unknown."""
         arguments.choice("errors", errors, ("raise", "unknown"))
         try:
-            content = text.encode("utf-8", "surrogateescape")
+            content = _checked("text", text).encode("utf-8", "surrogateescape")
         except UnicodeEncodeError as error:
-            raise ValueError(f"text has a lone surrogate, {text[error.start]!r}, which UTF-8 cannot write") from None
+            raise ValueError(
+                f"text has a lone surrogate, {text[error.start]!r}, at position {error.start}, which UTF-8 cannot write"
+            ) from None
         return np.frombuffer(content, np.uint8).astype(np.int32)
 
     def decode(self, tokens: ArrayLike) -> str:
@@ -171,6 +198,19 @@ class ByteVocabulary:
             If a number lies outside.
         """
         return _check_tokens(tokens, len(self)).astype(np.uint8).tobytes().decode("utf-8", "replace")
+
+    def decode_parts(self, parts: Iterable[ArrayLike]) -> Iterator[str]:
+        """`decode` of a row of numbers in parts: a character may begin in one and end in the next."""
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        for part in parts:
+            yield decoder.decode(_check_tokens(part, len(self)).astype(np.uint8).tobytes())
+        yield decoder.decode(b"", True)
+
+
+def _checked(name: str, text: str) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be a str; got {type(text).__name__}")
+    return text
 
 
 def _check_tokens(tokens: ArrayLike, size: int) -> NDArray[np.int64]:

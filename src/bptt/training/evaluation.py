@@ -8,7 +8,8 @@ from bptt import arguments
 from bptt.network.sequence_model import SequenceModel
 from bptt.numerics.threads import run
 from bptt.training import step
-from bptt.training.trainer import check_tokens
+from bptt.training.pace import paced
+from bptt.training.trainer import check_tokens, steps_of
 from bptt.training.workspace import network_of, threads_for, workspace_for
 
 __all__ = ["score"]
@@ -40,7 +41,7 @@ def score(
     TypeError, ValueError
         tokens have another shape, are no integers or lie outside the vocabulary; flat has another shape.
     """
-    tokens = check_tokens(tokens, None, model.vocabulary_size)
+    tokens = check_tokens(tokens, None)
     window = arguments.integer("window", window)
     if flat is not None:
         flat = arguments.real_array("flat", flat, model.dtype, model.flat.shape, "P")
@@ -50,8 +51,14 @@ def score(
     threads = threads_for(network, B * window)
     whole, rest = divmod(N, window)
     losses, tail = np.empty(whole), np.empty(1 if rest else 0)
-    if whole:
-        run(step.score_chunk, network, work, tokens, 0, window, losses, threads=threads)
+
+    def run_windows(first: int, steps: int, losses: np.ndarray) -> None:
+        last = first + steps * losses.size
+        part = steps_of(tokens, first, last + 1, model.vocabulary_size)
+        run(step.score_chunk, network, work, part, 0, steps, losses, threads=threads)
+
+    for windows in paced(whole):
+        run_windows(windows.start * window, window, losses[windows.start : windows.stop])
     if rest:
-        run(step.score_chunk, network, work, tokens, whole * window, rest, tail, threads=threads)
+        run_windows(whole * window, rest, tail)
     return float(losses.sum() * window * B + tail.sum() * rest * B), B * N

@@ -17,11 +17,15 @@ from bptt.training.optimizers import Adam, Optimizer
 from bptt.training.workspace import network_of, threads_for, workspace_for
 from bptt.unroll.windows import TBPTT
 
-__all__ = ["NonFiniteError", "Record", "Trainer"]
+__all__ = ["DivergedError", "NonFiniteError", "Record", "Trainer"]
 
 
 class NonFiniteError(ArithmeticError):
     """A loss or a gradient became infinite or NaN; the message says in which step, layer and time index."""
+
+
+class DivergedError(ArithmeticError):
+    """Every epoch of a training ended with a loss far above that of its beginning."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +44,27 @@ class Record:
     norm: np.ndarray
 
 
-def check_tokens(tokens: Any, streams: int | None, vocabulary_size: int) -> np.ndarray:
-    """Tokens (streams, N + 1) as compiled code takes them; every one is used as an index there."""
-    array = np.asarray(tokens)
+def check_tokens(tokens: Any, streams: int | None) -> np.ndarray:
+    """Tokens as an integer array (streams, N + 1); `steps_of` checks their values, part by part."""
+    array = arguments.array("tokens", tokens)
     if array.dtype.kind not in "iu":
         raise TypeError(f"tokens must be integers; got dtype {array.dtype}")
     if array.ndim != 2 or array.shape[1] < 2 or array.shape[0] < 1 or array.shape[0] != (streams or array.shape[0]):
         wanted = "streams" if streams is None else str(streams)
         raise ValueError(f"tokens must have shape ({wanted}, at least 2); got {array.shape}")
-    if array.min() < 0 or array.max() >= vocabulary_size:
-        raise ValueError(f"tokens must lie in 0 .. {vocabulary_size - 1}; got {array.min()} .. {array.max()}")
-    return np.ascontiguousarray(array, np.int32)
+    return array
+
+
+def steps_of(tokens: np.ndarray, first: int, last: int, vocabulary_size: int) -> np.ndarray:
+    """Steps first to last - 1 of `check_tokens`, each known to be an index in range, as compiled code takes them.
+
+    A copy: nobody else can change it while compiled code uses it. What is checked is what is used, however long the
+    corpus is.
+    """
+    steps = tokens[:, first:last].copy()
+    if steps.size and (steps.min() < 0 or steps.max() >= vocabulary_size):
+        raise ValueError(f"tokens must lie in 0 .. {vocabulary_size - 1}; got {steps.min()} .. {steps.max()}")
+    return steps.astype(np.int32, order="C", copy=False)
 
 
 class Trainer:
@@ -74,8 +88,8 @@ class Trainer:
         Limit of the gradient's global norm (after `clip_value`), and of each element; none where absent.
     average : float, optional
         Decay in [0, 1) of an exponential average of the weights, kept in `averaged`.
-    seed : int
-        Of the dropout masks.
+    seed : int or None
+        Of the dropout masks; None draws one.
 
     Attributes
     ----------
@@ -83,6 +97,8 @@ class Trainer:
         Updates so far.
     averaged : array or None
         Flat averaged weights.
+    seed : int
+        The one that was passed, or drawn.
 
     Raises
     ------
@@ -100,7 +116,7 @@ class Trainer:
         clip_norm: float | None = None,
         clip_value: float | None = None,
         average: float | None = None,
-        seed: int = 0,
+        seed: int | None = 0,
     ) -> None:
         if not isinstance(model, SequenceModel):
             raise TypeError(f"model must be a SequenceModel; got {type(model).__name__}")
@@ -116,7 +132,8 @@ class Trainer:
         self.averaged = None if average is None else model.flat.copy()
         self.steps = 0
         self._older = 0
-        self._network = network_of(model)._replace(seed=seeds.key(arguments.seed("seed", seed), "dropout"))
+        self.seed = seeds.resolve("seed", seed)
+        self._network = network_of(model)._replace(seed=seeds.key(self.seed, "dropout"))
         k1, k2 = self.window.k1, self.window.depth
         self._work = workspace_for(self._network, self.streams, k2, older=k2 - k1)
         self._grad, self._m, self._v = (np.zeros_like(model.flat) for _ in range(3))
@@ -133,11 +150,11 @@ class Trainer:
         Parameters
         ----------
         tokens : integer array (streams, N + 1)
-            The target of each token is the next one of its stream.
+            The target of each token is the next one of its stream. Only the steps of these windows are looked at.
         first : int
             Step at which the first window begins.
         learning_rates : array (windows,)
-            One for each window.
+            One for each window. With none of them nothing is trained, but all is compiled.
 
         Returns
         -------
@@ -148,12 +165,19 @@ class Trainer:
         NonFiniteError
             Loss or gradient became infinite or NaN; the weights are those before that window.
         TypeError, ValueError
-            tokens have another shape, are no integers or lie outside the vocabulary; the windows end after the tokens.
+            tokens have another shape, are not integers or lie outside the vocabulary; the windows end after the
+            tokens; learning_rates are not a vector of finite numbers.
         """
-        tokens = check_tokens(tokens, self.streams, self.model.vocabulary_size)
-        rates = np.ascontiguousarray(learning_rates, np.float64)
+        tokens = check_tokens(tokens, self.streams)
+        rates = arguments.array("learning_rates", learning_rates)
         if rates.ndim != 1:
-            raise ValueError(f"learning_rates must be a vector, one entry for each window; got shape {rates.shape}")
+            raise ValueError(
+                f"learning_rates must be a vector, one entry for each window (np.full(windows, rate) for a constant "
+                f"one); got shape {rates.shape}"
+            )
+        if rates.dtype.kind not in "fiu":
+            raise TypeError(f"learning_rates must be numbers; got dtype {rates.dtype}")
+        rates = np.ascontiguousarray(rates, np.float64)
         if not np.isfinite(rates).all() or (rates < 0).any():
             raise ValueError(f"learning_rates must be finite numbers of at least 0; got {learning_rates!r}")
         k1, k2 = self.window.k1, self.window.depth
@@ -161,10 +185,11 @@ class Trainer:
         end = first + k1 * rates.size
         if end > tokens.shape[1] - 1:
             raise ValueError(f"tokens must hold first + windows * k1 + 1 = {end + 1} steps; got {tokens.shape[1]}")
+        steps = steps_of(tokens, first, end + 1, self.model.vocabulary_size)
         losses, norms = np.empty(rates.size), np.empty(rates.size)
         mean = np.empty(0, self.model.dtype) if self.averaged is None else self.averaged
         done = run(step.train_chunk, self._network, self._work, self._grad, self._m, self._v, mean, self._partial,
-                   tokens, first, k1, k2, self._older, self.steps, self.optimizer.kind, self.optimizer.hyper, rates,
+                   steps, 0, k1, k2, self._older, self.steps, self.optimizer.kind, self.optimizer.hyper, rates,
                    self.clip_norm, self.clip_value, self.decay, losses, norms,
                    threads=threads_for(self._network, self.streams * k1))  # fmt: skip
         self._older = min(self._older + done * k1, k2 - k1)
