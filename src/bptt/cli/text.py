@@ -255,6 +255,8 @@ def evaluate(
             f"{figures['characters']:,} characters: {figures['nats_per_char']:.4f} nats/char, "
             f"{figures['bits_per_char']:.4f} bits/char, perplexity {figures['perplexity']:.3f}"
         )
+        if figures["unknown"]:
+            print(f"({figures['unknown']:,} of them the model never saw)")
         if dynamic:
             print(
                 "(dynamic evaluation: a copy of the model went on learning from this text, each segment "
@@ -295,9 +297,12 @@ def _baselines(content: str, lm: Any) -> dict[str, float]:
 
 def _epoch_line(row: dict[str, Any]) -> str:
     """An epoch in a line of fewer than 80 characters."""
+    from tqdm import tqdm
+
+    speed = tqdm.format_sizeof(row["chars_per_second"])
     return (
-        f"epoch {row['epoch']:3}  train {row['train_nats']:.4f}  validation {row['validation_nats']:.4f} nats "
-        f"({row['validation_bits']:.3f} bits)  {row['chars_per_second'] / 1000:,.0f}k chars/s  {row['seconds']:.0f} s"
+        f"epoch {row['epoch']:3}  train {row['train_nats']:.4f}  validation {row['validation_nats']:.4f} "
+        f"({row['validation_bits']:.3f} bits)  {speed} chars/s  {row['seconds']:.0f} s"
     )
 
 
@@ -329,7 +334,8 @@ def _summary(report: dict[str, Any]) -> list[str]:
     split, final = report["training"]["split"], report["final"]
     lines = [
         f"split       first {split['train_characters']:,} characters train, "
-        f"last {split['validation_characters']:,} validate",
+        f"last {split['validation_characters']:,} validate"
+        + (f" ({split['unknown_in_validation']:,} of them unknown)" if split["unknown_in_validation"] else ""),
     ]
     model = report["model"]
     rows = {**report["baselines_nats"], f"{model['cell']} {model['hidden_size']}": final["validation_nats"]}

@@ -340,8 +340,8 @@ class CharLM:
         Returns
         -------
         dict
-            "nats_per_char", "bits_per_char", "perplexity" (per character) and "characters" (predictions
-            made).
+            "nats_per_char", "bits_per_char", "perplexity" (per character), "characters" (predictions made) and
+            "unknown" (characters of the text that the model never saw).
 
         Raises
         ------
@@ -376,6 +376,7 @@ class CharLM:
             "bits_per_char": mean / math.log(2),
             "perplexity": float(np.exp(np.minimum(mean, 700.0))),
             "characters": count,
+            "unknown": count_unknown(vocabulary, tokens),
         }
 
     def sample(

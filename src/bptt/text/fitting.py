@@ -297,8 +297,9 @@ class Fitting:
         # Without a validation part nothing tells the two apart: the average is what was asked for.
         average = self.trainer.averaged
         averaged = average is not None and (math.isnan(nats) or scores["averaged_nats"] == nats)
-        self.best = Best(epoch, nats, averaged)
-        self.keep(self.best, average if average is not None and averaged else self.model.flat)
+        best = Best(epoch, nats, averaged)
+        self.keep(best, average if average is not None and averaged else self.model.flat)
+        self.best = best
 
     def _stop(self, epoch: int) -> bool:
         patience = self.recipe.patience
