@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,8 @@ from safetensors.numpy import save_file
 from bptt.forecast.forecaster import Forecaster
 from bptt.forecast.intervals import ConformalIntervals
 from bptt.forecast.models import GRU, LSTM, MODELS
+
+GOLDEN = Path(__file__).parent.parent / "golden"
 
 
 @pytest.fixture(autouse=True)
@@ -351,6 +354,16 @@ def test_a_flipped_bit_in_a_weight_is_seen(recursive_file, tmp_path):
     # A file of before there were checksums is taken as it is.
     rewritten_path.write_bytes(recursive_file.read_bytes())
     Forecaster.load(rewritten(rewritten_path, lambda tensors, metadata: metadata.pop("checksum")))
+
+
+def test_a_file_of_the_first_layout_is_read():
+    """Written before there were checksums, and before seeds were drawn by purpose."""
+    forecaster = Forecaster.load(GOLDEN / "forecaster_v1.safetensors")
+    futr_df = forecaster.make_future_dataframe().assign(price=0.5)
+    forecasts = forecaster.predict(futr_df=futr_df, level=[80])
+    assert list(forecasts.columns[:5]) == ["unique_id", "ds", "GRU", "GRU-lo-80", "GRU-hi-80"]
+    # Trained on numbers between 5 and 6.
+    assert forecasts.drop(columns=["unique_id", "ds"]).apply(lambda column: column.between(3, 8)).all(axis=None)
 
 
 def test_large_unsigned_ids_come_back(tmp_path):

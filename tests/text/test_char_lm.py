@@ -415,6 +415,12 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, lm: CharLM, change:
     assert str(caught.value).startswith(str(path))
 
 
+def test_a_file_of_the_first_layout_is_read() -> None:
+    """Written before there were checksums, and before seeds were drawn by purpose."""
+    lm = CharLM.load(Path(__file__).parent.parent / "golden" / "char_lm_v1.safetensors")
+    assert lm.evaluate("the cat sat on the mat")["nats_per_char"] == pytest.approx(2.4308552742004395, rel=1e-4)
+
+
 def test_missing_file_and_unwritable_place(tmp_path: Path, lm: CharLM) -> None:
     with pytest.raises(FileNotFoundError, match="nothing"):
         CharLM.load(tmp_path / "nothing")
