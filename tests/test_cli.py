@@ -492,9 +492,11 @@ def test_ctrl_c_in_the_first_epoch_says_that_nothing_was_kept(folder: Path) -> N
     finally:
         signal.signal(signal.SIGINT, before)
     assert run.stderr is not None
-    seen = ""
-    while "norm=" not in seen:
-        seen += run.stderr.read(1)
+    seen, more = "", "-"
+    while more and "norm=" not in seen:
+        more = run.stderr.read(1)
+        seen += more
+    assert more, seen
     run.send_signal(signal.SIGINT)
     out, err = run.communicate(timeout=60)
     assert run.returncode == 130

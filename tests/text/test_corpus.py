@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,23 @@ def test_a_corpus_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
         assert vocabulary.encode("né?中", errors="unknown").tolist()[2] == 0
         with pytest.raises(ValueError, match=r"outside the vocabulary: '\?'"):
             vocabulary.encode("né?")
+
+
+@pytest.mark.parametrize("more", ["", "é", "中", "😀"])
+def test_a_corpus_takes_six_bytes_a_character(monkeypatch: pytest.MonkeyPatch, more: str) -> None:
+    monkeypatch.setattr(corpus, "CHUNK", 1 << 16)
+    monkeypatch.setattr("bptt.text.vocabulary.CHUNK", 1 << 16)
+    text = ("the quick brown fox jumps over the lazy dog" + more) * 80_000
+    tracemalloc.start()
+    try:
+        corpus.sha256(text)
+        vocabulary = Vocabulary(text)
+        rows = corpus.streams(vocabulary.encode(text), 32)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 6 * len(text)
+    assert rows.shape[0] == 32
 
 
 @given(text=st.text(alphabet="ab\n"), seed=st.integers(0, 5))
