@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Self
 
@@ -14,6 +13,7 @@ from bptt.forecast import defaults, restoring
 from bptt.forecast.anchors import choose_anchors
 from bptt.forecast.calendar import Freq
 from bptt.forecast.learning import TOGETHER, Course, Learned, learn, say, source_of
+from bptt.forecast.members import Members
 from bptt.forecast.network import STRATEGIES, Plan, initial
 from bptt.forecast.panel import Panel, columns_of
 from bptt.forecast.preparing import floor_of, scales_of, validation_windows, windows_of
@@ -298,7 +298,13 @@ class Recurrent:
         plans = [replace(plan, seed=plan.seed + k) for k in range(self._given["ensemble"])]
         bar = tqdm(total=course.max_steps * len(plans), desc=self.alias, unit="step", disable=not verbose)
 
+        side_by_side = Members()
+
         def tick(steps: int, loss: float) -> None:
+            side_by_side.check()
+            if not bar.n:  # what came before was compiling: the clock starts here
+                bar.initial = steps
+                bar.unpause()
             bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
             bar.update(steps)
 
@@ -312,8 +318,7 @@ class Recurrent:
         with bar:
             if len(plans) == 1:
                 return [member(0)]
-            with ThreadPoolExecutor(get_num_threads()) as pool:
-                return list(pool.map(member, range(len(plans))))
+            return side_by_side.run(member, range(len(plans)), get_num_threads())
 
     def forecast(
         self,
