@@ -10,7 +10,7 @@ import functools
 import inspect
 import math
 import numbers
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -30,6 +30,8 @@ __all__ = [
     "real",
     "real_array",
     "seed",
+    "sequence",
+    "text",
 ]
 
 P = ParamSpec("P")
@@ -75,23 +77,44 @@ def known_keywords(function: Callable[P, R]) -> Callable[P, R]:
     return checked
 
 
+def _shown(value: Any) -> str:
+    """A value for a message: cut where it is long."""
+    shown = repr(value)
+    return f"{shown if len(shown) <= 80 else shown[:77] + '...'} ({type(value).__name__})"
+
+
 def did_you_mean(word: Any, accepted: Iterable[str]) -> str:
     """The end of a message about an unknown word: "; did you mean 'hidden_size'?", or "." where nothing is near."""
     near = difflib.get_close_matches(word, list(accepted), 1) if isinstance(word, str) else []
     return f"; did you mean {near[0]!r}?" if near else "."
 
 
+def sequence(name: str, value: Any) -> list[Any]:
+    """A list, tuple, range or array of one dimension, as a list; not a string."""
+    sequential = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    if not sequential and not (isinstance(value, np.ndarray) and value.ndim == 1):
+        raise TypeError(f"{name} must be a sequence; got {_shown(value)}")
+    return list(value)
+
+
+def text(name: str, value: Any) -> str:
+    """A string."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string; got {_shown(value)}")
+    return value
+
+
 def boolean(name: str, value: Any) -> bool:
     """True or False."""
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False; got {value!r} ({type(value).__name__})")
+        raise TypeError(f"{name} must be True or False; got {_shown(value)}")
     return bool(value)
 
 
 def integer(name: str, value: Any, minimum: int = 1) -> int:
     """An integer of at least `minimum`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer of at least {minimum}; got {value!r} ({type(value).__name__})")
+        raise TypeError(f"{name} must be an integer of at least {minimum}; got {_shown(value)}")
     if value < minimum:
         raise ValueError(f"{name} must be an integer of at least {minimum}; got {value}")
     return int(value)
@@ -110,7 +133,7 @@ def real(name: str, value: Any, minimum: float = -math.inf, maximum: float = mat
     high = f"{maximum:g}" + (")" if "max" in open_ends or maximum == math.inf else "]")
     accepted = f"{name} must be a finite number in {low}, {high}"
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{accepted}; got {value!r} ({type(value).__name__})")
+        raise TypeError(f"{accepted}; got {_shown(value)}")
     value = float(value)
     below = value <= minimum if "min" in open_ends else value < minimum
     above = value >= maximum if "max" in open_ends else value > maximum

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bptt import arguments
 from bptt.cells.table import Cell
 from bptt.network.layers import Recurrent
 from bptt.numerics.matmul import TILE_ROWS, panel_shape
@@ -86,6 +87,8 @@ def check_cell(
 
     Raises
     ------
+    TypeError, ValueError
+        An argument is of another type or outside its range.
     AssertionError
         Naming the cell, the check that failed and the quantity in question.
 
@@ -118,6 +121,15 @@ def check_cell(
     ...
     AssertionError: cell 'rnn_relu', check 'reference values at T=2, B=1, I=1, H=1, float64': y...
     """
+    if not isinstance(cell, Cell):
+        raise TypeError(f"cell must be a row of bptt.cells.table.CELLS; got {type(cell).__name__}")
+    for function in ("forward", "backward"):
+        if not callable(getattr(reference, function, None)):
+            raise TypeError(f"reference must have functions forward and backward; {reference!r} has no {function}")
+    if sizes is not None:
+        sizes = [_size(size) for size in arguments.sequence("sizes", sizes)]
+    dtypes = [arguments.dtype("dtypes", dtype).name for dtype in arguments.sequence("dtypes", dtypes)]
+    seed = arguments.seed("seed", seed)
     for dtype in dtypes:
         for T, B, I, H in _default_sizes(dtype) if sizes is None else sizes:
             _check_reference(cell, reference, _make(cell, T, B, I, H, dtype, seed))
@@ -133,6 +145,13 @@ def check_cell(
         _check_pieces(cell, case)
         _check_backward_twice(cell, case)
         _check_nan(cell, case)
+
+
+def _size(value: Any) -> tuple[int, int, int, int]:
+    if not isinstance(value, Sequence) or len(value) != 4:
+        raise ValueError(f"sizes must be tuples (T, B, I, H) of integers; got {value!r}")
+    T, B, I, H = (arguments.integer("sizes", number) for number in value)
+    return T, B, I, H
 
 
 def _default_sizes(dtype: str) -> list[tuple[int, int, int, int]]:

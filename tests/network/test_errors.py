@@ -1,5 +1,7 @@
 """Bad input: every message names the argument, says what came and what is accepted."""
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -451,3 +453,33 @@ def test_score(changes, kind, words):
 def test_set_num_threads(value, kind):
     with refuses(kind, r"\bn\b", str(value)):
         bptt.set_num_threads(value)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: bptt.LSTM(10**30, 3), ("LSTM", "input_size=10", "hidden_size=3")),
+        (lambda: bptt.GRU(3, 2**31), ("GRU", "hidden_size=2147483648")),
+        (lambda: bptt.RNN(3, 4, 2**31), ("num_layers", "10000", "2147483648")),
+        (lambda: bptt.Linear(10**8, 10**8), ("in_features=100000000",)),
+        (lambda: bptt.Embedding(2**62, 1), ("num_embeddings",)),
+        (lambda: SequenceModel(vocabulary_size=2**50), ("vocabulary_size",)),
+    ],
+)
+def test_layers_that_no_memory_holds(make, words):
+    with refuses((MemoryError, ValueError), *words):
+        make()
+
+
+@pytest.mark.parametrize("make", [bptt.RNN, bptt.GRU, bptt.LSTM])
+def test_help_lists_every_argument(make):
+    signature = str(inspect.signature(make))
+    for argument in ("input_size: 'int'", "dropout: 'float' = 0.0", "batch_first: 'bool' = False", "seed: 'int | None'",
+                     "Literal[\"float32\", \"float64\"]", "Literal[\"pytorch\", \"orthogonal\"]"):  # fmt: skip
+        assert argument.replace('"', "'") in signature.replace('"', "'"), signature
+    for name in inspect.signature(make).parameters:
+        assert f"\n    {name} : " in make.__doc__, name
+    with refuses(TypeError, make.__name__, "hiden_size", "did you mean 'hidden_size'"):
+        make(3, 5, hiden_size=8)
+    with refuses(TypeError, "batch_first must be True or False", "'x'"):
+        make(3, 5, batch_first="x")

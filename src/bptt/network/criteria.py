@@ -104,7 +104,8 @@ def pinball_loss(
     >>> loss, dy_hat
     (0.25, array([[-0.125,  0.125]]))
     """
-    taus = np.array([arguments.real("quantiles", tau, 0.0, 1.0, open_ends="minmax") for tau in quantiles])
+    given = arguments.sequence("quantiles", quantiles)
+    taus = np.array([arguments.real("quantiles", tau, 0.0, 1.0, open_ends="minmax") for tau in given])
     forecasts = _forecasts(y_hat)
     if taus.size == 0 or forecasts.shape[-1] != taus.size:
         raise ValueError(
@@ -121,7 +122,7 @@ def _of_equal_shapes(
 
 
 def _forecasts(y_hat: Any) -> np.ndarray:
-    array = np.asarray(y_hat)
+    array = arguments.array("y_hat", y_hat)
     if array.ndim == 0:
         raise ValueError(f"y_hat must have at least one dimension; got {array}")
     return _finite("y_hat", array, arguments.dtype("y_hat", array.dtype))
@@ -135,7 +136,8 @@ def _mean(
     kind: int, parameters: np.ndarray, y_hat: np.ndarray, shape: tuple[int, ...], y: Any, mask: Any, weight: Any
 ) -> tuple[float, np.ndarray]:
     """y_hat has this shape, or one dimension more, of one forecast for each parameter."""
-    y, counted = np.asarray(y), np.ones(shape, np.bool_) if mask is None else np.asarray(mask)
+    y = arguments.array("y", y)
+    counted = np.ones(shape, np.bool_) if mask is None else arguments.array("mask", mask)
     if counted.dtype != np.bool_:
         raise TypeError(f"mask must have dtype bool; got {counted.dtype}")
     for name, array in (("y", y), ("mask", counted)):
@@ -156,7 +158,7 @@ def _mean(
 
 def _weights(weight: Any, shape: tuple[int, ...]) -> np.ndarray:
     """float64 of this shape: sums of many weights are made in it."""
-    array = np.asarray(1.0 if weight is None else weight)
+    array = arguments.array("weight", 1.0 if weight is None else weight)
     if array.dtype.kind not in "fiu":
         raise TypeError(f"weight must be real numbers of at least 0; got dtype {array.dtype}")
     if not (np.isfinite(array) & (array >= 0)).all():

@@ -15,6 +15,12 @@ from bptt.numerics.threads import run
 
 __all__ = ["Module"]
 
+# Attributes that make a layer large.
+SIZES = (
+    "vocabulary_size", "embedding_size", "input_size", "hidden_size", "num_layers", "in_features", "out_features",
+    "num_embeddings", "embedding_dim",
+)  # fmt: skip
+
 
 class Module:
     """Base of all layers: one flat vector of parameters and views into it under their names.
@@ -38,7 +44,13 @@ class Module:
         # By which a tape knows its layer, and copies of it.
         self._identity = secrets.randbits(64)
         # Whole words of 64 bits, of which the checksum is made.
-        self._storage = memory.zeros((-(-self._size * dtype.itemsize // 8) * 8 // dtype.itemsize,), dtype)
+        try:
+            self._storage = memory.zeros((-(-self._size * dtype.itemsize // 8) * 8 // dtype.itemsize,), dtype)
+        except (MemoryError, ValueError) as error:  # a ValueError where the size is no size of an array
+            sizes = ", ".join(f"{name}={value}" for name, value in vars(self).items() if name in SIZES)
+            raise MemoryError(
+                f"{type(self).__name__} with {sizes} has {self._size} parameters, more than can be allocated"
+            ) from error
         self._connect()
 
     def _connect(self) -> None:

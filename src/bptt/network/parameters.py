@@ -7,6 +7,7 @@ says which block of pre-activations each makes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, NoReturn
 
@@ -18,10 +19,14 @@ from bptt.cells.table import Cell
 __all__ = ["Parameters", "allocate", "convert", "layer_shapes", "load", "views"]
 
 Shapes = dict[str, tuple[int, ...]]
+# Far beyond any use, and few enough for their names to be listed.
+MOST_LAYERS = 10_000
 
 
 def layer_shapes(cell: Cell, input_size: int, hidden_size: int, num_layers: int, prefix: str = "") -> Shapes:
     """Names and shapes of the parameters of stacked layers, in PyTorch's order."""
+    if num_layers > MOST_LAYERS:
+        raise ValueError(f"num_layers must be at most {MOST_LAYERS}; got {num_layers}")
     shapes: Shapes = {}
     for layer in range(num_layers):
         inputs = input_size if layer == 0 else hidden_size
@@ -34,14 +39,14 @@ def layer_shapes(cell: Cell, input_size: int, hidden_size: int, num_layers: int,
 
 def size_of(shapes: Shapes) -> int:
     """How many numbers arrays of these shapes hold together."""
-    return sum(int(np.prod(shape)) for shape in shapes.values())
+    return sum(math.prod(shape) for shape in shapes.values())
 
 
 def views(flat: np.ndarray, shapes: Shapes) -> dict[str, np.ndarray]:
     """The parts of `flat` under their names, in order."""
     named, start = {}, 0
     for name, shape in shapes.items():
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         named[name] = flat[start : start + size].reshape(shape)
         start += size
     return named
