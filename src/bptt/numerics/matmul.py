@@ -26,7 +26,7 @@ from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
 from bptt.numerics.jit import apart, bind, emit_call, instructions, kernel
-from bptt.numerics.lanes import ARM, BITS, FUSED, MASKED, count, lanes, read, spread, write
+from bptt.numerics.lanes import ARM, BITS, FUSED, MASKED, count, lanes, read, spread, write, zero
 from bptt.numerics.memory import LINE
 from bptt.numerics.threads import share
 
@@ -38,6 +38,7 @@ VECTORS = 3
 TILE_ROWS = (8, 4, 2, 1) if ARM or BITS == 512 else (4, 2, 1)
 HEIGHT = TILE_ROWS[0]
 DEPTH = 192  # most rows of a piece in `transposed_products`: its panel and a strip of A fit the first-level cache
+RUN = 16  # rows that are summed up for themselves, in `add_sums`
 DIRECT = 2048  # bytes of a row of A up to which `transposed_products` reads its strips where they stand
 ONE, FOUR = (0,), (0, 0, 0, 0)  # how many vectors: the length of a tuple is known when it is compiled
 
@@ -467,25 +468,39 @@ def plain_transposed_products(team, A, B, C, order, B2, C2, order2, scratch, tot
 
 @kernel(inner=True, strict=True)
 def add_sums(A, k0, depth, n, blocks, first, last, total):
-    """total += the sums of rows k0 to k0 + depth - 1 of A, in strips first to last - 1 of each block."""
-    vector = count(A)
+    """total += the sums of rows k0 to k0 + depth - 1 of A, in strips first to last - 1 of each block.
+
+    Sums of runs, then of pieces: in one chain of all rows each addition rounds as the sum so far, and where the errors
+    of many steps cancel, as they may for a single hidden unit, little is left.
+    """
+    vector, stop = count(A), k0 + depth
     for block in range(blocks):
         j, end = block * n + first * HEIGHT, block * n + min(n, last * HEIGHT)
         # Four vectors of a row at a time: rows may be so far apart that all fall in one set of the first-level cache,
         # and a line would be gone before its second half is read.
         while end - j >= 4 * vector:
             sum_0, sum_1, sum_2, sum_3 = read(total, 0, FOUR, vector, j, vector)
-            for k in range(k0, k0 + depth):
-                row_0, row_1, row_2, row_3 = read(A, k, FOUR, vector, j, vector)
-                sum_0, sum_1, sum_2, sum_3 = sum_0 + row_0, sum_1 + row_1, sum_2 + row_2, sum_3 + row_3
-            write(total, 0, (sum_0, sum_1, sum_2, sum_3), vector, j, vector)
+            piece_0 = piece_1 = piece_2 = piece_3 = zero(sum_0)
+            for run in range(k0, stop, RUN):
+                part_0 = part_1 = part_2 = part_3 = zero(sum_0)
+                for k in range(run, min(run + RUN, stop)):
+                    row_0, row_1, row_2, row_3 = read(A, k, FOUR, vector, j, vector)
+                    part_0, part_1, part_2, part_3 = part_0 + row_0, part_1 + row_1, part_2 + row_2, part_3 + row_3
+                piece_0, piece_1 = piece_0 + part_0, piece_1 + part_1
+                piece_2, piece_3 = piece_2 + part_2, piece_3 + part_3
+            sums = sum_0 + piece_0, sum_1 + piece_1, sum_2 + piece_2, sum_3 + piece_3
+            write(total, 0, sums, vector, j, vector)
             j += 4 * vector
         while j < end:
-            (sums,) = read(total, 0, ONE, 0, j, end - j)
-            for k in range(k0, k0 + depth):
-                (row,) = read(A, k, ONE, 0, j, end - j)
-                sums = sums + row
-            write(total, 0, (sums,), 0, j, end - j)
+            (sum_0,) = read(total, 0, ONE, 0, j, end - j)
+            piece_0 = zero(sum_0)
+            for run in range(k0, stop, RUN):
+                part_0 = zero(sum_0)
+                for k in range(run, min(run + RUN, stop)):
+                    (row_0,) = read(A, k, ONE, 0, j, end - j)
+                    part_0 = part_0 + row_0
+                piece_0 = piece_0 + part_0
+            write(total, 0, (sum_0 + piece_0,), 0, j, end - j)
             j += vector
 
 
