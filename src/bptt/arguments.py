@@ -10,6 +10,7 @@ import functools
 import inspect
 import math
 import numbers
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
@@ -27,6 +28,7 @@ __all__ = [
     "integer",
     "integer_array",
     "known_keywords",
+    "path",
     "real",
     "real_array",
     "seed",
@@ -104,6 +106,16 @@ def text(name: str, value: Any) -> str:
     return value
 
 
+def path(name: str, value: Any) -> str:
+    """The name of a file: a string or a path, not empty."""
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name} must be a string or a pathlib.Path; got {_shown(value)}")
+    given = os.fspath(value)
+    if not isinstance(given, str) or not given or "\0" in given:
+        raise ValueError(f"{name} must name a file; got {_shown(value)}")
+    return given
+
+
 def boolean(name: str, value: Any) -> bool:
     """True or False."""
     if not isinstance(value, bool | np.bool_):
@@ -117,6 +129,8 @@ def integer(name: str, value: Any, minimum: int = 1) -> int:
         raise TypeError(f"{name} must be an integer of at least {minimum}; got {_shown(value)}")
     if value < minimum:
         raise ValueError(f"{name} must be an integer of at least {minimum}; got {value}")
+    if int(value) >= 2**63:
+        raise ValueError(f"{name} must be an integer of at least {minimum} and below 2**63; got {value}")
     return int(value)
 
 

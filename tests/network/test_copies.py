@@ -89,6 +89,19 @@ def test_a_shallow_copy_shares_its_parameters_as_in_pytorch(name):
     np.testing.assert_array_equal(outputs(twin), outputs(module))
 
 
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, through_pickle])
+def test_a_copied_trainer_trains_its_own_model(duplicate):
+    trainer = Trainer(MODULES["sequence model"](seed=3), streams=1, window=3, seed=0)
+    tokens, rates = np.array([[0, 1, 2, 3, 2, 1, 0]]), [0.1, 0.1]
+    trainer.run(tokens, 0, rates)
+    twin, before = duplicate(trainer), trainer.model.flat.copy()
+    record = twin.run(tokens, 0, rates)
+    np.testing.assert_array_equal(trainer.model.flat, before)
+    np.testing.assert_array_equal(trainer.run(tokens, 0, rates).loss, record.loss)
+    np.testing.assert_array_equal(trainer.model.flat, twin.model.flat)
+    assert not np.array_equal(twin.model.flat, before)
+
+
 def trained(module):
     module.flat -= 1
     return module

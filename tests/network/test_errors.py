@@ -458,7 +458,7 @@ def test_set_num_threads(value, kind):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: bptt.LSTM(10**30, 3), ("LSTM", "input_size=10", "hidden_size=3")),
+        (lambda: bptt.LSTM(2**62, 3), ("LSTM", "input_size=4611", "hidden_size=3")),
         (lambda: bptt.GRU(3, 2**31), ("GRU", "hidden_size=2147483648")),
         (lambda: bptt.RNN(3, 4, 2**31), ("num_layers", "10000", "2147483648")),
         (lambda: bptt.Linear(10**8, 10**8), ("in_features=100000000",)),

@@ -91,8 +91,10 @@ def last_windows(
         If no series has anything before the first window: there would be nothing to train on.
     """
     number = np.arange(n_windows)
+    # Windows so far apart that all but the last lie before every series are no nearer than that.
+    stride = min(step_size, int(panel.lengths.max(initial=0)) + 1)
     # Rows of the series from the beginning of each window on.
-    behind = skip + h + (n_windows - 1 - number) * step_size
+    behind = skip + h + (n_windows - 1 - number) * stride
     ends = panel.lengths[:, None] - behind
     series = np.broadcast_to(np.arange(panel.lengths.size)[:, None], ends.shape)
     fold = np.broadcast_to(number // refit if refit else number * 0, ends.shape)
@@ -126,6 +128,7 @@ def insample_windows(panel: Panel, h: int, step_size: int) -> Windows:
         If nothing is left.
     """
     last = np.maximum(panel.lengths - h, 0)
+    step_size = min(step_size, int(panel.lengths.max(initial=0)) + 1)
     counts = -(-last // step_size)
     series = np.repeat(np.arange(panel.lengths.size), counts)
     from_last = np.repeat(np.cumsum(counts), counts) - 1 - np.arange(series.size)

@@ -87,6 +87,13 @@ def dated(name: str, df: Any, time_col: str) -> pd.DataFrame:
     return df.assign(**{time_col: read})
 
 
+def check_names(**names: Any) -> None:
+    """Every one of these arguments is the name of a column."""
+    for argument, name in names.items():
+        if not isinstance(name, str):
+            raise TypeError(f"{argument} must be a column's name, a str; got {name!r}")
+
+
 def check_frame(name: str, df: Any, columns: Iterable[str]) -> None:
     """A pandas frame with rows, which has each of these columns once."""
     df = as_pandas(name, df)

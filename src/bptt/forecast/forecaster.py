@@ -15,6 +15,7 @@ from bptt import arguments
 from bptt.forecast import forecaster_file
 from bptt.forecast.backtest import Windows, insample_windows, last_windows, number_of_windows
 from bptt.forecast.calendar import Freq, calendar_features, parse_freq
+from bptt.forecast.columns import check_names
 from bptt.forecast.frame import (
     Encoding,
     future_rows,
@@ -171,9 +172,7 @@ class Forecaster:
         TypeError, ValueError
             Naming the argument, the column or the series.
         """
-        for name, value in (("id_col", id_col), ("time_col", time_col), ("target_col", target_col)):
-            if not isinstance(value, str):
-                raise TypeError(f"{name} must be a column's name, a str; got {value!r}")
+        check_names(id_col=id_col, time_col=time_col, target_col=target_col)
         check_aliases(self.aliases, (id_col, time_col, target_col, CUTOFF))
         check_validation(self.models, self.aliases, val_size)
         check_calibration(prediction_intervals)
@@ -320,6 +319,7 @@ class Forecaster:
                 arguments.integer(name, value)
         every = int(refit) if isinstance(refit, bool | np.bool_) else arguments.integer("refit", refit, 0)
         count = number_of_windows(n_windows, test_size, step_size, h)
+        check_names(id_col=id_col, time_col=time_col, target_col=target_col)
         check_aliases(self.aliases, (id_col, time_col, target_col, CUTOFF))
         check_validation(self.models, self.aliases, val_size)
         check_calibration(prediction_intervals)

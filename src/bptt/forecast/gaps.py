@@ -65,6 +65,7 @@ def fill_gaps(
     >>> fill_gaps(df, freq=1)["ds"].tolist(), fill_gaps(df, freq=1)["y"].tolist()
     ([1, 2, 3, 2, 3], [1.0, nan, 3.0, 2.0, nan])
     """
+    columns.check_names(id_col=id_col, time_col=time_col)
     freq = parse_freq(freq)
     df = columns.dated("df", df, time_col)
     columns.check_frame("df", df, [id_col, time_col])

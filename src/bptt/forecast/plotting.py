@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from bptt import arguments
-from bptt.forecast.columns import dated
+from bptt.forecast.columns import check_names, dated
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -107,6 +107,7 @@ def plot(
     arguments.integer("max_ids", max_ids)
     if max_insample_length is not None:
         arguments.integer("max_insample_length", max_insample_length, 0)
+    check_names(id_col=id_col, time_col=time_col, target_col=target_col)
     df = dated("df", df, time_col)
     _check(df, "df", [id_col, time_col, target_col])
     made = _Columns([], {})
@@ -220,8 +221,12 @@ def _names(
             if not len(known):
                 raise ValueError(f"forecasts has none of the series of df (column {id_col!r})")
         return list(known[:max_ids])
-    names = [ids] if isinstance(ids, str) else list(ids)
-    if unknown := [name for name in names if name not in set(known)]:
+    if isinstance(ids, str):
+        ids = [ids]
+    if not isinstance(ids, Sequence | np.ndarray | pd.Index | pd.Series) or np.ndim(ids) != 1:
+        raise TypeError(f"ids must be a sequence of ids; got {ids!r} ({type(ids).__name__})")
+    names, known_ids = list(ids), set(known)
+    if unknown := [name for name in names if not isinstance(name, Hashable) or name not in known_ids]:
         raise ValueError(f"ids: no series {unknown} in df; it has {list(known[:5])}{' ...' if len(known) > 5 else ''}")
     if not names:
         raise ValueError("ids names no series")
@@ -234,6 +239,12 @@ def _new_axes(count: int, figsize: tuple[float, float] | None) -> list[Axes]:
 
     columns = 1 if count <= 2 else 2
     rows = -(-count // columns)
+    if figsize is not None:
+        given = arguments.sequence("figsize", figsize)
+        sides = [arguments.real("figsize", side, 0.0, open_ends="min") for side in given]
+        if len(sides) != 2:
+            raise ValueError(f"figsize must be (width, height); got {figsize!r}")
+        figsize = (sides[0], sides[1])
     figure = Figure(figsize=figsize or (9.0 if columns == 1 else 12.0, 0.7 + 2.6 * rows), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(rows, columns, squeeze=False)

@@ -236,7 +236,7 @@ class CharLM:
             patience=patience,
         )
         if output is not None:
-            check_replaceable(output, overwrite=overwrite)
+            check_replaceable(arguments.path("output", output), overwrite=overwrite)
         whole = self._read(text)
         digest, seed = corpus.sha256(whole), self.settings["seed"]
         recipe, vocabulary, train, validation = divide(recipe.arrange(whole, seed), self.symbols, recipe)

@@ -41,6 +41,8 @@ def score(
     TypeError, ValueError
         tokens have another shape, are no integers or lie outside the vocabulary; flat has another shape.
     """
+    if not isinstance(model, SequenceModel):
+        raise TypeError(f"model must be a SequenceModel; got {type(model).__name__}")
     tokens = check_tokens(tokens, None)
     window = arguments.integer("window", window)
     if flat is not None:

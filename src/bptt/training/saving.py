@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from bptt import arguments
 from bptt.training import file_schema
 
 fcntl: Any
@@ -81,7 +82,7 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
     ...     check_writable(f"{folder}/model").name
     'model'
     """
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(arguments.path("path", path)))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, "cannot write a file where a folder is", os.fspath(path))
     if target.exists() and not target.is_file():
@@ -171,6 +172,7 @@ def check_replaceable(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
     ...         print(error.strerror)
     exists already and is not a bptt model: choose another name
     """
+    overwrite = arguments.boolean("overwrite", overwrite)
     target = check_writable(path)
     if target.exists() and target.stat().st_size:
         if kind_of(target) is None:
@@ -421,7 +423,7 @@ def read_model(
     FileNotFoundError, OSError, ValueError
         As `read_tensors`.
     """
-    name = os.fspath(path)
+    name = arguments.path("path", path)
     status = os.stat(name)
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, "expected a model file, got a folder", name)

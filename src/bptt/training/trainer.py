@@ -144,6 +144,11 @@ class Trainer:
         self._work.s[:, 0] = 0
         self._older = 0
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # In a copy, too, compiled code updates the memory of the model.
+        self.__dict__.update(state)
+        self._network = self._network._replace(theta=self.model.flat)
+
     def run(self, tokens: np.ndarray, first: int, learning_rates: np.ndarray) -> Record:
         """Train on consecutive windows in one compiled call.
 
