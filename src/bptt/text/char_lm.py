@@ -89,6 +89,7 @@ class CharLM:
     'dabcda'
     """
 
+    @arguments.known_keywords
     def __init__(
         self,
         cell: str = "lstm",
@@ -124,6 +125,7 @@ class CharLM:
         shown = ("cell", "hidden_size", "num_layers", "embedding_size", "dropout", "seed")
         return f"CharLM({', '.join(f'{name}={self.settings[name]!r}' for name in shown)})"
 
+    @arguments.known_keywords
     def fit(
         self,
         text: Text,

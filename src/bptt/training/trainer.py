@@ -106,6 +106,7 @@ class Trainer:
         An argument is of another type or outside its range.
     """
 
+    @arguments.known_keywords
     def __init__(
         self,
         model: SequenceModel,

@@ -38,7 +38,7 @@ class TBPTT:
     Raises
     ------
     TypeError, ValueError
-        k1 or k2 is no integer in its range.
+        k1 or k2 is not an integer in its range.
 
     Examples
     --------
