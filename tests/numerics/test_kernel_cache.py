@@ -132,6 +132,73 @@ def test_what_is_compiled_apart_is_found_again_and_never_stale(tree):
     assert tree.run()[:3] == (15, 1, 0)
 
 
+FIELDS = """
+from typing import NamedTuple
+
+class Fields(NamedTuple):
+    factor: float
+    offset: float
+"""
+READER = """
+from bptt.network.fields import Fields
+from bptt.numerics.jit import kernel
+from bptt.numerics.kernel_cache import CACHE
+
+@kernel
+def read(fields):
+    return 10 * fields.factor + fields.offset
+
+def scaled_sum(x):
+    return read(Fields(factor=1.0, offset=2.0))
+
+scaled_sum.stats = read.stats
+"""
+
+
+@compiled_only
+def test_exchanged_fields_of_a_tuple_in_a_file_that_compiles_nothing_are_seen(tree):
+    """The type that Numba sees has the same name and the same parts; only the places differ."""
+    fields = tree.package / "network" / "fields.py"
+    fields.write_text(FIELDS)
+    (tree.package / "numerics" / "caller.py").write_text(READER)
+    first = tree.run()
+    assert first[:3] == (12, 0, 1)
+    assert tree.run() == (12, 1, 0, first[3])
+    fields.write_text(FIELDS.replace("factor", "f").replace("offset", "factor").replace("f:", "offset:"))
+    second = tree.run()
+    assert second[:3] == (12, 0, 1)
+    assert second[3] != first[3]
+
+
+def test_every_file_of_the_package_is_in_the_fingerprint(tmp_path):
+    package = tmp_path / "bptt"
+    shutil.copytree(cache_folder.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    first = cache_folder.fingerprint(package)
+    assert first == cache_folder.fingerprint()
+    files = [file for file in package.rglob("*") if file.is_file()]
+    assert len(files) > 60
+    for file in files:
+        content = file.read_bytes()
+        file.write_bytes(content + b"#")
+        assert cache_folder.fingerprint(package) != first, file
+        file.write_bytes(content)
+    (package / "numerics" / "new.py").write_text("")
+    assert cache_folder.fingerprint(package) != first
+    (package / "numerics" / "new.py").rename(package / "new.py")
+    assert cache_folder.fingerprint(package) != first
+    (package / "new.py").unlink()
+    (package / "__pycache__").mkdir()
+    (package / "__pycache__" / "jit.pyc").write_text("")
+    assert cache_folder.fingerprint(package) == first
+
+
+@pytest.mark.parametrize("library", ["numba", "llvmlite", "numpy"])
+def test_versions_are_in_the_fingerprint(library, monkeypatch):
+    before = cache_folder.fingerprint()
+    monkeypatch.setattr(f"{library}.__version__", "0.0.1")
+    assert cache_folder.fingerprint() != before
+
+
 @compiled_only
 def test_other_vectors_are_other_code(tree):
     directories = {tree.run(BPTT_VECTOR_BITS=bits)[3] for bits in ("128", "256")}

@@ -2,8 +2,9 @@
 
 Numba's cache knows a function by its own bytecode and argument types; it does not see an edit in a function it
 calls, in a global, or in another file. Here the cache of the whole package lies in a folder named after a hash of
-every compiled source file, of the versions of numba and llvmlite, and of what the environment says about vectors:
-an edit anywhere in the compiled code opens a new folder, and stale machine code is never run.
+every file of the package, of the versions of Python, numba, llvmlite and numpy, and of what the environment says about
+vectors: an edit anywhere opens a new folder, and stale machine code is never run. Which files compiled code depends on
+cannot be told from the files: a tuple's fields, a table or a constant may come from any of them.
 
 To load machine code is to run it, so a folder is only used where nobody but this user and root can write to it or put
 another in its place. Old versions' folders are removed when a new one opens.
@@ -58,16 +59,17 @@ def fingerprint(package: Path = PACKAGE) -> str:
     """Hash of all that the machine code depends on and that a function's own key leaves out."""
     digest = hashlib.sha256()
     for part in (
+        sys.version,
         numba.__version__,
         llvmlite.__version__,
         np.__version__,
         os.environ.get("BPTT_VECTOR_BITS", ""),
     ):
         digest.update(part.encode() + b"\0")
-    for source in sorted(package.rglob("*.py")):
-        text = source.read_bytes()
-        if source.parent.name == "numerics" or b"numerics.jit import" in text:
-            digest.update(source.relative_to(package).as_posix().encode() + b"\0" + text + b"\0")
+    for place, source in sorted((file.relative_to(package).as_posix(), file) for file in package.rglob("*")):
+        if source.is_file() and "__pycache__" not in source.parts and not source.name.startswith("."):
+            content = source.read_bytes()
+            digest.update(f"{place}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()[:16]
 
 
