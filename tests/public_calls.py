@@ -193,6 +193,8 @@ def complaint(target: Target, names: list[str], given: dict[str, Any]) -> str | 
             return f"{type(error).__name__}: {error}"
         if isinstance(error, OSError) and error.filename:
             return None  # it names the file
+        if any(str(error).startswith(f"{value}:") for value in given.values() if isinstance(value, str | Path)):
+            return None  # so does what is wrong with the file's content
         if any(re.search(rf"\b{re.escape(name)}\b", str(error)) for name in names):
             return None
         return f"{NAMES_NOTHING}: {type(error).__name__}: {error}"

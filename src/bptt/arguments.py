@@ -173,7 +173,7 @@ def dtype(name: str, value: Any) -> np.dtype[Any]:
     """float32 or float64."""
     try:
         result = None if value is None else np.dtype(value)  # NumPy takes None for float64
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):  # NumPy parses strings as descriptions of records
         result = None
     if result is None or result.name not in DTYPES or not result.isnative:
         raise ValueError(f"{name} must be 'float32' or 'float64'; got {value!r}")

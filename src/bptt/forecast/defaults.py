@@ -45,7 +45,7 @@ def anchors_from(value: Any) -> tuple[tuple[int, int], ...]:
     found = []
     for anchor in value:
         match = re.fullmatch(r"(?:(seasonal|change|mean):)?(\d+)", str(anchor))
-        if anchor in PLAIN:
+        if isinstance(anchor, str) and anchor in PLAIN:
             found.append((PLAIN[anchor], 0))
         elif match and int(match[2]) > 0 and not isinstance(anchor, bool | float):
             found.append((SEASONED[match[1]], int(match[2])))

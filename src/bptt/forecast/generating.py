@@ -92,10 +92,12 @@ def generate_series(
     arguments.integer("max_length", max_length, min_length)
     arguments.integer("n_static_features", n_static_features, 0)
     arguments.integer("n_futr_exog", n_futr_exog, 0)
+    with_trend = arguments.boolean("with_trend", with_trend)
+    expected = arguments.boolean("expected", expected)
     arguments.seed("seed", seed)
     arguments.real("noise", noise, 0.0)
     step = parse_freq(freq)
-    periods = step.seasonality if seasonality is None else tuple(seasonality)
+    periods = step.seasonality if seasonality is None else tuple(arguments.sequence("seasonality", seasonality))
     for period in periods:
         arguments.integer("seasonality", period, 2)
     times = step.range(_first(start, step), max_length)
