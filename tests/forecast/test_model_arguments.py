@@ -181,7 +181,7 @@ def test_what_came_as_numpy_is_as_good():
     assert (model.h, model.quantiles) == (4, (0.1, 0.5, 0.9))
     assert type(model.h) is int
     settings = json.loads(json.dumps(model.settings))
-    again = GRU.from_settings(settings, {})
+    again = GRU(**settings["arguments"])
     assert again.settings == model.settings
     assert not again.is_fitted
 
