@@ -24,6 +24,7 @@ __all__ = [
     "did_you_mean",
     "dtype",
     "finite",
+    "flag",
     "fraction",
     "integer",
     "integer_array",
@@ -132,6 +133,11 @@ def integer(name: str, value: Any, minimum: int = 1) -> int:
     if int(value) >= 2**63:
         raise ValueError(f"{name} must be an integer of at least {minimum} and below 2**63; got {value}")
     return int(value)
+
+
+def flag(name: str, value: Any) -> int:
+    """An integer of at least 0, or False for 0 and True for 1."""
+    return int(value) if isinstance(value, bool | np.bool_) else integer(name, value, 0)
 
 
 def seed(name: str, value: Any) -> int:

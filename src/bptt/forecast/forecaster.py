@@ -173,6 +173,8 @@ class Forecaster:
             Naming the argument, the column or the series.
         """
         check_names(id_col=id_col, time_col=time_col, target_col=target_col)
+        verbose = arguments.flag("verbose", verbose)
+        warm_start = arguments.boolean("warm_start", warm_start)
         check_aliases(self.aliases, (id_col, time_col, target_col, CUTOFF))
         check_validation(self.models, self.aliases, val_size)
         check_calibration(prediction_intervals)
@@ -317,9 +319,10 @@ class Forecaster:
         for name, value in (("n_windows", n_windows), ("test_size", test_size)):
             if value is not None:
                 arguments.integer(name, value)
-        every = int(refit) if isinstance(refit, bool | np.bool_) else arguments.integer("refit", refit, 0)
+        every = arguments.flag("refit", refit)
         count = number_of_windows(n_windows, test_size, step_size, h)
         check_names(id_col=id_col, time_col=time_col, target_col=target_col)
+        verbose = arguments.flag("verbose", verbose)
         check_aliases(self.aliases, (id_col, time_col, target_col, CUTOFF))
         check_validation(self.models, self.aliases, val_size)
         check_calibration(prediction_intervals)

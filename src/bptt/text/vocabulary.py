@@ -214,7 +214,7 @@ def _checked(name: str, text: str) -> str:
 
 
 def _check_tokens(tokens: ArrayLike, size: int) -> NDArray[np.int64]:
-    array = np.asarray(tokens)
+    array = arguments.array("tokens", tokens)
     if array.size == 0:
         return np.zeros(0, np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iu" or array.min() < 0 or array.max() >= size:

@@ -69,8 +69,8 @@ class TBPTT:
                 raise ValueError(f"window must be an integer or a pair (k1, k2); got {window!r}")
             try:
                 return cls(*window)
-            except ValueError as error:
-                raise ValueError(f"window must be a pair (k1, k2) with k2 of at least k1: {error}") from None
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"window must be a pair (k1, k2) with k2 of at least k1: {error}") from None
         return cls(arguments.integer("window", window))
 
     @property
