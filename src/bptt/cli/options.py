@@ -26,7 +26,7 @@ def set_threads(threads: int | None) -> None:
         try:
             bptt.set_num_threads(threads)
         except ValueError as error:
-            raise ValueError(f"--threads: {error}") from None
+            raise ValueError(str(error).replace("n must", "--threads must", 1)) from None
 
 
 def check_places(inputs: Iterable[str], outputs: Mapping[str, str | None]) -> None:
