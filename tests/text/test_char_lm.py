@@ -494,7 +494,17 @@ def test_fit_names_what_is_wrong(wrong: dict[str, Any], name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"text": 3}, {"text": b"bytes"}, {"streams": 2.5}, {"schedule": 3}, {"epochs": True}]
+    "wrong",
+    [
+        {"text": 3},
+        {"text": b"bytes"},
+        {"streams": 2.5},
+        {"schedule": 3},
+        {"epochs": True},
+        {"progress": 1},
+        {"overwrite": "no"},
+        {"callback": "row"},
+    ],
 )
 def test_fit_names_what_is_of_another_type(wrong: dict[str, Any]) -> None:
     with pytest.raises((TypeError, ValueError), match=rf"^{next(iter(wrong))} must"):
@@ -533,6 +543,19 @@ def test_evaluate_names_what_is_wrong(lm: CharLM, wrong: dict[str, Any], name: s
 def test_sample_names_what_is_wrong(lm: CharLM, wrong: dict[str, Any], name: str) -> None:
     with pytest.raises(ValueError, match=name):
         lm.sample(**wrong)
+
+
+def test_a_misspelt_keyword_is_answered_with_the_one_that_was_meant(lm: CharLM) -> None:
+    for use, wrong, meant in (
+        (CharLM, "hiden_size", "hidden_size"),
+        (lm.fit, "stream", "streams"),
+        (lm.evaluate, "dynamics", "dynamic"),
+        (lm.sample, "temprature", "temperature"),
+    ):
+        with pytest.raises(TypeError, match=f"'{wrong}'; did you mean '{meant}'"):
+            use(**{wrong: 1})
+    with pytest.raises(TypeError, match=r"^dynamic must be True or False"):
+        lm.evaluate(VERSE, dynamic="no")  # type: ignore[arg-type]
 
 
 def test_nothing_works_before_fit(tmp_path: Path) -> None:

@@ -237,6 +237,10 @@ class CharLM:
             split=split,
             patience=patience,
         )
+        arguments.boolean("overwrite", overwrite)
+        arguments.boolean("progress", progress)
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback must be callable or None; got {callback!r}")
         if output is not None:
             check_replaceable(arguments.path("output", output), overwrite=overwrite)
         whole = self._read(text)
@@ -308,6 +312,7 @@ class CharLM:
             self.history = pd.DataFrame(fitting.history)
         return self
 
+    @arguments.known_keywords
     def evaluate(
         self,
         text: Text,
@@ -361,6 +366,7 @@ class CharLM:
         model, vocabulary = self._fitted()
         arguments.integer("streams", streams)
         arguments.integer("segment", segment)
+        arguments.boolean("dynamic", dynamic)
         if learning_rate is not None and not dynamic:
             raise ValueError(f"learning_rate is for dynamic=True only; got {learning_rate!r}")
         tokens = vocabulary.encode(self._read(text), errors="unknown")
@@ -381,6 +387,7 @@ class CharLM:
             "unknown": count_unknown(vocabulary, tokens),
         }
 
+    @arguments.known_keywords
     def sample(
         self,
         prompt: str | os.PathLike[str] = "",
