@@ -65,3 +65,8 @@ def test_without_a_cache(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "each start compiles" in out
     assert out.count("not used") == 2
+
+
+def test_cache_alone_shows_its_help(capsys):
+    assert main(["cache"]) == 0
+    assert "clear" in capsys.readouterr().out

@@ -22,7 +22,14 @@ LEVELS = {
     "x86-64-v4": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
 }
 
-cache = typer.Typer(rich_markup_mode=None, help="The compiled kernels on disk.")
+cache = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+
+
+@cache.callback(invoke_without_command=True)
+def _cache_alone(context: typer.Context) -> None:
+    """The compiled kernels on disk."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 def doctor() -> None:
