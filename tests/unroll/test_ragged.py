@@ -324,3 +324,31 @@ def test_members_share_all_rows_and_about_the_same_number_of_steps(lengths, size
 
 def share_of(*arguments):
     return getattr(first_row, "py_func", first_row)(*arguments)
+
+
+@every_cell
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("fill", [np.nan, np.inf])
+def test_what_stands_after_an_end_need_not_be_finite(name, batch_first, fill):
+    problem = Ragged(name, 6, 5, 2, 4, 2, batch_first=batch_first, reset=False)
+    x, dy = (np.where(problem.past[..., None], fill, array) for array in (problem.x, problem.dy))
+    if batch_first:
+        problem.x, problem.dy, x, dy = (array.swapaxes(0, 1) for array in (problem.x, problem.dy, x, dy))
+    y, last, tape = problem.run()
+    y_filled, last_filled, tape_filled = problem.run(x=x)
+    np.testing.assert_array_equal(y_filled, y)
+    np.testing.assert_array_equal(problem.layer(x, as_state(problem.state), **problem.given)[0], y)
+    for part, expected in zip(last_filled, last, strict=True):
+        np.testing.assert_array_equal(part, expected)
+    assert_equal(problem.back(tape_filled, dy), problem.back(tape))
+    first = np.unravel_index(int(np.argmax(~np.isnan(problem.x))), x.shape)
+    x[first] = np.nan
+    with pytest.raises(ValueError, match="x must be finite"):
+        problem.run(x=x)
+
+
+@every_cell
+def test_masked_entries_are_refused_even_after_an_end(name):
+    problem = Ragged(name, 6, 5, 2, 4, 2)
+    with pytest.raises(ValueError, match="x must not have masked entries"):
+        problem.run(x=np.ma.array(problem.x, mask=np.repeat(problem.past[..., None], 2, 2)))
