@@ -188,6 +188,8 @@ def dtype(name: str, value: Any) -> np.dtype[Any]:
 
 def array(name: str, value: Any) -> np.ndarray:
     """`np.asarray(value)`, which would use the values under a mask: an array with masked entries is refused."""
+    if type(value) is np.ndarray:
+        return value
     parts = value if isinstance(value, list | tuple) else (value,)
     if any(isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part) for part in parts):
         raise ValueError(
@@ -268,6 +270,10 @@ def boolean_array(name: str, value: Any, shape: tuple[int | None, ...], letters:
 
 
 def _of_shape(name: str, array: np.ndarray, shape: tuple[int | None, ...], letters: str) -> None:
+    if array.ndim == len(shape) and all(
+        have >= 1 if want is None else have == want for have, want in zip(array.shape, shape, strict=True)
+    ):
+        return
     wanted = "(" + ", ".join(
         f"{letter}={size}" if size is not None else letter
         for letter, size in zip(letters.split(", "), shape, strict=True)
@@ -275,5 +281,4 @@ def _of_shape(name: str, array: np.ndarray, shape: tuple[int | None, ...], lette
     if array.ndim != len(shape):
         dimensions = f"{len(shape)} dimension{'s' if len(shape) > 1 else ''}"
         raise ValueError(f"{name} must have {dimensions} {wanted}; got {array.ndim}, shape {array.shape}")
-    if any(have < 1 if want is None else have != want for have, want in zip(array.shape, shape, strict=True)):
-        raise ValueError(f"{name} must have shape {wanted}, no dimension empty; got {array.shape}")
+    raise ValueError(f"{name} must have shape {wanted}, no dimension empty; got {array.shape}")

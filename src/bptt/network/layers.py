@@ -126,7 +126,7 @@ class Recurrent(Module):
 
     def _connect(self) -> None:
         super()._connect()
-        self._packed: dict[tuple[str, int], np.ndarray] = {}
+        self._packed: dict[tuple[str, int], tuple[np.ndarray, ...]] = {}
         self._stock = memory.Stock()
 
     @property
@@ -219,13 +219,14 @@ class Recurrent(Module):
         x, batch = self._inputs(x, lengths, reset, own=tape)
         T, B, _ = x.shape
         H = self.hidden_size
-        initial = [batch.lay(part, 1) for part in self._states("state", state, B)]
+        initial = batch.lay(self._states("state", state, B), 1)
         masks = self._masks_drawn if self.training and self.dropout > 0 and self.num_layers > 1 else None
         if masks is not None:
             self._masks_drawn += T
         origin = Origin(self._identity, self._checksum() if tape else 0)
         rows, layers, final = x.reshape(T * B, self.input_size), [], []
         wiring = self.cell.wiring
+        b = np.empty(wiring.A * H, self.dtype)
         threads = self._threads(T * B)
         steps = T if tape or batch.ragged else sequence.chunk_steps(T, B)
         before = self._stock.empty((B, wiring.S * H), self.dtype) if batch.reset.size else np.empty((0, 0), self.dtype)
@@ -234,10 +235,9 @@ class Recurrent(Module):
             s = self._stock.empty((steps + 1, B, wiring.S * H), self.dtype)
             a = self._stock.empty((steps, B, wiring.A * H), self.dtype)
             y = self._stock.empty((T, B, H) if top or not tape else (0, 0, 0), self.dtype)
-            for j, part in enumerate(initial):
-                s[0, :, j * H : (j + 1) * H] = part[layer]
-            weights, packed = self._weights(layer), self._forward_buffers(layer)
-            run(sequence.layer_forward, wiring, *self._orders, *weights, rows, *packed, s, a, y,
+            s[0] = initial[layer]
+            weights, packed = self._weights(layer), self._packed_up(layer)
+            run(sequence.layer_forward, wiring, *self._orders, *weights, rows, *packed, b, s, a, y,
                 batch.active, batch.reset, before, threads=threads)  # fmt: skip
             final.append(s[(batch.ends - 1) % steps + 1, np.arange(B)] if batch.ragged else s[(T - 1) % steps + 1])
             if tape:
@@ -251,7 +251,7 @@ class Recurrent(Module):
             rows = outputs.reshape(T * B, outputs.shape[2])
         y = batch.back(y, 1)
         y = np.ascontiguousarray(y.swapaxes(0, 1)) if self.batch_first else y
-        state = self._as_state(batch.back(np.stack(final), 1))
+        state = self._as_state(batch.back(np.stack(final) if len(final) > 1 else final[0][None], 1))
         return y, state, Tape(tuple(layers), masks, self.dropout, origin)
 
     def backward(self, dy: np.ndarray, tape: Tape, dstate: State | None = None, *, errors: bool = False) -> Gradients:
@@ -297,11 +297,10 @@ class Recurrent(Module):
         steps = counted(batch.lengths, T, self.batch_first) if batch.ragged else None
         dy = arguments.real_array("dy", dy, self.dtype, sizes, letters, counted=steps)
         dy = batch.lay(np.ascontiguousarray(dy.swapaxes(0, 1)) if self.batch_first else dy, 1)
-        final = self._states("dstate", dstate, B)
         flat = self._stock.empty(self.flat.shape, self.dtype)
         gradients = named.views(flat, self._shapes)
         kept = np.empty((self.num_layers if errors else 0, T, B, H), self.dtype)
-        ds = batch.lay(np.concatenate(final, axis=2), 1)
+        ds = batch.lay(self._states("dstate", dstate, B), 1)
         chunk = sequence.chunk_steps(T, B)
         da = self._stock.empty((2, chunk, B, wiring.A * H), self.dtype)
         room = (chunk, B, wiring.S * H)
@@ -317,7 +316,7 @@ class Recurrent(Module):
             dx = self._stock.empty((T * B, weight_ih.shape[1]), self.dtype)
             run(sequence.layer_backward, wiring, *self._orders, weight_ih, weight_hh, x, s, a, da, scratch, total,
                 ds[layer], dy, errors_here, batch.active, batch.reset, before,
-                *self._backward_buffers(layer), dx, *dweights, threads=threads)  # fmt: skip
+                *self._packed_down(layer), dx, *dweights, threads=threads)  # fmt: skip
             dy = dx.reshape(T, B, -1)
             if layer > 0 and tape.masks is not None:
                 run(sequence.sequence_dropout, dy, dy, self._masks_key, layer - 1, tape.masks, tape.dropout,
@@ -351,40 +350,49 @@ class Recurrent(Module):
     def _weights(self, layer: int) -> list[np.ndarray]:
         return self._views[4 * layer : 4 * layer + 4]
 
-    def _buffer(self, name: str, layer: int, depth: int, columns: int) -> np.ndarray:
-        if (name, layer) not in self._packed:
-            self._packed[name, layer] = memory.zeros(panel_shape(depth, columns, self.dtype), self.dtype)
-        return self._packed[name, layer]
+    def _packed_up(self, layer: int) -> tuple[np.ndarray, ...]:
+        """Memory for a layer's packed W and U."""
+        if ("up", layer) not in self._packed:
+            weight_ih, weight_hh, _, _ = self._weights(layer)
+            h_blocks, stride = weight_hh.shape[0] // self.hidden_size, unit_stride(self.hidden_size, self.dtype)
+            self._packed["up", layer] = (
+                self._panels(weight_ih.shape[1], weight_ih.shape[0]),
+                self._panels(weight_hh.shape[1], h_blocks * stride),
+            )
+        return self._packed["up", layer]
 
-    def _forward_buffers(self, layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        weight_ih, weight_hh, _, _ = self._weights(layer)
-        W = self._buffer("W", layer, weight_ih.shape[1], weight_ih.shape[0])
-        h_blocks = weight_hh.shape[0] // self.hidden_size
-        U = self._buffer("U", layer, weight_hh.shape[1], h_blocks * unit_stride(self.hidden_size, self.dtype))
-        return W, U, np.empty(len(self.cell.blocks) * self.hidden_size, self.dtype)
+    def _packed_down(self, layer: int) -> tuple[np.ndarray, ...]:
+        """Memory for a layer's packed weights, transposed; and a row of zeros, from which dx starts."""
+        if ("down", layer) not in self._packed:
+            weight_ih, weight_hh, _, _ = self._weights(layer)
+            self._packed["down", layer] = (
+                self._panels(weight_ih.shape[0], weight_ih.shape[1]),
+                self._panels(weight_hh.shape[0], weight_hh.shape[1]),
+                np.zeros((1, weight_ih.shape[1]), self.dtype),
+            )
+        return self._packed["down", layer]
 
-    def _backward_buffers(self, layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        weight_ih, weight_hh, _, _ = self._weights(layer)
-        WT, UT = self._buffer("WT", layer, *weight_ih.shape), self._buffer("UT", layer, *weight_hh.shape)
-        return WT, UT, np.zeros((1, weight_ih.shape[1]), self.dtype)
+    def _panels(self, depth: int, columns: int) -> np.ndarray:
+        return memory.zeros(panel_shape(depth, columns, self.dtype), self.dtype)
 
     def _threads(self, rows: int) -> int | None:
         """One thread where waking a second one costs more than it saves, else all there are."""
         work = rows * self.hidden_size * (self.input_size + self.hidden_size) * len(self.cell.blocks)
         return 1 if work < SMALL else None
 
-    def _states(self, name: str, state: State | None, B: int) -> list[np.ndarray]:
-        """One array (L, B, H) for each of the cell's states."""
+    def _states(self, name: str, state: State | None, B: int) -> np.ndarray:
+        """The cell's states side by side: an array (L, B, S*H) of the layer's own."""
         shape, states = (self.num_layers, B, self.hidden_size), self.cell.states
         if state is None:
-            return [np.zeros(shape, self.dtype) for _ in states]
+            return np.zeros((self.num_layers, B, len(states) * self.hidden_size), self.dtype)
         if len(states) == 1:
-            return [arguments.real_array(name, state, self.dtype, shape, "L, B, H")]
+            return arguments.real_array(name, state, self.dtype, shape, "L, B, H").copy()
         if not isinstance(state, tuple | list) or len(state) != len(states):
             raise TypeError(f"{name} must be a tuple ({', '.join(states)}) of arrays; got {type(state).__name__}")
-        return [
+        parts = [
             arguments.real_array(f"{name}[{j}]", part, self.dtype, shape, "L, B, H") for j, part in enumerate(state)
         ]
+        return np.concatenate(parts, axis=2)
 
     def _as_state(self, s: np.ndarray) -> State:
         """(L, B, S*H) as users see it: an array, or one for each of the cell's states."""

@@ -58,7 +58,7 @@ class Rows:
             and all(array.flags.carray for array in (*numbers, self.reset))
             and bool(((self.active >= 0) & (self.active <= B)).all())
             and (not self.order.size or bool((np.sort(self.order) == np.arange(B)).all()))
-            and bool(((self.ends >= 1) & (self.ends <= T)).all())
+            and (not self.ends.size or bool(((self.ends >= 1) & (self.ends <= T)).all()))
         )
 
     def lay(self, array: np.ndarray, axis: int) -> np.ndarray:
