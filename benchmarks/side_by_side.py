@@ -121,10 +121,15 @@ def verdict(missed: Iterable[str], check: bool) -> int:
     return int(check and bool(missed))
 
 
+def load() -> str:
+    """How many threads wanted to run in the last minute, on average."""
+    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+
+
 def warn_if_busy() -> None:
     """Say so where something else is running."""
-    if hasattr(os, "getloadavg") and (load := os.getloadavg()[0]) > 0.5:
-        print(f"warning: the machine is not quiet (load {load:.1f}); these figures will mean little", file=sys.stderr)
+    if hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5:
+        print(f"warning: the machine is not quiet (load {load()}); these figures will mean little", file=sys.stderr)
 
 
 def pytorch() -> Any:
