@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from bptt import seeds
 from bptt.forecast.learning import source_of
 from bptt.forecast.network import STRATEGIES, Plan, initial, network_of, workspace
 from bptt.forecast.windows import AVERAGE, CHANGE, DRIFT, LAST, MEAN, SEASONAL, sample
@@ -95,5 +96,5 @@ def loss_and_gradient(plan: Plan, theta: np.ndarray, B: int = 6, step: int = 2, 
 def drawn(plan: Plan, B: int = 6, step: int = 2):
     """The windows of that step."""
     series, ends = np.zeros(B, np.int64), np.zeros(B, np.int64)
-    sample(plan.seed, step, *windows_of(plan), series, ends)
+    sample(seeds.key(plan.seed, "windows"), step, *windows_of(plan), series, ends)
     return series, ends

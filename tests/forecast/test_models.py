@@ -1,18 +1,44 @@
 """What holds for every model, whatever it has learned: same numbers, nothing from the future, series by themselves."""
 
+import itertools
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from made_panels import DAILY, INTEGER, ends_of, forecast, panel_of, seasonal_series
 
 from bptt.forecast import GRU, LSTM, RNN, learning
-from bptt.forecast.network import STRATEGIES
+from bptt.forecast.network import STRATEGIES, initial, network_of
+from bptt.forecast.windows import sample
+from bptt.numerics.random import dropout as drop_units
 from bptt.numerics.threads import set_num_threads
 
 every_strategy = pytest.mark.parametrize("strategy", STRATEGIES)
 SERIES = seasonal_series()
+
+
+REPEATED = (("segment", "direct", "recursive"), ([1, np.nan, 5.0], [1.0, 5.0], [np.nan, 2, 7, 1, 4, 9, 3, 8, 6]))
+
+
+@pytest.mark.parametrize("y", REPEATED[1], ids=["a gap", "short", "whole"])
+@pytest.mark.parametrize("anchor", ["last", "mean", "drift", "1", "3", "mean:3", "change:1", "change:3", "change:5"])
+def test_every_strategy_repeats_the_same_naive_forecasts(anchor, y):
+    """Before any training the network adds nothing to the one naive forecast that it has."""
+    said = []
+    for strategy in REPEATED[0]:
+        model = model_of(
+            strategy, h=8, anchors=[anchor], seasonality=1, input_size=6, max_steps=1, learning_rate=1e-12,
+            transform="none", dtype="float64", segment=2 if strategy == "segment" else None,
+        )  # fmt: skip
+        model.fit(panel_of([np.arange(30.0) ** 1.5]), freq=DAILY)
+        said.append(forecast(model, [np.array(y)])[0])
+    # `drift` counts from the window's ends, also where the window ends with a gap.
+    np.testing.assert_allclose(said[1], said[0], rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(said[2], said[0], rtol=1e-8, atol=1e-9)
+    if anchor == "3" and len(y) < 9:
+        np.testing.assert_allclose(said[2][0, :3], [1, 5, 5] if len(y) == 3 else [5, 1, 5], rtol=1e-8)
 
 
 def model_of(strategy="segment", cls=GRU, **arguments):
@@ -84,17 +110,62 @@ def test_any_number_of_threads_gives_the_same_bits(strategy, monkeypatch):
 
 
 @pytest.mark.parametrize("method", ["median", "mean"])
-def test_an_ensemble_is_its_members_trained_alone(method):
-    alone = [forecast(fitted(seed=seed), SERIES) for seed in (4, 5, 6)]
-    said = []
+def test_an_ensemble_is_what_its_members_forecast(method):
+    said, models = [], []
     for threads in (1, 2, 3):
         set_num_threads(threads)
-        said.append(forecast(fitted(seed=4, ensemble=3, ensemble_method=method), SERIES))
+        models.append(fitted(seed=4, ensemble=3, ensemble_method=method))
+        said.append(forecast(models[-1], SERIES))
     assert_same_bits(said[0], said[1])
     assert_same_bits(said[0], said[2])
+    single, alone = fitted(seed=4), []
+    # The first of them is the network of a model without an ensemble.
+    np.testing.assert_array_equal(single.history[0].theta, models[0].history[0].theta)
+    for learned in models[0].history:
+        single.history = [learned]
+        alone.append(forecast(single, SERIES))
     combine = {"median": np.median, "mean": np.mean}[method]
     np.testing.assert_allclose(said[0][0], combine([point for point, _ in alone], axis=0), rtol=1e-12)
     np.testing.assert_allclose(said[0][1], combine([quantiles for _, quantiles in alone], axis=0), rtol=1e-12)
+
+
+@every_strategy
+def test_networks_of_neighbouring_seeds_and_members_share_nothing(strategy):
+    """Initial weights, windows and losses of two ensembles whose seeds are neighbours."""
+    told = {"scheduled_sampling": 0.5} if strategy == "recursive" else {}
+    histories = [*fitted(strategy, ensemble=4, **told).history, *fitted(strategy, ensemble=4, seed=1, **told).history]
+    assert len({learned.theta.tobytes() for learned in histories}) == 8
+    assert len({learned.losses[0] for learned in histories}) == 8
+    plan = fitted(strategy, max_steps=1)._plan
+    assert plan is not None
+    starts, windows, masks = [], [], []
+    for seed, member in itertools.product((0, 1), range(4)):
+        own = replace(plan, seed=seed)
+        starts.append(initial(own, member)["rnn.weight_hh_l0"].ravel())
+        network = network_of(own, starts[-1], member)
+        series, ends = np.zeros(256, np.int64), np.zeros(256, np.int64)
+        sample(network.windows_key, 3, np.ones(1), np.zeros(1, np.int64), np.full(1, 999), series, ends)
+        windows.append(ends)
+        mask = np.empty((1, 256))
+        drop_units(np.ones((1, 256)), mask, network.dropout_key, 0, 3, 0, 0.5)
+        masks.append(mask.ravel())
+        keys = [value for name, value in zip(network._fields, network, strict=True) if name.endswith("_key")]
+        assert len(set(keys)) == len(keys)
+        # The same words would drop the units of one half of the windows.
+        assert abs(np.mean((ends < 500) == (mask.ravel() == 0)) - 0.5) < 0.15
+    for one, other in itertools.combinations(range(8), 2):
+        assert not np.intersect1d(starts[one], starts[other]).size
+        assert np.mean(windows[one] == windows[other]) < 0.05
+        assert abs(np.mean(masks[one] == masks[other]) - 0.5) < 0.15
+
+
+def test_seed_none_draws_one_and_keeps_it():
+    one, other = fitted(seed=None), fitted(seed=None)
+    assert (one.history[0].theta != other.history[0].theta).any()
+    again = fitted(seed=one.settings["arguments"]["seed"])
+    np.testing.assert_array_equal(one.history[0].theta, again.history[0].theta)
+    one.fit(panel_of(SERIES), freq=DAILY)
+    np.testing.assert_array_equal(one.history[0].theta, again.history[0].theta)
 
 
 @every_strategy
@@ -193,7 +264,8 @@ def test_every_window_of_a_validation_counts_once(strategy):
 
 
 def test_training_stops_when_nothing_gets_better():
-    _, model = validated(max_steps=400, learning_rate=0.03, early_stop_patience_steps=15)
+    """After three validations, of five steps each, that are no better: neuralforecast counts them, not the steps."""
+    _, model = validated(max_steps=400, learning_rate=0.03, early_stop_patience_steps=3)
     steps, losses = np.array(model.history[0].valid).T
     assert model.history[0].steps == steps[-1] < 400
     assert steps[-1] - steps[losses.argmin()] == 15

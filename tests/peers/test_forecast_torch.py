@@ -8,7 +8,7 @@ import pytest
 
 from bptt.forecast.learning import say
 from bptt.forecast.network import STRATEGIES, network_of, workspace
-from bptt.forecast.windows import AVERAGE, CHANGE, DRIFT, LAST, MEAN, SEASONAL
+from bptt.forecast.windows import AVERAGE, CHANGE, DRIFT, LAST, MEAN, SEASONAL, gather
 from bptt.network.losses import HUBER, MAE, MSE
 from bptt.network.parameters import views
 from bptt.numerics.threads import run
@@ -88,43 +88,53 @@ def direct(plan, theta, batch):
 
 
 def values_before(plan, batch):
-    """z of the last values before each end, oldest first; a missing one is the one before it, else the next."""
+    """z of the last values before each end, oldest first; 0 where there is none."""
     source = source_for(plan)
     rows = []
     for i, end, shift, spread in zip(batch.series, batch.ends, batch.shift, batch.spread, strict=True):
         start = source.starts[i]
         y = np.where(source.observed[start : start + end], source.y[start : start + end], np.nan)
         z = [np.nan] * plan.back + list((y - shift) / spread)
-        for j in range(1, len(z)):
-            z[j] = z[j - 1] if np.isnan(z[j]) else z[j]
-        z = z[-plan.back :]
-        first = next(value for value in z if np.isfinite(value))
-        rows.append([first if np.isnan(value) else value for value in z])
-    return torch.tensor(rows, dtype=torch.float64)
+        rows.append(np.nan_to_num(z[-plan.back :]))
+    return torch.tensor(np.array(rows))
 
 
-def recursive(plan, theta, batch, before):
+def windows_anchors(plan, batch):
+    """The naive forecasts that are made from the window, of every step: what other strategies are given."""
+    source, shape = source_for(plan), (plan.n * B, len(plan.kinds))
+    other = batch._replace(anchors=np.zeros(shape))
+    run(gather, source, plan.reading, other)
+    return torch.tensor(other.anchors).unflatten(0, (plan.n, B))
+
+
+def recursive(plan, theta, batch, before, naive):
     rnn = rnn_of(plan, theta, plan.inputs)
     path = list(before.T)
     y, state = rnn(batch["x"][: plan.T * B].unflatten(0, (plan.T, B)))
-    future, mean = batch["future"].unflatten(0, (plan.n, B)), batch["anchors"].unflatten(0, (plan.n, B))
-    said = []
+    future = batch["future"].unflatten(0, (plan.n, B))
+    said: list = []
+    back = len(path)
+
+    def repeated(s, k):
+        """The value that a naive forecast of step s repeats: the window's, where it is in there, else a forecast."""
+        return path[back + s - plan.periods[k]] if s >= plan.periods[k] else naive[s, :, k]
+
     for s in range(plan.n):
         if s > 0:
             own = [path[-1], torch.ones(B, dtype=torch.float64), *(path[-lag] for lag in plan.lags)]
             y, state = rnn(torch.cat([torch.stack(own, 1), future[s]], 1)[None], state)
         anchors = []
-        for k, (kind, period) in enumerate(zip(plan.kinds, plan.periods, strict=True)):
-            if kind == LAST:
+        for k, kind in enumerate(plan.kinds):
+            if s == 0 or kind in (MEAN, AVERAGE):
+                anchors.append(naive[s, :, k])
+            elif kind == LAST:
                 anchors.append(path[-1])
             elif kind == DRIFT:
                 anchors.append(path[-1] + batch["slope"])
-            elif kind in (MEAN, AVERAGE):
-                anchors.append(mean[s, :, k])
             else:
-                anchors.append(path[-period] + (path[-1] - path[-1 - period] if kind == CHANGE else 0))
+                anchors.append(repeated(s, k) + (path[-1] - repeated(s - 1, k) if kind == CHANGE else 0))
         o = torch.nn.functional.linear(y[-1], theta["head.weight"], theta["head.bias"])
-        f = head(plan, o, torch.stack(anchors, 1) if anchors else mean[s])
+        f = head(plan, o, torch.stack(anchors, 1) if anchors else naive[s])
         said.append(f)
         path.append(f[:, 0, 0])
     return torch.cat(said)
@@ -140,7 +150,7 @@ def both_ways(plan):
         name: torch.tensor(getattr(arrays, name)) for name in ("x", "future", "anchors", "slope", "target", "weight")
     }
     if plan.strategy == "recursive":
-        f = recursive(plan, parameters, batch, values_before(plan, arrays))
+        f = recursive(plan, parameters, batch, values_before(plan, arrays), windows_anchors(plan, arrays))
     else:
         f = {"segment": segment, "direct": direct}[plan.strategy](plan, parameters, batch)
     theirs = f.detach().numpy().reshape(plan.rows, B, len(plan.taus), plan.row).transpose(1, 0, 3, 2)

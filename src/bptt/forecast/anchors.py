@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bptt import seeds
 from bptt.forecast.network import Plan, batch_for
 from bptt.forecast.windows import AVERAGE, DRIFT, LAST, MEAN, SEASONAL, gather, sample
 from bptt.numerics.threads import run
@@ -37,7 +38,7 @@ def choose_anchors(plan: Plan, source: Any, windows: tuple[np.ndarray, ...], sea
     tried = candidates(seasons)
     whole = replace(plan, kinds=tuple(kind for kind, _ in tried), periods=tuple(period for _, period in tried))
     batch = batch_for(whole, WINDOWS)
-    sample(plan.seed, 0, *windows, batch.series, batch.ends)
+    sample(seeds.key(plan.seed, "windows"), 0, *windows, batch.series, batch.ends)
     run(gather, source, whole.reading, batch)
     K, R = len(tried), plan.row
     error = np.abs(batch.anchors.reshape(-1, WINDOWS, K, R) - batch.target.reshape(-1, WINDOWS, 1, R))

@@ -45,7 +45,8 @@ class Network(NamedTuple):
     loss: int
     parameter: float
     dropout: float
-    seed: int
+    windows_key: int
+    dropout_key: int
 
 
 class Workspace(NamedTuple):
@@ -106,7 +107,7 @@ def climb(team, network, work, step, training):
     barrier(team)
     rectify(team, work.e)
     barrier(team)
-    drop(team, work.e, work.v, network.seed, ZERO, step, network.dropout if training else 0.0)
+    drop(team, work.e, work.v, network.dropout_key, ZERO, step, network.dropout if training else 0.0)
     barrier(team)
     dense_up(team, work.v, work.head, theta[network.head[1] : network.head[1] + network.outputs], work.o)
     barrier(team)
@@ -123,7 +124,7 @@ def descend(team, network, work, grad, step):
     dense_down(team, work.v, work.o, work.headT, scratch, matrix(grad, network.head[0], network.outputs, H),
                grad[network.head[1] : network.head[1] + network.outputs], work.dv)  # fmt: skip
     barrier(team)
-    drop(team, work.dv, work.dv, network.seed, ZERO, step, network.dropout)
+    drop(team, work.dv, work.dv, network.dropout_key, ZERO, step, network.dropout)
     barrier(team)
     rectify_back(team, work.e, work.dv)
     barrier(team)
@@ -145,7 +146,7 @@ def train(team, network, work, source, chances, first_end, last_end, grad, m, v,
     for w in range(rates.size):
         step = steps_before + w
         if team.index == 0:
-            sample(network.seed, step, chances, first_end, last_end, work.batch.series, work.batch.ends)
+            sample(network.windows_key, step, chances, first_end, last_end, work.batch.series, work.batch.ends)
         prepare(team, network, work, YES)
         gather(team, source, network.reading, work.batch)
         climb(team, network, work, step, YES)

@@ -30,6 +30,8 @@ class Course:
 
     Attributes
     ----------
+    patience : int
+        Stop after this many validations in a row without a better one; never if not positive.
     windows : tuple of arrays (N,)
         chances (cumulated) of each series, its first and its last window's end.
     validation : tuple of arrays (W,)
@@ -49,7 +51,7 @@ class Course:
 
 @dataclass(frozen=True)
 class Learned:
-    """What a training came to.
+    """The result of a training.
 
     Attributes
     ----------
@@ -88,6 +90,7 @@ def learn(
     theta: np.ndarray,
     course: Course,
     *,
+    member: int = 0,
     before: Learned | None = None,
     threads: int | None = None,
     tick: Callable[[int, float], None],
@@ -98,8 +101,12 @@ def learn(
     ----------
     source, validating : Source
         The second one's targets go on to the end of the rows to validate on.
+    member : int
+        Which network of an ensemble it is: its windows and dropout masks are its own.
+    before : Learned, optional
+        An earlier training to continue.
     threads : int, optional
-        At most so many; a number that fits the work where absent.
+        Upper limit; by default a number that fits the work.
     tick : function (steps, loss)
         Called after every few steps with their number and their mean loss.
 
@@ -109,7 +116,7 @@ def learn(
         A loss or a gradient became infinite or NaN; the message names the step.
     """
     theta = theta.copy()
-    network = network_of(plan, theta)
+    network = network_of(plan, theta, member)
     train = STRATEGIES[plan.strategy].train
     work = workspace(plan, network, course.batch_size)
     grad = np.zeros_like(theta)
@@ -140,9 +147,11 @@ def learn(
             valid.append((done + step, loss))
             # The first weights are kept even if their loss cannot be measured, so that there are some.
             if loss < best_loss or best is None:
-                best, best_loss, waited = theta.copy(), loss, step
-            elif 0 < course.patience <= step - waited:
-                break
+                best, best_loss, waited = theta.copy(), loss, 0
+            else:
+                waited += 1
+                if 0 < course.patience <= waited:
+                    break
     final = theta if best is None else best
     return Learned(final, m, v, done + step, losses[:step].copy(), valid)
 

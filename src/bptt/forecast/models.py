@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from tqdm.auto import tqdm
 
-from bptt import arguments
+from bptt import arguments, seeds
 from bptt.forecast import defaults, restoring
 from bptt.forecast.anchors import choose_anchors
 from bptt.forecast.calendar import Freq
@@ -57,7 +57,9 @@ class Recurrent:
         the seasonal ones, and those of the others but "change" that do about as well as the best on windows of the
         training data. []: none.
     transform : {"auto", "log", "sqrt", "none"}
-        Of each series without negative values; "auto" is the square root. Forecasts are transformed back.
+        Applied to each series without negative values; forecasts are transformed back. "auto" is the square root
+        where loss="mae", and none otherwise: transformed back, a mean of square roots or logarithms is less than the
+        mean, so loss="mse" refuses both.
     scaler_type : {"spread", "standard", "mean", "identity"}
         How a window is scaled: by its mean and mean absolute deviation, mean and standard deviation, mean size, or not.
     hidden_size, num_layers : int
@@ -65,10 +67,11 @@ class Recurrent:
     dropout : float
         Probability in [0, 1) with which a unit before the head is dropped while training.
     quantiles : list of float
-        Quantiles that are learned besides the point forecast, which is also the median unless loss="mse". Others are
+        Quantiles that are learned besides the point forecast, which stands for the median with any loss. Others are
         interpolated.
     loss : {"mae", "mse", "huber"}
-        Of the point forecast, on the scaled values.
+        Of the point forecast, on the scaled values: "mae" forecasts the median, "mse" the mean, "huber" something
+        between the two, the nearer to the mean the larger huber_delta is.
     huber_delta : float
     futr_exog_list, hist_exog_list, stat_exog_list : list of str, optional
         Columns that are known for the future, for the past only (not with "recursive"), and one value a series.
@@ -85,16 +88,19 @@ class Recurrent:
         200 and 600, for a hidden size of 128 and more 1200.
     learning_rate, weight_decay, clip_norm : float
         Of Adam at the start, it falls to 0 along a cosine; of the weights; of the gradient's norm.
-    early_stop_patience_steps, val_check_steps : int
-        With `val_size` in `fit`: stop after so many steps without a better validation (-1: never), and how often to
-        look. The weights of the best validation are kept either way.
+    early_stop_patience_steps : int
+        With `val_size` in `fit`: stop after this many validations in a row without a lower loss; -1: never. It counts
+        validations, as in neuralforecast, not training steps. The weights of the best validation are kept either way.
+    val_check_steps : int
+        Training steps from one validation to the next.
     ensemble : int
-        Networks that differ by their seed, trained side by side.
+        Number of networks, trained side by side. They differ by their initial weights, windows and dropout masks.
     ensemble_method : {"median", "mean"}
         Of their forecasts.
     dtype : {"float32", "float64"}
-    seed : int
-        Of the first weights, the windows drawn and the dropout masks. Same seed, same bits, whatever the threads.
+    seed : int or None
+        Decides the initial weights, the windows drawn, the dropout masks and scheduled sampling: the same seed gives
+        the same bits with any number of threads. None draws a seed, which is kept: fitting again repeats it.
     alias : str, optional
         Name of the column; the class' name by default.
 
@@ -147,7 +153,7 @@ class Recurrent:
         ensemble: int = 1,
         ensemble_method: str = "median",
         dtype: str = "float32",
-        seed: int = 0,
+        seed: int | None = 0,
         alias: str | None = None,
     ) -> None:
         given = {name: _plain(value) for name, value in locals().items() if name not in ("self", "__class__")}
@@ -165,6 +171,12 @@ class Recurrent:
         arguments.choice("scaler_type", scaler_type, tuple(SCALERS))
         arguments.choice("loss", loss, tuple(LOSSES))
         arguments.choice("ensemble_method", ensemble_method, ("median", "mean"))
+        if loss == "mse" and transform in ("log", "sqrt"):
+            raise ValueError(
+                f"transform must be 'auto' or 'none' with loss='mse', which forecasts the mean; got {transform!r}: "
+                f"transformed back, a mean of {'logarithms' if transform == 'log' else 'square roots'} is less than "
+                f"the mean. Take transform='none', or loss='mae' for the median"
+            )
         arguments.fraction("dropout", dropout)
         arguments.fraction("scheduled_sampling", scheduled_sampling)
         arguments.real("huber_delta", huber_delta, 0, open_ends="min")
@@ -172,7 +184,7 @@ class Recurrent:
         arguments.real("weight_decay", weight_decay, 0)
         arguments.real("clip_norm", clip_norm, 0, open_ends="min")
         given["dtype"] = arguments.dtype("dtype", dtype).name
-        arguments.seed("seed", seed)
+        given["seed"] = seeds.resolve("seed", seed)
         arguments.integer("early_stop_patience_steps", early_stop_patience_steps, -1)
         if not isinstance(calendar, bool):
             raise TypeError(f"calendar must be True or False; got {calendar!r}")
@@ -271,7 +283,7 @@ class Recurrent:
         plan = self._settle(seasons, tuple(len(part) for part in columns))
         goes_on = warm_start and self._plan is not None
         scales = self._scales if goes_on else scales_of(panel, columns, stops)
-        source = self._source(panel, columns, scales, stops, choose(panel, given["transform"], stops), stops)
+        source = self._source(panel, columns, scales, stops, choose(panel, self._transform, stops), stops)
         windows = windows_of(panel, stops, plan.n, plan.segment)
         if self._plan is not None and goes_on:
             plan = replace(plan, kinds=self._plan.kinds, periods=self._plan.periods)
@@ -295,8 +307,8 @@ class Recurrent:
         self._plan, self._scales = plan, scales
 
     def _learn(self, plan: Plan, source: Any, validating: Any, course: Course, goes_on: bool, verbose: int) -> Any:
-        plans = [replace(plan, seed=plan.seed + k) for k in range(self._given["ensemble"])]
-        bar = tqdm(total=course.max_steps * len(plans), desc=self.alias, unit="step", disable=not verbose)
+        members = range(self._given["ensemble"])
+        bar = tqdm(total=course.max_steps * len(members), desc=self.alias, unit="step", disable=not verbose)
 
         side_by_side = Members()
 
@@ -310,15 +322,15 @@ class Recurrent:
 
         def member(k: int) -> Learned:
             before = self.history[k] if goes_on else None
-            theta = _flat(initial(plans[k])) if before is None else before.theta
+            theta = _flat(initial(plan, k)) if before is None else before.theta
             # Members side by side need no barriers: one thread each.
-            threads = 1 if len(plans) > 1 else None
-            return learn(plans[k], source, validating, theta, course, before=before, threads=threads, tick=tick)
+            threads = 1 if len(members) > 1 else None
+            return learn(plan, source, validating, theta, course, member=k, before=before, threads=threads, tick=tick)
 
         with bar:
-            if len(plans) == 1:
+            if len(members) == 1:
                 return [member(0)]
-            return side_by_side.run(member, range(len(plans)), get_num_threads())
+            return side_by_side.run(member, members, get_num_threads())
 
     def forecast(
         self,
@@ -368,13 +380,16 @@ class Recurrent:
             until = np.full(len(panel), np.iinfo(np.int64).max)
             np.minimum.at(until, series, ends)
         columns = self._columns(panel)
-        transform = choose(panel, self._given["transform"], until)
+        transform = choose(panel, self._transform, until)
         source = self._source(panel, columns, self._scales, panel.lengths, transform, until)
         Q = len(plan.taus)
         up = sum(tau > 0.5 for tau in plan.taus[1:])
         ascending = [*range(Q - 1, up, -1), 0, *range(1, up + 1)]
         point, quantiles = np.empty((series.size, steps)), np.empty((series.size, steps, Q))
         seen = panel.observed_before(series, ends)
+        # Of nothing but zeros there is no unit in which to forecast anything else.
+        zero = ~replace(panel, observed=panel.observed & (panel.y != 0)).observed_before(series, ends)
+        zero &= plan.scaler != IDENTITY
         for first in range(0, series.size, TOGETHER):
             part = slice(first, min(series.size, first + TOGETHER))
             said = []
@@ -384,6 +399,7 @@ class Recurrent:
                 said.append(transform.invert(y, series[part]))
             combine = np.median if self._given["ensemble_method"] == "median" else np.mean
             y = said[0] if len(said) == 1 else combine(np.stack(said), axis=0)
+            y[zero[part]] = 0.0
             y[~seen[part]] = np.nan
             point[part], quantiles[part] = y[:, :, 0], y[:, :, ascending]
         # Rounding, and loss="mse", whose point forecast is no median.
@@ -448,6 +464,13 @@ class Recurrent:
         """Periods of more than one step, the shortest first: given ones, or those of the frequency."""
         given = self._given["seasonality"]
         return freq.seasonality if given is None else defaults.seasons_from(given)
+
+    @property
+    def _transform(self) -> str:
+        """The transform's name. Squared, the mean of square roots is less than the mean: a loss that aims at the mean
+        takes the values as they are."""
+        given = self._given
+        return "none" if given["transform"] == "auto" and given["loss"] != "mae" else given["transform"]
 
     def _seasons(self, freq: Freq) -> tuple[int, ...]:
         """Periods of more than one step, the shortest first."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bptt import seeds
 from bptt.cells.table import CELLS
 from bptt.forecast import direct, recursive, segment
 from bptt.forecast.windows import Batch, Reading
@@ -98,8 +99,8 @@ class Plan:
 
     @property
     def back(self) -> int:
-        """Values before the forecasts that a recursion goes by."""
-        return max(1, *self.lags, *(period + 1 for period in self.periods), 1)
+        """Values before the forecasts that a recursion reads: its lags."""
+        return max((1, *self.lags))
 
     @property
     def reading(self) -> Reading:
@@ -124,13 +125,13 @@ class Plan:
         return embed | layers | decode | head
 
 
-def initial(plan: Plan) -> dict[str, np.ndarray]:
-    """The parameters at their beginning: views of one flat vector, `.base` of each.
+def initial(plan: Plan, member: int = 0) -> dict[str, np.ndarray]:
+    """The parameters before training, of one member of an ensemble: views of one flat vector, `.base` of each.
 
     Recurrent layers and dense ones as in PyTorch; the head at 0, so that the first forecast is the mean of the naive
     ones; its quantiles a little apart.
     """
-    rng = np.random.default_rng(plan.seed)
+    rng = seeds.generator(plan.seed, "parameters", member)
     _, parameters = named.allocate(plan.shapes, np.dtype(plan.dtype))
     H = plan.hidden_size
     for name in ("embed.weight", "embed.bias"):
@@ -148,8 +149,8 @@ def initial(plan: Plan) -> dict[str, np.ndarray]:
     return parameters
 
 
-def network_of(plan: Plan, theta: np.ndarray) -> Any:
-    """The network for compiled code, on this flat vector of parameters."""
+def network_of(plan: Plan, theta: np.ndarray, member: int = 0) -> Any:
+    """The network for compiled code, on this flat vector of parameters; `member` of an ensemble says what it draws."""
     starts, start = {}, 0
     for name, shape in plan.shapes.items():
         starts[name] = start
@@ -169,10 +170,12 @@ def network_of(plan: Plan, theta: np.ndarray) -> Any:
         "loss": plan.loss,
         "parameter": plan.parameter,
         "dropout": plan.dropout,
-        "seed": plan.seed,
+        "windows_key": seeds.key(plan.seed, "windows", member),
+        "dropout_key": seeds.key(plan.seed, "dropout", member),
     }
     if plan.strategy == "recursive":
-        return recursive.Network(n=plan.n, told=plan.told, **common)
+        told_key = seeds.key(plan.seed, "teacher forcing", member)
+        return recursive.Network(n=plan.n, told=plan.told, told_key=told_key, **common)
     if plan.strategy == "direct":
         return direct.Network(D=plan.future_columns, decode=both("decode"), **common)
     return segment.Network(

@@ -8,8 +8,10 @@ from bptt.forecast.panel import Panel
 
 __all__ = ["floor_of", "scales_of", "validation_windows", "windows_of"]
 
-# No window's spread counts as less than this share of its series' own.
-SMALLEST_SPREAD = 1e-2
+# No window's spread counts as less than this share of its series' own spread, or this share of its values' size.
+SMALLEST_SPREAD, SMALLEST_SHARE = 1e-2, 1e-8
+# A column whose values differ by less than this share of their size is constant: its digits (float32) say no more.
+CONSTANT = 1e-7
 
 
 def scales_of(panel: Panel, columns: tuple[np.ndarray, ...], stops: np.ndarray) -> dict[str, np.ndarray]:
@@ -21,20 +23,27 @@ def scales_of(panel: Panel, columns: tuple[np.ndarray, ...], stops: np.ndarray) 
         rows = array[:, own] if name == "static" else array[trained][:, own]
         mean = rows.mean(0, dtype=np.float64) if rows.size else np.zeros(len(own))
         spread = rows.std(0, dtype=np.float64) if rows.size else np.ones(len(own))
+        size = np.abs(rows).max(0) if rows.size else np.ones(len(own))
         scales[f"{name}.mean"] = mean.astype(np.float32)
-        scales[f"{name}.spread"] = np.where(spread > 1e-12, spread, 1.0).astype(np.float32)
+        scales[f"{name}.spread"] = np.where(spread > CONSTANT * size, spread, 1.0).astype(np.float32)
     return scales
 
 
 def floor_of(y: np.ndarray, panel: Panel, until: np.ndarray) -> np.ndarray:
-    """For each series the smallest spread that a window of it, of the transformed values y (rows,), may count as."""
+    """For each series the smallest spread that a window of it, of the transformed values y (rows,), may count as.
+
+    It follows the unit of y: a power of two times y gives as much times the floor, to the bit. Only a series of zeros
+    has no unit; its floor is 1, and `models` forecasts zero for it.
+    """
     N = len(panel)
     counts = panel.observed & panel.before(until)
     series, y = panel.series[counts], y[counts]
     n = np.maximum(np.bincount(series, minlength=N), 1)
     mean = np.bincount(series, y, minlength=N) / n
     spread = np.bincount(series, np.abs(y - mean[series]), minlength=N) / n
-    return SMALLEST_SPREAD * spread + 1e-3 * np.minimum(np.abs(mean), 1) + 1e-8
+    size = np.bincount(series, np.abs(y), minlength=N) / n
+    floor = np.maximum(SMALLEST_SPREAD * spread, SMALLEST_SHARE * size)
+    return np.where(floor > 0, floor, 1.0)
 
 
 def windows_of(panel: Panel, stops: np.ndarray, n: int, least: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

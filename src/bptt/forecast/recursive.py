@@ -4,13 +4,17 @@
         h_s   = layers(x_s, h_{s-1})                      layers down one step: dh_{s-1}, dx_s
         o_s   = dropout(h_s) W_o + b_o                    dh_s += do_s W_o^T
         f_s   = head(o_s, anchors(path))                  df_s += dpath_s;  head: do_s, danchors -> dpath
-        path_s = f_s, or the truth where the model        dpath_s = 0 where the model was told
-                 is told it (scheduled sampling)
+        path_s = f_s; in training, with the probability   dpath_s = 0 where it is the truth
+                 of scheduled sampling, the truth
         x_{s+1} = (path_s, lags of path, future)          dx_{s+1} -> dpath
 
-The first h comes from the window, one step after the other. path holds the window's last values and then the
+The first h comes from the window, one step after the other. path holds the values before the window's end and then the
 forecasts, so the error of a forecast reaches those it was made from by three ways: the state, the lags, the naive
 forecasts of later steps. Scheduled sampling: Bengio, Vinyals, Jaitly & Shazeer (2015).
+
+The naive forecasts are those of `windows.naive` as long as they are made from the window; from the step on where the
+value that they repeat is a forecast itself, they repeat that. A network that adds nothing to one of them says what it
+says with any other strategy.
 """
 
 from typing import NamedTuple
@@ -31,8 +35,6 @@ __all__ = ["Network", "Workspace", "predict", "train"]
 
 ZERO = np.int64(0)
 YES, NO = np.bool_(True), np.bool_(False)
-# Streams of random numbers from here on say where the model is told the truth; those below draw windows.
-TOLD = np.int64(1) << 40
 
 
 class Network(NamedTuple):
@@ -50,7 +52,9 @@ class Network(NamedTuple):
     parameter: float
     dropout: float
     told: float  # probability
-    seed: int
+    windows_key: int
+    dropout_key: int
+    told_key: int
 
 
 class Workspace(NamedTuple):
@@ -87,24 +91,30 @@ def prepare(team, network, work, backward):
 
 @apart()
 def begin_path(team, source, batch, path, n):
-    """The last values before each window's end; one that was not observed is the one before it."""
+    """The values before each window's end, in z; 0 where none was observed, as in x."""
     back = path.shape[1] - n
+    zero = path.dtype.type(0)
     first, last = share(path.shape[0], team)
     for b in range(first, last):
         start, end, row = source.starts[batch.series[b]], batch.ends[b], path[b]
-        y, m = source.y[start : start + end], source.observed[start : start + end]
-        p = max(0, end - back)
-        while p > 0 and not m[p]:
-            p -= 1
-        while p < end - 1 and not m[p]:
-            p += 1
-        held = (y[p] - batch.shift[b]) / batch.spread[b] if m[p] else 0.0
         for j in range(back):
             p = end - back + j
-            if p >= 0 and m[p]:
-                held = (y[p] - batch.shift[b]) / batch.spread[b]
-            row[j] = held
+            seen = p >= 0 and source.observed[start + p]
+            row[j] = (source.y[start + p] - batch.shift[b]) / batch.spread[b] if seen else zero
     barrier(team)
+
+
+@kernel(inner=True)
+def begin_anchors(team, reading, anchors, B):
+    """Make CHANGE in anchors (n*B, K) the difference from the step before: `next_anchors` adds forecasts to it."""
+    first, last = share(B, team)
+    for k in range(reading.kinds.size):
+        if reading.kinds[k] == CHANGE:
+            period = reading.periods[k]
+            for s in range(min(period, anchors.shape[0] // B - 1), 0, -1):
+                for b in range(first, last):
+                    before = anchors[(s - 1) * B + b, k]
+                    anchors[s * B + b, k] = anchors[s * B + b, k] - before if s < period else -before
 
 
 @kernel(inner=True)
@@ -135,46 +145,55 @@ def next_inputs_back(team, reading, here, dx, dpath):
 
 
 @kernel(inner=True)
-def next_anchors(team, reading, here, path, slope, anchors):
-    """anchors (B, K) of the step at position `here` of the path; what is of the window alone is there already."""
+def next_anchors(team, reading, s, path, slope, anchors):
+    """anchors (B, K) of step s, from the path where they go by forecasts; what is of the window is there already."""
+    back = path.shape[1] - reading.h
     first, last = share(path.shape[0], team)
     for b in range(first, last):
+        before = path[b, back : back + s]
         for k in range(reading.kinds.size):
             kind, period = reading.kinds[k], reading.periods[k]
+            if s == 0:
+                continue
             if kind == LAST:
-                anchors[b, k] = path[b, here - 1]
+                anchors[b, k] = before[s - 1]
             elif kind == DRIFT:
-                anchors[b, k] = path[b, here - 1] + slope[b]
-            elif kind == SEASONAL or kind == CHANGE:
-                anchors[b, k] = path[b, here - period]
-                if kind == CHANGE:
-                    anchors[b, k] += path[b, here - 1] - path[b, here - 1 - period]
+                anchors[b, k] = before[s - 1] + slope[b]
+            elif kind == SEASONAL and s >= period:
+                anchors[b, k] = before[s - period]
+            elif kind == CHANGE and s < period:
+                anchors[b, k] += before[s - 1]
+            elif kind == CHANGE and s == period:
+                anchors[b, k] += before[s - 1] + before[0]
+            elif kind == CHANGE:
+                anchors[b, k] = before[s - period] + (before[s - 1] - before[s - 1 - period])
 
 
 @kernel(inner=True)
-def next_anchors_back(team, reading, here, danchors, dpath):
-    """The error of the anchors, to where they came from."""
+def next_anchors_back(team, reading, s, danchors, dpath):
+    """The error of the anchors of step s, to the forecasts they came from."""
+    back = dpath.shape[1] - reading.h
     first, last = share(dpath.shape[0], team)
     for b in range(first, last):
+        before = dpath[b, back : back + s]
         for k in range(reading.kinds.size):
             kind, period, error = reading.kinds[k], reading.periods[k], danchors[b, k]
-            if kind == LAST or kind == DRIFT:
-                dpath[b, here - 1] += error
-            elif kind == SEASONAL or kind == CHANGE:
-                dpath[b, here - period] += error
-                if kind == CHANGE:
-                    dpath[b, here - 1] += error
-                    dpath[b, here - 1 - period] -= error
+            if s > 0 and (kind == LAST or kind == DRIFT or kind == CHANGE):
+                before[s - 1] += error
+            if s >= period and (kind == SEASONAL or kind == CHANGE):
+                before[s - period] += error
+            if s > period and kind == CHANGE:
+                before[s - 1 - period] -= error
 
 
 @kernel(inner=True)
-def continue_path(team, network, batch, f, s, here, step, told, path):
-    """path[:, here] = the forecast, or what came, where the model is told it."""
+def continue_path(team, network, batch, f, s, here, step, rate, told, path):
+    """path[:, here] = the forecast, or with probability `rate` what came: 0 wherever a forecast is wanted."""
     B = path.shape[0]
     first, last = share(B, team)
     for b in range(first, last):
         r = s * B + b
-        tell = network.told > 0 and batch.weight[r, 0] > 0 and uniform(network.seed, TOLD + step, r) < network.told
+        tell = rate > 0 and batch.weight[r, 0] > 0 and uniform(network.told_key, step, r) < rate
         told[s, b] = tell
         path[b, here] = batch.target[r, 0] if tell else f[r, 0]
 
@@ -196,6 +215,8 @@ def climb(team, network, work, source, step, training):
     back = work.path.shape[1] - n
     clear(team, work.s[:, 0])
     begin_path(team, source, batch, work.path, n)
+    begin_anchors(team, reading, batch.anchors, B)
+    rate, told = (network.dropout, network.told) if training else (0.0, 0.0)
     bias = theta[network.head[1] : network.head[1] + network.outputs]
     for s in range(n):
         now = T + s
@@ -207,15 +228,14 @@ def climb(team, network, work, source, step, training):
         up(team, stack, work.packed, work.scratch, x, work.s, work.a, begin, now)
         rows = slice(s * B, (s + 1) * B)
         v, o, f, anchors = work.v[rows], work.o[rows], work.f[rows], batch.anchors[rows]
-        rate = network.dropout if training else 0.0
-        drop(team, work.s[stack.L - 1, now], v, network.seed, s, step, rate)
+        drop(team, work.s[stack.L - 1, now], v, network.dropout_key, s, step, rate)
         barrier(team)
         dense_up(team, v, work.head, bias, o)
-        next_anchors(team, reading, back + s, work.path, batch.slope, anchors)
+        next_anchors(team, reading, s, work.path, batch.slope, anchors)
         barrier(team)
         head.forward(team, o, anchors, f, reading.R, network.up)
         barrier(team)
-        continue_path(team, network, batch, work.f, s, back + s, step, work.told, work.path)
+        continue_path(team, network, batch, work.f, s, back + s, step, told, work.told, work.path)
         barrier(team)
 
 
@@ -237,10 +257,10 @@ def descend(team, network, work, grad, step):
         barrier(team)
         head.backward(team, o, batch.anchors[rows], df, work.danchors, reading.R, network.up)
         barrier(team)
-        next_anchors_back(team, reading, back + s, work.danchors, work.dpath)
+        next_anchors_back(team, reading, s, work.danchors, work.dpath)
         shared_product(team, o, work.headT, scratch.nothing[:, :H], work.dv)
         barrier(team)
-        drop(team, work.dv, work.dv, network.seed, s, step, network.dropout)
+        drop(team, work.dv, work.dv, network.dropout_key, s, step, network.dropout)
         barrier(team)
         dy = work.dv.reshape(1, B, H)
         down(team, stack, work.packed, scratch, grad, batch.x[begin * B : now * B], work.s, work.a, work.ds, dy,
@@ -262,7 +282,7 @@ def train(team, network, work, source, chances, first_end, last_end, grad, m, v,
     for w in range(rates.size):
         step = steps_before + w
         if team.index == 0:
-            sample(network.seed, step, chances, first_end, last_end, work.batch.series, work.batch.ends)
+            sample(network.windows_key, step, chances, first_end, last_end, work.batch.series, work.batch.ends)
         prepare(team, network, work, YES)
         gather(team, source, network.reading, work.batch)
         climb(team, network, work, source, step, YES)

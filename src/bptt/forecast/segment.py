@@ -52,7 +52,8 @@ class Network(NamedTuple):
     loss: int
     parameter: float
     dropout: float
-    seed: int
+    windows_key: int
+    dropout_key: int
 
 
 class Workspace(NamedTuple):
@@ -165,7 +166,7 @@ def climb(team, network, work, step, training):
     decoder_inputs(team, network, work)
     up(team, stack, work.packed, work.scratch, work.u, work.s_next, work.a_next, ZERO, ONE)
     rate = network.dropout if training else 0.0
-    drop(team, work.s_next[stack.L - 1, 1], work.v, network.seed, ZERO, step, rate)
+    drop(team, work.s_next[stack.L - 1, 1], work.v, network.dropout_key, ZERO, step, rate)
     barrier(team)
     bias = theta[network.head[1] : network.head[1] + network.outputs]
     dense_up(team, work.v, work.head, bias, work.o)
@@ -187,7 +188,7 @@ def descend(team, network, work, grad, step):
     dv = work.dx[:rows]
     dense_down(team, work.v, work.o, work.headT, scratch, dhead, dbias, dv[:, :H])
     barrier(team)
-    drop(team, dv, dv[:, :H], network.seed, ZERO, step, network.dropout)
+    drop(team, dv, dv[:, :H], network.dropout_key, ZERO, step, network.dropout)
     clear(team, work.ds_next)
     barrier(team)
     down(team, stack, work.packed, scratch, grad, work.u, work.s_next, work.a_next, work.ds_next,
@@ -217,7 +218,7 @@ def train(team, network, work, source, chances, first_end, last_end, grad, m, v,
     for w in range(rates.size):
         step = steps_before + w
         if team.index == 0:
-            sample(network.seed, step, chances, first_end, last_end, work.batch.series, work.batch.ends)
+            sample(network.windows_key, step, chances, first_end, last_end, work.batch.series, work.batch.ends)
         prepare(team, network, work, YES)
         gather(team, source, network.reading, work.batch)
         climb(team, network, work, step, YES)
