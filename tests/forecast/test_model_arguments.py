@@ -68,6 +68,11 @@ def test_sizes(name):
         refused(ValueError, name, "0", "finite number", **{name: 0})
 
 
+@pytest.mark.parametrize("transform", ["log", "sqrt"])
+def test_a_mean_is_forecast_from_the_values_as_they_are(transform):
+    refused(ValueError, "transform", transform, "loss='mse'", transform=transform, loss="mse")
+
+
 def test_seed():
     refused(ValueError, "seed", "-1", "at least 0", seed=-1)
     refused(ValueError, "seed", str(2**63), "2**63", seed=2**63)

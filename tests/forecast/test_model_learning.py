@@ -65,6 +65,19 @@ def test_the_mean_or_the_median_of_skewed_noise(strategy, loss, expected):
     assert quantiles[:, :, 2].mean() == pytest.approx(10 - 5 * np.log(0.1), abs=2)
 
 
+@pytest.mark.parametrize("loss", ["mse", "huber"])
+@pytest.mark.parametrize("strategy", ["segment", "recursive"])
+def test_the_mean_of_values_that_are_never_negative(strategy, loss):
+    """Mean 10, of gamma noise whose square root has the mean 2.96: squared 8.7."""
+    rng = np.random.default_rng(1)
+    noise = [rng.gamma(2, 5, 200) for _ in range(8)]
+    fitting = {"transform": "auto", "loss": loss, "huber_delta": 50.0, "max_steps": 200, "batch_size": 128}
+    model = trained(strategy, noise, anchors=["mean"], learning_rate=3e-3, hidden_size=16, **fitting)
+    ends = np.tile(np.arange(24, 194, 3), len(noise))
+    point, _ = model.forecast(panel_of(noise), np.repeat(np.arange(len(noise)), 57), ends)
+    assert point.mean() == pytest.approx(10, abs=0.35)
+
+
 @every_strategy
 def test_what_is_known_of_the_future(strategy):
     rng = np.random.default_rng(2)

@@ -480,6 +480,67 @@ def test_units_do_not_matter(strategy, transform):
 
 
 @every_strategy
+@pytest.mark.parametrize("scaler_type", ["spread", "standard", "mean"])
+@pytest.mark.parametrize("transform", ["log", "auto", "none"])
+def test_units_change_no_bit_however_small(strategy, transform, scaler_type):
+    """Powers of four, of which square roots are powers of two; constant windows and series, and zeros, among them."""
+    rng = np.random.default_rng(3)
+    noise = rng.standard_normal(40) if transform == "none" else 5 + rng.random(40)
+    whole = [noise, np.r_[np.ones(25), noise[:15]], np.full(30, 7.0), np.zeros(30), np.r_[np.zeros(25), noise[:9]]]
+    arguments = {"transform": transform, "scaler_type": scaler_type, "max_steps": 3}
+    said = forecast(fitted(strategy, all_series=whole, **arguments), whole)
+    assert (said[0][3] == 0).all()
+    assert (said[1][3] == 0).all()
+    np.testing.assert_allclose(said[1][2], 7, rtol=1e-4 if scaler_type != "mean" else 2)
+    for factor in (4.0**-30, 4.0**30):
+        scaled = [factor * y for y in whole]
+        other = forecast(fitted(strategy, all_series=scaled, **arguments), scaled)
+        assert_same_bits([factor * part for part in said], other)
+
+
+@every_strategy
+@pytest.mark.parametrize("scaler_type", ["spread", "standard"])
+def test_a_level_far_away_changes_little(strategy, scaler_type):
+    waves = [np.sin(np.arange(50.0) + i) for i in range(3)]
+    arguments = {"transform": "none", "scaler_type": scaler_type, "dtype": "float64"}
+    said = forecast(fitted(strategy, all_series=waves, **arguments), waves)
+    far = [y + 1024 for y in waves]
+    for one, other in zip(said, forecast(fitted(strategy, all_series=far, **arguments), far), strict=True):
+        np.testing.assert_allclose(other - 1024, one, atol=1e-4)
+
+
+def test_columns_in_any_unit():
+    names, columns = everything_with("segment")
+    own = columns(SERIES)
+    said = fitted(columns=own, **names).history[0].theta
+    for factor in (2.0**-60, 2.0**60):
+        scaled = {name: [factor * part for part in parts] for name, parts in own.items()}
+        np.testing.assert_array_equal(said, fitted(columns=scaled, **names).history[0].theta)
+
+
+@pytest.mark.parametrize("taus", [[0.05, 0.2, 0.4, 0.7], [0.1, 0.3, 0.6, 0.8, 0.95]])
+@every_strategy
+def test_each_quantile_is_the_network_s_own(strategy, taus):
+    """By distance from the middle: the head's widths are put where they tell which of them a quantile has crossed."""
+    model = fitted(strategy, quantiles=taus, anchors=["last"], transform="none", scaler_type="identity")
+    row = {"segment": 7, "direct": 5, "recursive": 1}[strategy]
+    model.parameters["head.weight"][:] = 0
+    bias = model.parameters["head.bias"]
+    above, below = [tau for tau in taus if tau > 0.5], [tau for tau in taus if tau < 0.5]
+    bias[:row] = 0
+    widths = np.arange(1.0, len(taus) + 1)
+    bias[row : (1 + len(taus)) * row] = np.repeat(np.log(np.expm1(widths)), row)
+    quantiles = forecast(model, SERIES)[1]
+    middle = len(below)
+    up, down = np.cumsum(widths[: len(above)]), np.cumsum(widths[len(above) :])
+    expected = [*(-down[::-1]), 0, *up]
+    np.testing.assert_allclose(
+        quantiles - quantiles[:, :, [middle]], np.broadcast_to(expected, quantiles.shape), rtol=1e-4
+    )
+    assert model.quantiles == tuple(sorted([*taus, 0.5]))
+
+
+@every_strategy
 @pytest.mark.parametrize("ensemble", [1, 2])
 def test_settings_and_tensors_are_all_of_a_model(strategy, ensemble):
     names, columns = everything_with(strategy)
