@@ -66,7 +66,8 @@ _jobs: set[Job] = set()
 
 def undisturbed(work: Callable[[], T]) -> T:
     """`work()`, which compiles or loads; in another thread if this is the main one."""
-    if global_compiler_lock.is_locked():  # by this thread: it compiles already, and another one would wait for ever
+    # Whoever holds the lock compiles already, and another thread would wait for it for ever.
+    if global_compiler_lock.is_locked() or getattr(_here, "job", None) is not None:
         return work()
     job = Job(work)
     _jobs.add(job)
