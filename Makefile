@@ -3,6 +3,7 @@
 #   make test        every check: linter, formatter, types, import contract, tests
 #   make lint        the first four of them
 #   make test-peers  the live comparisons with PyTorch (installs it)
+#   make test-versions  oldest and newest versions of Python and of every dependency
 #   make benchmarks  side by side with PyTorch: run alone on the machine
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ UNCOMPILED = tests/numerics tests/unroll tests/network tests/test_every_cell.py 
 	tests/forecast/test_forecast_windows.py tests/forecast/test_head.py tests/forecast/test_forecast_steps.py
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint test-peers benchmarks clean
+.PHONY: demo test lint test-peers test-versions benchmarks clean
 
 # Development: the package as it stands in src/, and the tools.
 .venv/dev.stamp: pyproject.toml
@@ -53,6 +54,11 @@ test: lint
 test-peers: .venv/peers.stamp
 	.venv/bin/pytest -m peers
 
+# Oldest versions of every dependency on Python 3.11, newest on 3.12, 3.13 and 3.14, as far as the machine has them.
+test-versions:
+	@$(CHECK)
+	$(PYTHON) .ci/versions.py
+
 benchmarks: .venv/peers.stamp
 	.venv/bin/python benchmarks/cells.py
 	.venv/bin/python benchmarks/characters.py
@@ -62,4 +68,4 @@ benchmarks: .venv/peers.stamp
 	.venv/bin/python benchmarks/text.py
 
 clean:
-	rm -rf .venv .venv-demo demo build dist
+	rm -rf .venv .venv-versions .venv-demo demo build dist

@@ -207,7 +207,6 @@ def test_a_command_alone_prints_its_help(capsys: pytest.CaptureFixture[str]) -> 
 def test_usage_is_refused_in_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text, model = folder / "verse.txt", folder / "model"
     for arguments, word in (
-        ([], "ommand"),
         (["text", "trian"], "trian"),
         (["text", "train"], "--demo"),
         (["text", "train", text, "--demo"], "--demo"),
@@ -443,6 +442,53 @@ def test_help_and_version() -> None:
         out, err = run.communicate()
         assert (run.returncode, err) == (0, "")
         assert all(word in out for word in words)
+
+
+def test_names_of_commands_alone_show_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, shown in (
+        ([], "forecast"),
+        (["text"], "train"),
+        (["-h"], "forecast"),
+        (["text", "train", "-h"], "--epochs"),
+    ):
+        assert main(words) == 0
+        out, err = capsys.readouterr()
+        assert shown in out
+        assert err == ""
+    assert "bptt forecast -h shows more" in refused(capsys, "forecast")
+
+
+def test_the_package_is_a_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "bptt", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("bptt ")
+    completion = subprocess.run([sys.executable, "-m", "bptt", "--help"], capture_output=True, text=True, check=True)
+    assert "--show-completion" in completion.stdout
+
+
+def test_an_error_of_our_own_shows_its_traceback_on_request(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["text", "sample", "none.safetensors"]
+    assert "Traceback" not in refused(capsys, *words)
+    monkeypatch.setenv("BPTT_DEBUG", "1")
+    assert main(words) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_threads_and_memory_name_the_option(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "x.csv").write_text("ds,y\n2024-01-01,1\n2024-01-02,2\n")
+    for count in (0, 10**30):
+        assert "--threads must be" in refused(capsys, "forecast", tmp_path / "x.csv", "--h", 2, "--threads", count)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("bptt.cli.series_file.read", full)
+    line = refused(capsys, "forecast", tmp_path / "x.csv", "--h", 2)
+    assert "--h" in line
+    assert "hidden" not in line
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")

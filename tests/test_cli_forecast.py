@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bptt.cli import main
+from bptt.cli import main, series_file
 from bptt.forecast import generate_series
 
 QUICK = ["--max-steps", "3"]
@@ -232,7 +232,10 @@ def test_usage_errors_name_the_option(daily: Path, tmp_path: Path, capsys: pytes
     assert "--h is missing" in line(daily)
     assert "--h must be" in line(daily, "--h", 0)
     assert "one FILE at a time" in line(daily, daily, "--h", 3)
-    assert "--model must be one of GRU, LSTM, RNN; got 'TCN'" in line(daily, "--h", 3, "--model", "TCN")
+    assert "'--model': 'TCN' is not one of" in line(daily, "--h", 3, "--model", "TCN")
+    assert "no column for --id-col nope" in line(daily, "--h", 3, "--id-col", "nope")
+    assert "--output writes CSV" in line(daily, "--h", 3, "--output", tmp_path / "out.xlsx")
+    assert "is also an input" in line(daily, "--h", 3, "--output", daily)
     assert "--level takes numbers" in line(daily, "--h", 3, "--level", "high")
     assert "--level takes numbers" in line(daily, "--h", 3, "--level", 100)
     assert "--season takes periods" in line(daily, "--h", 3, "--season", "1")
@@ -271,3 +274,92 @@ def test_demo_shows_its_accuracy_beside_the_seasonal_naive(tmp_path: Path, capsy
     for column, values in errors.items():
         assert float(figures[column][0]) == pytest.approx(np.mean(values), abs=6e-4)
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+MONTHS = pd.date_range("2018-01-01", periods=60, freq="MS")
+HOURS = pd.date_range("2023-01-01", periods=700, freq="h")
+DAYS = pd.date_range("2023-01-01", periods=100)
+WEEKS = pd.date_range("2022-01-03", periods=60, freq="W-MON")
+BERLIN = pd.date_range("2023-03-20", periods=400, freq="h", tz="Europe/Berlin")
+
+
+def found(path: Path, text: str, written: str = "utf-8", **writing: str) -> series_file.SeriesFile:
+    path.write_bytes(text.encode(written))
+    columns = {"id_col": "unique_id", "time_col": "ds", "target_col": "y"}
+    return series_file.read(str(path), None, **columns, writing=series_file.Writing(**writing))
+
+
+@pytest.mark.parametrize(
+    ("index", "style"),
+    [
+        (MONTHS, "%m/%d/%Y"),
+        (HOURS, "%m/%d/%Y %I:%M %p"),
+        (DAYS, "%d-%m-%y"),
+        (DAYS, "%d.%m.%Y"),
+        (MONTHS, "%b-%y"),
+        (MONTHS, "%Y%m"),
+        (WEEKS, "%G-W%V"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_of_several_readings_the_one_without_gaps_is_taken(tmp_path: Path, index: pd.DatetimeIndex, style: str) -> None:
+    lines = [f"{time:{style}},{n % 12}" for n, time in enumerate(index)]
+    read = found(tmp_path / "x.csv", "ds,y\n" + "\n".join(lines))
+    assert read.df["ds"].tolist() == index.tolist()
+    assert read.freq == index.freqstr
+
+
+def test_dates_that_remain_ambiguous_are_refused_and_can_be_said(tmp_path: Path) -> None:
+    text = "ds,y\n" + "\n".join(f"{day}/2024,{n}" for n, day in enumerate(("01/02", "02/01", "05/06", "06/05")))
+    with pytest.raises(ValueError, match=r"several ways, day first or month first \('01/02/2024' may be"):
+        found(tmp_path / "x.csv", text)
+    read = found(tmp_path / "x.csv", "ds,y\n05/01/2024,1\n06/01/2024,2\n07/01/2024,3", date_format="%d/%m/%Y")
+    assert read.df["ds"].iloc[-1] == pd.Timestamp("2024-01-07")
+    with pytest.raises(ValueError, match="line 5: column 'ds' is not written as --date-format '%Y'"):
+        found(tmp_path / "x.csv", "ds,y\n2024,1\n2025,2\n2026,3\n24/7,4", date_format="%Y")
+
+
+def test_offsets_of_a_clock_that_changes(tmp_path: Path) -> None:
+    text = pd.Series(1.0, index=BERLIN.rename("ds"), name="y").to_csv()
+    read = found(tmp_path / "x.csv", text)
+    assert read.df["ds"].tolist() == BERLIN.tolist()
+    assert "2 offsets from UTC" in read.notes[0]
+    local = found(tmp_path / "x.csv", text, tz="Europe/Berlin")
+    assert str(local.df["ds"].dt.tz) == "Europe/Berlin"
+    assert local.df["ds"].tolist() == BERLIN.tolist()
+    with pytest.raises(ValueError, match=r"--tz must be a time zone.*'Berlin'"):
+        found(tmp_path / "x.csv", text, tz="Berlin")
+
+
+@pytest.mark.parametrize(
+    ("value", "number", "sep"),
+    [
+        ("1.234,5", 1234.5, ";"),
+        ("0,5", 0.5, ";"),
+        ('"1,234.5"', 1234.5, ","),
+        ("1 234,5", 1234.5, "\t"),
+        ("1.5", 1.5, "|"),
+    ],
+)
+def test_marks_of_numbers_and_columns(tmp_path: Path, value: str, number: float, sep: str) -> None:
+    lines = [f"{day:%Y-%m-%d}{sep}{value}" for day in DAYS]
+    read = found(tmp_path / "x.csv", f"ds{sep}y\n" + "\n".join(lines))
+    assert (read.df["y"] == number).all()
+    assert any("is read as" in note for note in read.notes) == (value != "1.5")
+
+
+def test_marks_that_are_given(tmp_path: Path) -> None:
+    lines = [f"{day:%Y-%m-%d};1.234" for day in DAYS]
+    text = "ds;y\n" + "\n".join(lines)
+    assert (found(tmp_path / "x.csv", text).df["y"] == 1.234).all()
+    assert (found(tmp_path / "x.csv", text, thousands=".", decimal=",").df["y"] == 1234).all()
+
+
+def test_encodings(tmp_path: Path) -> None:
+    text = "Zeit,Größe\n" + "\n".join(f"{day:%Y-%m-%d},{day.day}" for day in DAYS)
+    for encoding, noted in (("utf-8", 0), ("utf-8-sig", 0), ("utf-16", 0), ("latin-1", 1)):
+        read = found(tmp_path / "x.csv", text, encoding)
+        assert read.df["unique_id"].iloc[0] == "Größe"
+        assert sum("--encoding" in note for note in read.notes) == noted
+    with pytest.raises(ValueError, match=r"--encoding must be one that Python knows.*'utf-99'"):
+        found(tmp_path / "x.csv", text, encoding="utf-99")

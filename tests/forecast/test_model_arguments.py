@@ -1,6 +1,9 @@
 """What the constructors of the models refuse, and what they say then: the argument, what came, what is accepted."""
 
+import inspect
 import json
+import pydoc
+import re
 
 import numpy as np
 import pytest
@@ -203,3 +206,20 @@ def test_what_a_forecaster_asks_for(cls):
     for ask in (lambda: model.parameters, lambda: model.forecast(None, [0], [1])):
         with pytest.raises(ValueError, match="fit"):
             ask()
+
+
+@pytest.mark.parametrize("model", [RNN, GRU, LSTM])
+def test_help_lists_every_argument_with_its_type_and_default(model):
+    text = pydoc.render_doc(model, renderer=pydoc.plaintext)
+    for name, parameter in inspect.signature(model).parameters.items():
+        assert parameter.annotation is not parameter.empty
+        assert re.search(rf"^ .*\b{name}\b.*( : |,)", text, re.M)
+        assert parameter.kind is not parameter.VAR_KEYWORD
+    assert re.search(r"Literal\['segment', 'recursive', 'direct'\]\W* = 'segment'", text)
+    assert "See `Recurrent`" not in text
+
+
+@pytest.mark.parametrize("model", [RNN, GRU, LSTM])
+def test_a_misspelt_argument_names_the_class_and_the_nearest(model):
+    with pytest.raises(TypeError, match=rf"{model.__name__}\(\) has no argument 'hiden_size'; did you mean 'hidden_s"):
+        model(h=3, hiden_size=8)

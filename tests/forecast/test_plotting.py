@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.collections import FillBetweenPolyCollection
+from matplotlib.collections import PolyCollection
 from matplotlib.dates import num2date
 from matplotlib.figure import Figure
 
@@ -55,7 +55,7 @@ def legend(figure: Figure) -> list[str]:
 
 
 def bands(axis: Axes) -> dict[str, Any]:
-    return {str(band.get_label()): band for band in axis.collections if isinstance(band, FillBetweenPolyCollection)}
+    return {str(band.get_label()): band for band in axis.collections if isinstance(band, PolyCollection)}
 
 
 def test_history_and_forecasts_are_the_frames_numbers() -> None:
@@ -216,3 +216,8 @@ def test_without_matplotlib_it_says_what_to_install() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "said so"
+
+
+def test_a_notebook_shows_the_picture():
+    figure = plot(DAILY)
+    assert figure._repr_png_().startswith(b"\x89PNG")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -21,8 +22,31 @@ from bptt.cli.forecast import forecast
 
 __all__ = ["main"]
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-app.add_typer(text.app, name="text", help="Character-level language models.")
+# The letters that stand for sizes in messages of memory that is out, by command.
+SIZES = {"text": "--hidden-size, --streams or --window", "forecast": "--h, or fewer series"}
+
+app = typer.Typer(
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="BPTT_DEBUG=1 shows the traceback of an error.",
+)
+
+
+def _help_alone(context: typer.Context) -> None:
+    """A command of which only the name was given shows its help."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+app.add_typer(
+    text.app,
+    name="text",
+    help="Character-level language models.",
+    callback=_help_alone,
+    invoke_without_command=True,
+)
 app.command()(forecast)
 app.command()(doctor)
 app.add_typer(cache, name="cache")
@@ -38,14 +62,18 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version.")
     ] = False,
 ) -> None:
     """Recurrent networks trained by backpropagation through time."""
+    _help_alone(context)
 
 
 def _fail(code: int, message: str) -> int:
+    if os.environ.get("BPTT_DEBUG", "0") not in ("", "0"):
+        traceback.print_exc()
     print("bptt: " + " ".join(message.split()), file=sys.stderr)
     return code
 
@@ -80,13 +108,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _fail(2, f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except MemoryError:
-        return _fail(2, "out of memory: choose a smaller hidden_size, streams or window")
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        return _fail(2, f"out of memory: choose smaller sizes ({SIZES.get(next(iter(words), ''), 'see --help')})")
     except ValueError as error:
         return _fail(2, str(error))
     except Exception as error:
         # Typer's own complaints; where their classes live depends on its version.
         if not hasattr(error, "format_message"):
             raise
-        return _fail(2, f"{error.format_message()} (see --help)")
+        return _fail(2, f"{error.format_message().replace('Value error, ', '')} (see --help)")
     finally:
         sys.excepthook = hook  # Typer sets its own

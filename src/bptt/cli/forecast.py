@@ -8,19 +8,33 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bptt.cli.options import Threads, set_threads
+from bptt.cli.options import Threads, check_places, set_threads
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["forecast"]
 
-MODELS = ("GRU", "LSTM", "RNN")
+# Panels of the help.
+INPUT, TRAINING = "The file", "Model and training"
+FILE: dict[str, Any] = {"rich_help_panel": INPUT, "show_default": False}
+RESULT: dict[str, Any] = {"rich_help_panel": "The result", "show_default": False}
+MODEL: dict[str, Any] = {"rich_help_panel": TRAINING, "show_default": False}
 DEMO_SERIES, DEMO_H, DEMO_STEPS, DEMO_LEVELS = 50, 14, 400, (80, 95)
+
+
+class ModelName(StrEnum):
+    """The models that `--model` names."""
+
+    GRU = "GRU"
+    LSTM = "LSTM"
+    RNN = "RNN"
 
 
 def forecast(
@@ -34,30 +48,34 @@ def forecast(
     ] = None,
     freq: Annotated[
         str | None,
-        typer.Option(help="Step of the times: h, D, W, MS, ...; default: inferred.", show_default=False),
+        typer.Option(help="Step of the times: h, D, W, MS, ...; default: inferred.", **FILE),
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option(help="GRU (the default), LSTM or RNN; may be repeated.", show_default=False)
+        list[ModelName] | None,
+        typer.Option(help="Default: GRU; may be repeated.", case_sensitive=False, **MODEL),
     ] = None,
-    level: Annotated[
-        list[str] | None, typer.Option(help="Intervals in percent, as 80 95 or 80,95.", show_default=False)
-    ] = None,
+    level: Annotated[list[str] | None, typer.Option(help="Intervals in percent, as 80 95 or 80,95.", **RESULT)] = None,
     season: Annotated[
-        str | None, typer.Option(help="Seasonal periods in steps, as 24,168; default: of --freq.", show_default=False)
+        str | None, typer.Option(help="Seasonal periods in steps, as 24,168; default: of --freq.", **MODEL)
     ] = None,
-    val_size: Annotated[int, typer.Option(help="Last steps of each series kept apart, to choose weights.")] = 0,
-    max_steps: Annotated[
-        int | None, typer.Option(help="Training steps; default: the model's own.", show_default=False)
-    ] = None,
-    id_col: Annotated[str, typer.Option(help="Column that names the series.")] = "unique_id",
-    time_col: Annotated[str, typer.Option(help="Column of the times.")] = "ds",
-    target_col: Annotated[str, typer.Option(help="Column of the values.")] = "y",
-    seed: Annotated[int, typer.Option(help="Equal seeds give equal forecasts.")] = 0,
-    plot: Annotated[
-        str | None, typer.Option(help="Where a picture goes (.png, .svg, .pdf).", show_default=False)
-    ] = None,
+    val_size: Annotated[
+        int,
+        typer.Option(help="Last steps of each series, to choose weights by.", rich_help_panel="Model and training"),
+    ] = 0,
+    max_steps: Annotated[int | None, typer.Option(help="Training steps; default: the model's own.", **MODEL)] = None,
+    id_col: Annotated[str, typer.Option(help="Column that names the series.", rich_help_panel=INPUT)] = "unique_id",
+    time_col: Annotated[str, typer.Option(help="Column of the times.", rich_help_panel=INPUT)] = "ds",
+    target_col: Annotated[str, typer.Option(help="Column of the values.", rich_help_panel=INPUT)] = "y",
+    sep: Annotated[str | None, typer.Option(help="Mark between columns; default: , ; tab or |.", **FILE)] = None,
+    decimal: Annotated[str | None, typer.Option(help="Decimal mark; default: of the file.", **FILE)] = None,
+    thousands: Annotated[str | None, typer.Option(help="Mark between thousands; default: of the file.", **FILE)] = None,
+    encoding: Annotated[str | None, typer.Option(help="Default: UTF-8, UTF-16 or cp1252.", **FILE)] = None,
+    date_format: Annotated[str | None, typer.Option(help="As %d.%m.%Y; default: of the file.", **FILE)] = None,
+    tz: Annotated[str | None, typer.Option(help="Time zone of the clock, as Europe/Berlin.", **FILE)] = None,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal forecasts.", rich_help_panel=TRAINING)] = 0,
+    plot: Annotated[str | None, typer.Option(help="Where a picture goes (.png, .svg, .pdf).", **RESULT)] = None,
     output: Annotated[
-        str | None, typer.Option(help="Where the forecasts go; default: standard output.", show_default=False)
+        str | None, typer.Option(help="Where the forecasts go, a CSV; default: standard output.", **RESULT)
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show a bar while training.")] = False,
     threads: Threads = None,
@@ -67,7 +85,10 @@ def forecast(
 
     path, levels = _files_and_levels(files or [], level)
     if (path is None) != demo:
-        raise ValueError("give FILE (a CSV of series, or - for standard input) or --demo, one of the two")
+        raise ValueError(
+            "give FILE (a CSV of series, or - for standard input) or --demo, one of the two (bptt forecast -h shows "
+            "more)"
+        )
     if h is None and not demo:
         raise ValueError("--h is missing: how many steps to forecast, for example --h 24")
     steps = arguments.integer("--h", DEMO_H if h is None else h)
@@ -79,9 +100,10 @@ def forecast(
         settings["max_steps"] = arguments.integer("--max-steps", max_steps)
     if season is not None:
         settings["seasonality"] = _periods(season)
-    names = [_model(name) for name in model or ["GRU"]]
+    names = [name.value for name in model or [ModelName.GRU]]
     set_threads(threads)
-    _check_places(output, plot)
+    check_places(files or [], {"--output": output, "--plot": plot})
+    _check_names(output, plot)
 
     from bptt.numerics import compiling
 
@@ -102,7 +124,14 @@ def forecast(
         else:
             from bptt.cli import series_file
 
-            found = series_file.read(path, freq, id_col=id_col, time_col=time_col, target_col=target_col)
+            found = series_file.read(
+                path,
+                freq,
+                id_col=id_col,
+                time_col=time_col,
+                target_col=target_col,
+                writing=series_file.Writing(sep, decimal, thousands, encoding, date_format, tz),
+            )
             df, step, columns = found.df, found.freq, found.columns
             for line in found.notes:
                 _note(line)
@@ -156,19 +185,15 @@ def _periods(season: str) -> list[int]:
     return periods
 
 
-def _model(name: str) -> str:
-    if name.upper() not in MODELS:
-        raise ValueError(f"--model must be one of {', '.join(MODELS)}; got {name!r}")
-    return name.upper()
-
-
-def _check_places(output: str | None, plot: str | None) -> None:
-    """Before anything is trained: both can be written, and matplotlib can draw what is asked for."""
+def _check_names(output: str | None, plot: str | None) -> None:
+    """Before anything is trained: both can be written, in the format that their names say."""
     from bptt.training.saving import check_writable
 
     for path in (output, plot):
         if path is not None:
             check_writable(path)
+    if output is not None and Path(output).suffix.lower() not in ("", ".csv", ".txt"):
+        raise ValueError(f"--output writes CSV: the name has to end in .csv or .txt, or have no ending; got {output!r}")
     if plot is not None:
         try:
             from matplotlib.backend_bases import FigureCanvasBase

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
 import io
+import re
 import sys
-import warnings
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from bptt.cli import dates
+from bptt.cli.dates import ascending
 from bptt.forecast.calendar import guess_freq
 
-__all__ = ["SeriesFile", "read"]
+__all__ = ["SeriesFile", "Writing", "read"]
 
 STANDARD_INPUT = "-"
 DEFAULTS = {"id_col": "unique_id", "time_col": "ds", "target_col": "y"}
@@ -28,19 +31,41 @@ class SeriesFile(NamedTuple):
     notes: list[str]
 
 
-def read(path: str, freq: str | None, *, id_col: str, time_col: str, target_col: str) -> SeriesFile:
+class Writing(NamedTuple):
+    """How a file is written; what is None is found out from it."""
+
+    sep: str | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    encoding: str | None = None
+    date_format: str | None = None
+    tz: str | None = None
+
+
+# Decimal and thousands marks that are tried, in this order, on values that are no plain numbers.
+MARKS = ((".", ","), (",", "."), (",", " "), (",", "\N{NO-BREAK SPACE}"), (".", "'"))
+
+
+def read(
+    path: str, freq: str | None, *, id_col: str, time_col: str, target_col: str, writing: Writing | None = None
+) -> SeriesFile:
     """Read a long frame, or one series of two columns: its time and its value.
+
+    Where a file can be read in several ways, the one that leaves no gaps is taken, and said.
 
     Parameters
     ----------
     path : str
-        A CSV file (compressed, too), or "-" for standard input. Columns are separated by commas, semicolons or tabs.
+        A CSV file (compressed, too), or "-" for standard input. Columns are separated by commas, semicolons, tabs or
+        bars.
     freq : str, optional
         Step of the times; None infers it from the longest series.
     id_col, time_col, target_col : str
         What the columns are called. A file without `id_col` is one series. Where these are the defaults and the file
         has two columns, the first is the time, the second the value, whatever they are called (or the other way round,
         where only the first holds numbers).
+    writing : Writing, optional
+        What is known of separators, numbers, encoding, dates and their time zone.
 
     Returns
     -------
@@ -54,8 +79,9 @@ def read(path: str, freq: str | None, *, id_col: str, time_col: str, target_col:
         Naming the file and the line: no table, missing columns, a time or a value that is none, no frequency.
     """
     name = "standard input" if path == STANDARD_INPUT else path
+    writing = writing or Writing()
     notes: list[str] = []
-    df = _table(path, name, id_col, notes)
+    df = _table(path, name, id_col, writing, notes)
     columns = {"id_col": id_col, "time_col": time_col, "target_col": target_col}
     renamed: dict[str, str] = {}
     if columns == DEFAULTS and df.shape[1] == 2 and not {time_col, target_col} <= set(df.columns):
@@ -64,41 +90,63 @@ def read(path: str, freq: str | None, *, id_col: str, time_col: str, target_col:
             first, second = second, first
         renamed = {first: time_col, second: target_col}
         time_col, target_col = first, second
-    if missing := [column for column in (time_col, target_col) if column not in df.columns]:
-        raise ValueError(
-            f"{name}: The following columns are missing: {missing}; it has {list(df.columns)}: name them with "
-            f"--time-col and --target-col"
-        )
+    else:
+        _check_columns(df, columns, name)
     if id_col not in df.columns:
-        if id_col != DEFAULTS["id_col"]:
-            raise ValueError(f"{name}: The following columns are missing: {[id_col]}; it has {list(df.columns)}")
         df.insert(0, id_col, target_col)
-    _number(df, target_col, name)
-    times = _times(df[time_col], name, notes)
-    df = df[[id_col, time_col, target_col]].assign(**{time_col: times, target_col: df[target_col].astype(np.float64)})
+    values = _numbers(df[target_col], name, writing, notes)
+    longest = df[id_col].value_counts(sort=True).index[0]
+    times = dates.read(df[time_col], (df[id_col] == longest).to_numpy(), name, writing.date_format, writing.tz, notes)
+    df = df[[id_col, time_col, target_col]].assign(**{time_col: times, target_col: values})
     df = df.rename(columns=renamed).reset_index(drop=True)
     return SeriesFile(df, _freq(df, freq, columns, name, notes), columns, notes)
 
 
-def _table(path: str, name: str, id_col: str, notes: list[str]) -> pd.DataFrame:
+def _check_columns(df: pd.DataFrame, columns: dict[str, str], name: str) -> None:
+    """All are there; the column of ids may be missing if nobody named it."""
+    missing = [
+        key for key, column in columns.items() if column not in df.columns and (key, column) != ("id_col", "unique_id")
+    ]
+    if missing:
+        options = {key: f"--{key.replace('_', '-')}" for key in missing}
+        given = [f"{options[key]} {columns[key]}" for key in missing if columns[key] != DEFAULTS[key]]
+        said = f"no column for {', '.join(given)}; " if given else ""
+        raise ValueError(
+            f"{name}: {said}The following columns are missing: {[columns[key] for key in missing]}; it has "
+            f"{list(df.columns)}: name them with {', '.join(options.values())}"
+        )
+
+
+def _table(path: str, name: str, id_col: str, writing: Writing, notes: list[str]) -> pd.DataFrame:
     """Every line a row whose index is its number in the file."""
     source: Any = path
     if path == STANDARD_INPUT:
         source = io.BytesIO(sys.stdin.buffer.read())
-    elif not Path(path).is_file():
-        open(path, "rb").close()  # missing, forbidden or a folder: Python's own error names the path
+        start = source.getvalue()[:2]
+    else:
+        with open(path, "rb") as file:  # missing, forbidden or a folder: Python's own error names the path
+            start = file.read(2)
+    encoding = writing.encoding or ("utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8")
 
-    def parse(separator: str = ",", **options: Any) -> pd.DataFrame:
+    def parse(separator: str, **options: Any) -> pd.DataFrame:
         if path == STANDARD_INPUT:
             source.seek(0)
         # A text is an id as it stands: 007 is not 7.
-        return pd.read_csv(source, sep=separator, dtype={id_col: str}, skip_blank_lines=False, **options)
+        options = {"dtype": {id_col: str}, "skip_blank_lines": False, "encoding": encoding, **options}
+        return pd.read_csv(source, sep=separator, **options)
 
+    separator = writing.sep or ","
+    marks = f"{writing.sep!r}" if writing.sep else "commas, semicolons, tabs or |"
     try:
-        df = parse()
-        separator = next((mark for mark in ";\t" if df.shape[1] == 1 and mark in str(df.columns[0])), ",")
-        if separator != ",":
-            df = parse(separator)
+        try:
+            df = _separated(parse, writing.sep)
+        except UnicodeDecodeError:
+            if writing.encoding is not None:
+                raise
+            encoding = "cp1252"
+            notes.append(f"{name} is no UTF-8 and is read as {encoding} (--encoding sets it)")
+            df = _separated(parse, writing.sep)
+        separator = df.attrs.pop("separator")
         first = 2
         if df.shape[1] == 2 and _is_number(df.columns[1]):
             df = parse(separator, header=None, names=["ds", "y"])
@@ -106,12 +154,14 @@ def _table(path: str, name: str, id_col: str, notes: list[str]) -> pd.DataFrame:
             first = 1
     except pd.errors.EmptyDataError:
         raise ValueError(f"{name}: empty; expected a CSV with columns of times and values") from None
+    except LookupError:
+        raise ValueError(f"--encoding must be one that Python knows, as utf-8 or cp1252; got {encoding!r}") from None
     except (pd.errors.ParserError, UnicodeError, EOFError) as error:
         said = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
-        raise ValueError(f"{name}: no table of comma-separated values ({said})") from None
+        raise ValueError(f"{name}: no table of values separated by {marks} ({said})") from None
     if df.shape[1] == 1:
         raise ValueError(
-            f"{name}: one column only ({str(df.columns[0])[:60]!r}); expected times and values, separated by commas"
+            f"{name}: one column only ({str(df.columns[0])[:60]!r}); expected times and values, separated by {marks}"
         )
     df.index = pd.RangeIndex(first, first + len(df))
     df = df.dropna(how="all")
@@ -120,73 +170,58 @@ def _table(path: str, name: str, id_col: str, notes: list[str]) -> pd.DataFrame:
     return df
 
 
+def _separated(parse: Callable[..., pd.DataFrame], given: str | None) -> pd.DataFrame:
+    """The table, with its separator in `attrs`: the one that was given, or the one that is in its header."""
+    separator = given or ","
+    if given is None:
+        header = parse(",", nrows=0).columns
+        if len(header) == 1:
+            separator = next((mark for mark in ";\t|" if mark in str(header[0])), ",")
+    df = parse(separator)
+    df.attrs["separator"] = separator
+    return df
+
+
 def _is_number(text: Any) -> bool:
     try:
-        float(text)
+        float(str(text).replace(",", "."))
     except ValueError:
         return False
     return True
 
 
-def _number(df: pd.DataFrame, column: str, name: str) -> None:
-    values = df[column]
-    if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
-        bad = values[pd.to_numeric(values.astype(str), errors="coerce").isna() & values.notna()]
-        line, value = bad.index[0], bad.iloc[0]
+def _numbers(values: pd.Series[Any], name: str, writing: Writing, notes: list[str]) -> pd.Series[Any]:
+    """Values as float64: plain numbers, or numbers with the marks that were given or that fit all of them."""
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values) and not writing.thousands:
+        if writing.decimal in (None, ".") or (values.dropna() % 1 == 0).all():
+            return values.astype(np.float64)
+    texts = values.astype(str).str.strip().where(values.notna())
+    known = texts.dropna()
+    given = writing.decimal is not None or writing.thousands is not None
+    marks = [(writing.decimal or ".", writing.thousands or "")] if given else [(".", ""), *MARKS]
+    fitting = [pair for pair in marks if known.str.fullmatch(_number_pattern(*pair)).all()]
+    if not fitting:
+        of = [known[~known.str.fullmatch(_number_pattern(*pair))] for pair in marks]
+        bad = min(of, key=len)
         raise ValueError(
-            f"{name}, line {line}: column {column!r} should have numbers (with a decimal point); got {str(value)!r}"
+            f"{name}, line {bad.index[0]}: column {values.name!r} should have numbers; got {bad.iloc[0]!r} (--decimal "
+            "and --thousands name the marks they are written with)"
         )
-
-
-def _times(times: pd.Series[Any], name: str, notes: list[str]) -> pd.Series[Any]:
-    """Integers as they are, but for days as 20240131; everything else as dates."""
-    if times.isna().any():
-        raise ValueError(f"{name}, line {times.index[times.isna()][0]}: no time in column {times.name!r}")
-    if pd.api.types.is_integer_dtype(times):
-        days = pd.to_datetime(times.astype(str), format="%Y%m%d", errors="coerce")
-        if times.between(19_00_01_01, 21_99_12_31).all() and not days.isna().any():
-            notes.append(f"column {times.name!r} is read as dates: {times.iloc[0]} is {days.iloc[0].date()}")
-            return days
-        return times.astype(np.int64)
-    if pd.api.types.is_numeric_dtype(times):
-        raise ValueError(
-            f"{name}: column {times.name!r} should have dates or whole numbers; got {times.iloc[0]} in line "
-            f"{times.index[0]}"
+    decimal, thousands = fitting[0]
+    plain = texts.str.replace(thousands, "") if thousands else texts
+    numbers = pd.to_numeric(plain.str.replace(decimal, ".", regex=False)).astype(np.float64)
+    if not given and fitting[0] != (".", ""):
+        shown = known[known.str.contains("[^0-9+-]")].iloc[0]
+        notes.append(
+            f"column {values.name!r}: {shown!r} is read as {numbers[known.index[known == shown][0]]:.12g} "
+            "(--decimal and --thousands set it)"
         )
-    readings: list[pd.Series[Any]] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pandas says that it has to look at each date by itself
-        for options in ({"format": "ISO8601"}, {"dayfirst": False}, {"dayfirst": True}):
-            try:
-                readings.append(pd.to_datetime(times, **options))
-            except (ValueError, TypeError) as error:
-                said = error
-            else:
-                if options.get("format"):
-                    break
-        if not readings:
-            alone = pd.to_datetime(times.astype(str), format="mixed", errors="coerce", utc=True)
-            if alone.isna().any():
-                bad = times[alone.isna()]
-                raise ValueError(
-                    f"{name}, line {bad.index[0]}: column {times.name!r} should have dates (as 2024-01-31) or whole "
-                    f"numbers; got {bad.iloc[0]!r}"
-                )
-            raise ValueError(f"{name}: the dates of column {times.name!r} are not written alike: {said}")
-    if len(readings) == 2 and not readings[0].equals(readings[1]):
-        regular = [one for one in readings if guess_freq(_ascending(one)) is not None]
-        if len(regular) != 1:
-            raise ValueError(
-                f"{name}: column {times.name!r} can be read day first or month first ({times.iloc[0]!r}): write dates "
-                f"as 2024-01-31"
-            )
-        return regular[0]
-    return readings[0]
+    return numbers
 
 
-def _ascending(times: pd.Series[Any]) -> np.ndarray:
-    naive = times.dt.tz_localize(None) if isinstance(times.dtype, pd.DatetimeTZDtype) else times
-    return np.unique(naive.to_numpy().astype("datetime64[ns]"))
+def _number_pattern(decimal: str, thousands: str) -> str:
+    whole = r"\d+" + (rf"|\d{{1,3}}({re.escape(thousands)}\d{{3}})+" if thousands else "")
+    return rf"[+-]?({whole})?({re.escape(decimal)}\d*)?([eE][+-]?\d+)?|nan|NaN"
 
 
 def _freq(df: pd.DataFrame, given: str | None, columns: dict[str, str], name: str, notes: list[str]) -> str | int:
@@ -203,7 +238,7 @@ def _freq(df: pd.DataFrame, given: str | None, columns: dict[str, str], name: st
     if integers:
         gaps = np.diff(np.unique(own))
         return int(np.gcd.reduce(gaps)) if len(gaps) else 1
-    found = guess_freq(_ascending(own))
+    found = guess_freq(ascending(own))
     if found is None:
         raise ValueError(
             f"{name}: no frequency fits the times of series {longest!r} ({len(own)} rows, {own.min()} to {own.max()}): "

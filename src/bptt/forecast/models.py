@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -119,28 +121,35 @@ class Recurrent:
 
     cell = ""
 
+    def __init_subclass__(cls) -> None:
+        """The arguments are those of all models, so that each model's help lists them."""
+        shared = inspect.cleandoc(Recurrent.__doc__ or "").partition("\n\n")[2]
+        first, _, examples = inspect.cleandoc(cls.__doc__ or "").partition("\n\n")
+        cls.__doc__ = f"{first}\n\n{shared}\n\n{examples}"
+
+    @arguments.known_keywords
     def __init__(
         self,
         h: int,
         input_size: int | None = None,
         *,
-        strategy: str = "segment",
-        seasonality: Any = None,
+        strategy: Literal["segment", "recursive", "direct"] = "segment",
+        seasonality: int | Sequence[int] | None = None,
         segment: int | None = None,
-        anchors: Any = "auto",
-        transform: str = "auto",
-        scaler_type: str = "spread",
+        anchors: Literal["auto"] | Sequence[str | int] = "auto",
+        transform: Literal["auto", "log", "sqrt", "none"] = "auto",
+        scaler_type: Literal["spread", "standard", "mean", "identity"] = "spread",
         hidden_size: int | None = None,
         num_layers: int = 1,
         dropout: float = 0.1,
-        quantiles: Any = QUANTILES,
-        loss: str = "mae",
+        quantiles: Sequence[float] = QUANTILES,
+        loss: Literal["mae", "mse", "huber"] = "mae",
         huber_delta: float = 1.0,
-        futr_exog_list: Any = None,
-        hist_exog_list: Any = None,
-        stat_exog_list: Any = None,
+        futr_exog_list: Sequence[str] | None = None,
+        hist_exog_list: Sequence[str] | None = None,
+        stat_exog_list: Sequence[str] | None = None,
         calendar: bool = False,
-        lags: Any = None,
+        lags: Literal["auto"] | Sequence[int] | None = None,
         h_train: int | None = None,
         scheduled_sampling: float = 0.0,
         max_steps: int | None = None,
@@ -151,8 +160,8 @@ class Recurrent:
         early_stop_patience_steps: int = -1,
         val_check_steps: int = 100,
         ensemble: int = 1,
-        ensemble_method: str = "median",
-        dtype: str = "float32",
+        ensemble_method: Literal["median", "mean"] = "median",
+        dtype: Literal["float32", "float64"] = "float32",
         seed: int | None = 0,
         alias: str | None = None,
     ) -> None:
@@ -194,7 +203,8 @@ class Recurrent:
             defaults.anchors_from(anchors)
         if seasonality is not None:
             defaults.seasons_from(seasonality)
-        self.h, self.strategy, self.calendar = h, strategy, calendar
+        self.h, self.calendar = h, calendar
+        self.strategy: str = strategy
         self.early_stop_patience_steps = early_stop_patience_steps
         self.alias = alias or type(self).__name__
         self.quantiles = _quantiles(quantiles)
@@ -573,7 +583,7 @@ def _flat(parameters: dict[str, np.ndarray]) -> np.ndarray:
 
 
 class RNN(Recurrent):
-    """Forecasts by a simple recurrent network with tanh (Elman 1990). See `Recurrent` for the arguments.
+    """Forecasts by a simple recurrent network with tanh (Elman 1990).
 
     Examples
     --------
@@ -586,7 +596,7 @@ class RNN(Recurrent):
 
 
 class GRU(Recurrent):
-    """Forecasts by a gated recurrent unit (Cho et al. 2014). See `Recurrent` for the arguments.
+    """Forecasts by a gated recurrent unit (Cho et al. 2014).
 
     Examples
     --------
@@ -599,7 +609,7 @@ class GRU(Recurrent):
 
 
 class LSTM(Recurrent):
-    """Forecasts by long short-term memory (Hochreiter & Schmidhuber 1997). See `Recurrent` for the arguments.
+    """Forecasts by long short-term memory (Hochreiter & Schmidhuber 1997).
 
     Examples
     --------

@@ -82,8 +82,8 @@ def plot(
     Returns
     -------
     matplotlib Figure
-        With the axes of the series in order. ``plot(...).savefig("out.png")`` saves it; a notebook shows it where
-        `%matplotlib inline` is on.
+        With the axes of the series in order. ``plot(...).savefig("out.png")`` saves it; a notebook shows it as
+        the last line of a cell.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def plot(
         if future is not None and len(future):
             _draw_forecasts(axis, future, made, time_col)
         _finish(axis, str(name), df[time_col])
-    figure = axes[0].figure.get_figure(root=True) if hasattr(axes[0].figure, "get_figure") else axes[0].figure
+    figure = axes[0].get_figure(root=True)
     assert isinstance(figure, Figure)
     _legend(figure, axes, made, target_col, new=ax is None)
     return figure
@@ -235,7 +235,8 @@ def _names(
 
 def _new_axes(count: int, figsize: tuple[float, float] | None) -> list[Axes]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+
+    from bptt.forecast.figure import Picture
 
     columns = 1 if count <= 2 else 2
     rows = -(-count // columns)
@@ -245,7 +246,7 @@ def _new_axes(count: int, figsize: tuple[float, float] | None) -> list[Axes]:
         if len(sides) != 2:
             raise ValueError(f"figsize must be (width, height); got {figsize!r}")
         figsize = (sides[0], sides[1])
-    figure = Figure(figsize=figsize or (9.0 if columns == 1 else 12.0, 0.7 + 2.6 * rows), layout="constrained")
+    figure = Picture(figsize=figsize or (9.0 if columns == 1 else 12.0, 0.7 + 2.6 * rows), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(rows, columns, squeeze=False)
     for spare in grid.ravel()[count:]:
