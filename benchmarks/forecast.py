@@ -46,6 +46,7 @@ from forecast_data import (
     ETT_ROWS,
     ETT_TRAIN,
     ETT_VALIDATION,
+    SOURCES,
     Dataset,
     Scores,
     etth1,
@@ -450,7 +451,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
 
     if not (options.data / "Hourly-train.csv.gz").is_file():
-        print(f"skipped: no data at {options.data} (give a folder with --data, or a file of yours with --dataset)")
+        print(f"skipped: no data at {options.data} (give a folder with --data, or a file of yours with --dataset).")
+        print(SOURCES)
         return 0
     if options.output is not None:
         check_writable(options.output)

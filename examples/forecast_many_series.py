@@ -43,6 +43,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--max-steps", type=int, default=500, help="how long to train")
     parser.add_argument("--plot", type=Path, help="where a picture goes")
     options = parser.parse_args(arguments)
+    # Of the shortest series, half as long: a week to compare with, three cutoffs, and the future.
+    shortest = 2 * (WEEK + 4 * H)
+    if options.length < shortest:
+        parser.error(f"--length must be at least {shortest} days for three cutoffs and a future; got {options.length}")
 
     full = generate_series(
         options.series, "D", min_length=options.length // 2, max_length=options.length,

@@ -71,6 +71,12 @@ def test_forecast_one_series_of_a_file(capsys, tmp_path):
     assert [line.split()[0] for line in printed.splitlines()[-3:]] == ["2024-11-07", "2024-11-08", "2024-11-09"]
 
 
+def test_series_that_are_too_short_are_refused_before_anything_is_trained(capsys):
+    with pytest.raises(SystemExit):
+        load("forecast_many_series").main(["--length", "60", "--series", "8", "--max-steps", "10"])
+    assert "--length must be at least 126 days" in capsys.readouterr().err
+
+
 def test_forecast_many_series(capsys, tmp_path):
     picture = tmp_path / "many.png"
     small = ["--series", "12", "--length", "180", "--max-steps", "5"]

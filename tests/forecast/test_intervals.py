@@ -38,7 +38,7 @@ def test_nothing_asked_is_the_point_alone():
     assert request().quantiles == ()
 
 
-@given(st.lists(st.integers(1, 999), min_size=1, max_size=6, unique=True))
+@given(st.lists(st.integers(10, 999), min_size=1, max_size=6, unique=True))
 def test_levels_and_quantiles_say_the_same(tenths):
     level = [tenth / 10 for tenth in tenths]
     quantiles = [q for tenth in tenths for q in ((1000 - tenth) / 2000, (1000 + tenth) / 2000)]
@@ -71,7 +71,7 @@ def test_what_cannot_be_asked(arguments, kind, message):
         request(**arguments)
 
 
-@given(st.floats(1e-8, 100 - 1e-8))
+@given(st.floats(1, 100 - 1e-8))
 def test_any_level_gives_quantiles_inside_the_unit_interval(level):
     below, above = request(level=[level]).quantiles
     assert 0 < below <= above < 1
@@ -214,3 +214,9 @@ def test_held_out_rows():
 def test_conformal_intervals_check_their_arguments(arguments):
     with pytest.raises((TypeError, ValueError), match=f"{next(iter(arguments))} must be an integer of at least 1"):
         ConformalIntervals(**arguments)
+
+
+def test_a_level_is_in_percent():
+    with pytest.raises(ValueError, match=r"level is in percent, as level=\[80, 95\]; got 0\.95"):
+        request(level=[0.95])
+    assert request(level=[1]).columns("GRU") == ["GRU", "GRU-lo-1", "GRU-hi-1"]

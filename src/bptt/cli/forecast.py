@@ -170,8 +170,8 @@ def _level(word: str) -> int | float:
         number = float(word)
     except ValueError:
         number = 0.0
-    if not 0 < number < 100:
-        raise ValueError(f"--level takes numbers above 0 and below 100, as in --level 80 95; got {word!r}")
+    if not 1 <= number < 100:
+        raise ValueError(f"--level takes percents from 1 to below 100, as in --level 80 95; got {word!r}")
     return int(number) if number == int(number) else number
 
 

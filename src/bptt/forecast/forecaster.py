@@ -215,7 +215,7 @@ class Forecaster:
         futr_df : DataFrame, optional
             Exogenous columns of the steps that are forecast, for strategies "segment" and "direct" of all steps of
             the models' horizon; `make_future_dataframe` has its rows.
-        level : list of numbers in (0, 100), optional
+        level : list of numbers in [1, 100), optional
             Intervals in percent: 80 adds columns `GRU-lo-80` and `GRU-hi-80`.
         quantiles : list of numbers in (0, 1), optional
             Instead of `level`: 0.1 adds a column `GRU_ql0.1`.

@@ -48,7 +48,7 @@ def request(level: Sequence[float] | None = None, quantiles: Sequence[float] | N
 
     Parameters
     ----------
-    level : sequence of numbers in (0, 100), optional
+    level : sequence of numbers in [1, 100), optional
         Central intervals in percent: 80 reaches from quantile 0.1 to quantile 0.9.
     quantiles : sequence of numbers in (0, 1), optional
 
@@ -72,6 +72,8 @@ def request(level: Sequence[float] | None = None, quantiles: Sequence[float] | N
         raise ValueError("You can't set both level and quantiles. level=[80] stands for quantiles=[0.1, 0.9].")
     if level is not None:
         levels = _numbers("level", level, 100, LEVEL_DECIMALS, "level=[80, 95]")
+        if levels[0] < 1:
+            raise ValueError(f"level is in percent, as level=[80, 95]; got {_short(levels[0])}, less than one percent")
         below = [(round((100 - value) / 200, DECIMALS), f"-lo-{_short(value)}") for value in reversed(levels)]
         above = [(round((100 + value) / 200, DECIMALS), f"-hi-{_short(value)}") for value in levels]
         pairs = below + above
