@@ -40,13 +40,7 @@ def _help_alone(context: typer.Context) -> None:
         typer.echo(context.get_help())
 
 
-app.add_typer(
-    text.app,
-    name="text",
-    help="Character-level language models.",
-    callback=_help_alone,
-    invoke_without_command=True,
-)
+app.add_typer(text.app, name="text", help="Character-level language models.")
 app.command()(forecast)
 app.command()(doctor)
 app.add_typer(cache, name="cache")
