@@ -38,6 +38,9 @@ class SeasonalNaive:
         self.fits = 0
         self.columns = ()
 
+    # Its quantiles are those of what it missed: the one of 0.5 is another number.
+    forecasts_median = False
+
     @property
     def is_fitted(self):
         return self.missed is not None

@@ -30,6 +30,8 @@ class Course:
 
     Attributes
     ----------
+    schedule : int
+        Steps after which the learning rate has fallen to 0; `max_steps` unless the training stops before.
     patience : int
         Stop after this many validations in a row without a better one; never if not positive.
     windows : tuple of arrays (N,)
@@ -39,6 +41,7 @@ class Course:
     """
 
     max_steps: int
+    schedule: int
     batch_size: int
     learning_rate: float
     weight_decay: float
@@ -80,7 +83,7 @@ def threads_for(plan: Plan, B: int) -> int | None:
 
 def rates(course: Course, first: int, last: int) -> np.ndarray:
     """Learning rates of steps first to last - 1: half a cosine from the given rate to 0 (Loshchilov & Hutter 2017)."""
-    return course.learning_rate * 0.5 * (1 + np.cos(np.pi * np.arange(first, last) / course.max_steps))
+    return course.learning_rate * 0.5 * (1 + np.cos(np.pi * np.arange(first, last) / course.schedule))
 
 
 def learn(

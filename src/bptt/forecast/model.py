@@ -39,6 +39,10 @@ class Model(Protocol):
     def is_fitted(self) -> bool: ...
 
     @property
+    def forecasts_median(self) -> bool:
+        """Whether the point forecast is the median, which a calibration moves with the quantiles."""
+
+    @property
     def settings(self) -> dict[str, Any]: ...
 
     def fit(

@@ -11,8 +11,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from bptt import arguments, seeds
-from bptt.forecast import defaults, restoring
-from bptt.forecast.anchors import choose_anchors
+from bptt.forecast import defaults, few, restoring
+from bptt.forecast.anchors import candidates, choose_anchors
 from bptt.forecast.calendar import Freq
 from bptt.forecast.learning import TOGETHER, Course, Learned, learn, say, source_of
 from bptt.forecast.members import Members
@@ -86,8 +86,10 @@ class Recurrent:
     scheduled_sampling : float
         Probability in [0, 1) with which "recursive" is told the truth instead of its own forecast while training.
     max_steps, batch_size : int
-        Updates, and windows of each. By default so many that each window of the data is seen some ten times, between
-        200 and 600, for a hidden size of 128 and more 1200.
+        Updates, and windows of each. By default each window of the data is seen some ten times, in at least 200 and at
+        most 600 updates (1200 for a hidden size of 128 and more). Where there are few windows (5120 or fewer, as of one
+        short series), `anchors` is "auto" and neither `max_steps` nor `val_size` is given, rows held out at the end
+        decide: they stop the training, and if a naive forecast does as well there, it is taken, with a warning.
     learning_rate, weight_decay, clip_norm : float
         Of Adam at the start, it falls to 0 along a cosine; of the weights; of the gradient's norm.
     early_stop_patience_steps : int
@@ -232,6 +234,7 @@ class Recurrent:
         self._given: dict[str, Any] = given
         self._plan: Plan | None = None
         self._scales: dict[str, np.ndarray] = {}
+        self._offsets: np.ndarray | None = None
         self.history: list[Learned] = []
 
     def __repr__(self) -> str:
@@ -241,6 +244,11 @@ class Recurrent:
     def is_fitted(self) -> bool:
         """Whether `fit` has come to an end."""
         return self._plan is not None
+
+    @property
+    def forecasts_median(self) -> bool:
+        """Whether the point forecast is the median: with loss="mae"."""
+        return bool(self._given["loss"] == "mae")
 
     @property
     def members(self) -> list[dict[str, np.ndarray]]:
@@ -301,8 +309,10 @@ class Recurrent:
                 raise ValueError("warm_start needs the columns and the seasons of the fit before; they have changed")
         elif given["anchors"] == "auto":
             plan = choose_anchors(plan, source, windows, seasons)
+        steps = given["max_steps"] or defaults.default_max_steps(plan, windows, given["batch_size"])
         course = Course(
-            max_steps=given["max_steps"] or defaults.default_max_steps(plan, windows, given["batch_size"]),
+            max_steps=steps,
+            schedule=steps,
             batch_size=given["batch_size"],
             learning_rate=given["learning_rate"],
             weight_decay=given["weight_decay"],
@@ -313,13 +323,81 @@ class Recurrent:
             validation=validation_windows(stops, lengths - skip, plan.n),
         )
         validating = source._replace(stops=lengths - skip) if val_size else source
-        self.history = self._learn(plan, source, validating, course, goes_on, verbose)
-        self._plan, self._scales = plan, scales
+        offsets = self._offsets if goes_on else None
+        chosen = given["max_steps"] is None and given["anchors"] == "auto"
+        if chosen and not goes_on and not val_size and _number(windows) <= few.MOST_WINDOWS:
+            plan, course, offsets = self._settle_few(plan, panel, source, course, stops, seasons, verbose)
+        self.history = self._learn(plan, source, validating, course, goes_on, verbose, given["ensemble"], self.alias)
+        self._plan, self._scales, self._offsets = plan, scales, offsets
 
-    def _learn(self, plan: Plan, source: Any, validating: Any, course: Course, goes_on: bool, verbose: int) -> Any:
-        members = range(self._given["ensemble"])
-        bar = tqdm(total=course.max_steps * len(members), desc=self.alias, unit="step", disable=not verbose)
+    def _settle_few(
+        self,
+        plan: Plan,
+        panel: Panel,
+        source: Source,
+        course: Course,
+        stops: np.ndarray,
+        seasons: tuple[int, ...],
+        verbose: int,
+    ) -> tuple[Plan, Course, np.ndarray | None]:
+        """Of few windows: the anchors, the steps (0: a naive forecast does as well), the offsets of the quantiles."""
+        tried = tuple(candidates(seasons))
+        held = stops - few.held_out_rows(stops, plan.n)
+        late = few.late_windows(stops, np.maximum(held, 1))
+        if not late[0].size:
+            return plan, course, None
+        naive, target, weight = few.compared(plan, source, tried, *late)
+        if not weight.any():
+            return plan, course, None
+        best, error = few.best_naive(naive, target, weight, plan)
+        steps, share = 0, None
+        try:
+            windows = windows_of(panel, held, plan.n, plan.segment)
+        except ValueError:  # nothing is left to train on
+            windows = None
+        if windows is not None:
+            watched = replace(
+                course, max_steps=few.STEPS, schedule=few.STEPS, val_check_steps=few.CHECK, patience=few.PATIENCE,
+                windows=windows, validation=late,
+            )  # fmt: skip
+            told = f"{self.alias}, held-out rows"
+            learned = self._learn(plan, source._replace(stops=held), source, watched, False, verbose, 1, told)[0]
+            z = say(plan, source, learned.theta, *late)[0][:, :, 0]
+            own = few.mean_error(plan, z - target, weight)
+            if own <= few.CLEARLY * error:
+                steps = min(learned.valid, key=lambda check: check[1])[0]
+                share = float(np.sqrt(own / error)) if error > 0 else 1.0
+                share = float(np.sqrt(share)) if plan.loss == MSE else share
+        # What the naive forecast missed in windows that are at least half full.
+        usable = np.maximum(stops, 0)
+        naive, target, weight = few.compared(
+            plan, source, tried, *few.late_windows(stops, np.maximum(np.minimum(plan.input_size, usable // 2), 1))
+        )
+        offsets = few.offsets_of(plan, target - naive[:, :, best], weight, share)
+        if steps == 0:
+            kind, period = tried[best]
+            plan = replace(plan, kinds=(kind,), periods=(period,))
+            warn(
+                f"{self.alias}: {_number(course.windows)} windows are few for a network: on the last rows, held out, "
+                f"it was not better than the naive forecast {few.name_of(kind, period)!r}, which is taken instead. "
+                f"max_steps=<steps> trains the network all the same"
+            )
+        return plan, replace(course, max_steps=steps, schedule=few.STEPS), offsets
 
+    def _learn(
+        self,
+        plan: Plan,
+        source: Source,
+        validating: Source,
+        course: Course,
+        goes_on: bool,
+        verbose: int,
+        ensemble: int,
+        title: str,
+    ) -> list[Learned]:
+        members = range(ensemble)
+        silent = not verbose or course.max_steps == 0
+        bar = tqdm(total=course.max_steps * len(members), desc=title, unit="step", disable=silent)
         side_by_side = Members()
 
         def tick(steps: int, loss: float) -> None:
@@ -405,7 +483,10 @@ class Recurrent:
             said = []
             for learned in self.history:
                 z, shift, spread, _ = say(plan, source, learned.theta, series[part], ends[part])
-                y = z[:, :steps] * spread[:, None, None] + shift[:, None, None]
+                z = z[:, :steps]
+                if self._offsets is not None:
+                    z = z[:, :, :1] + few.extended(self._offsets, steps)
+                y = z * spread[:, None, None] + shift[:, None, None]
                 said.append(transform.invert(y, series[part]))
             combine = np.median if self._given["ensemble_method"] == "median" else np.mean
             y = said[0] if len(said) == 1 else combine(np.stack(said), axis=0)
@@ -418,6 +499,8 @@ class Recurrent:
     def tensors(self) -> dict[str, np.ndarray]:
         """All arrays that a file has to keep."""
         tensors = {f"scale.{name}": array for name, array in self._scales.items()}
+        if self._offsets is not None:
+            tensors["offsets"] = self._offsets
         for k, learned in enumerate(self.history):
             for name, view in self.members[k].items():
                 tensors[f"{k}.{name}"] = view
@@ -466,6 +549,7 @@ class Recurrent:
         with within("steps"):
             steps = restoring.steps_of(settings["steps"], model._given["ensemble"])
         model._scales = restoring.scales_of(tensors, widths)
+        model._offsets = restoring.offsets_of(tensors, plan)
         model.history = restoring.history_of(tensors, plan, steps)
         model._plan = plan
         return model
@@ -554,6 +638,11 @@ class Recurrent:
             for own, (name, array) in zip(columns, arrays.items(), strict=True)
         }
         return source_of(y, panel.observed, panel.starts, stops, floor_of(y, panel, until), **parts)
+
+
+def _number(windows: tuple[np.ndarray, ...]) -> int:
+    """How many windows there are to learn from."""
+    return int((windows[2] - windows[1] + 1).sum())
 
 
 def _plain(value: Any) -> Any:

@@ -18,7 +18,7 @@ from bptt.forecast.learning import Learned
 from bptt.forecast.network import Plan
 from bptt.training.file_schema import check_equal, check_layers, check_tensors, listing, record
 
-__all__ = ["history_of", "plan_of", "scales_of", "steps_of"]
+__all__ = ["history_of", "offsets_of", "plan_of", "scales_of", "steps_of"]
 
 # Steps of training are counted in compiled code; no training takes so many.
 MOST_STEPS = 2**40
@@ -79,9 +79,21 @@ def scales_of(tensors: Mapping[str, np.ndarray], widths: tuple[int, ...]) -> dic
     return found
 
 
+def offsets_of(tensors: Mapping[str, np.ndarray], plan: Plan) -> np.ndarray | None:
+    """How far quantiles lie from the point forecast, where few windows said so."""
+    if "offsets" not in tensors:
+        return None
+    offsets = tensors["offsets"]
+    check_tensors({"offsets": offsets}, {"offsets": (plan.n, len(plan.taus))}, np.float64)
+    taus = np.array(plan.taus)
+    if (offsets[:, taus > 0.5] < 0).any() or (offsets[:, taus < 0.5] > 0).any():
+        raise ValueError("tensor 'offsets' must be at least 0 above the median and at most 0 below it")
+    return offsets
+
+
 def history_of(tensors: Mapping[str, np.ndarray], plan: Plan, steps: list[int]) -> list[Learned]:
     """The networks of an ensemble, with the state of their optimizer."""
-    found = {name: array for name, array in tensors.items() if not name.startswith("scale.")}
+    found = {name: array for name, array in tensors.items() if name != "offsets" and not name.startswith("scale.")}
     check_layers((name for name in found if name.startswith("0.")), plan.num_layers, "0.rnn.")
     size = sum(math.prod(shape) for shape in plan.shapes.values())
     own = plan.shapes | {"adam.m": (size,), "adam.v": (size,)}

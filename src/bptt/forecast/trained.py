@@ -87,7 +87,7 @@ class Trained:
         self._warn_of_few(asked)
         scale = scale or self.scaling
         seen = panel if scale is None else scale.apply(panel)
-        moved = movement(panel, series, ends, self.period) if self.is_calibrated and asked.quantiles else None
+        moved = movement(panel, series, ends, self.period) if self.is_calibrated else None
         columns: dict[str, np.ndarray] = {}
         for model, alias, calibration in zip(self.models, self.aliases, self.calibrations, strict=True):
             point, known = model.forecast(seen, series, ends, h, until)
@@ -95,7 +95,14 @@ class Trained:
             if scale is not None:
                 point, values = scale.invert(point, series), scale.invert(values, series)
             if calibration is not None and moved is not None:
-                values = calibration.apply(values, moved, asked.quantiles)
+                if model.forecasts_median:
+                    point = calibration.apply(point[..., None], moved, (0.5,))[..., 0]
+                if asked.quantiles:
+                    values = calibration.apply(values, moved, asked.quantiles)
+                    # An interval holds the point forecast, whatever few held-out values say.
+                    middle, wanted = point[..., None], np.array(asked.quantiles)
+                    values = np.where(wanted > 0.5, np.maximum(values, middle), values)
+                    values = np.where(wanted < 0.5, np.minimum(values, middle), values)
             names = asked.columns(alias)
             columns[names[0]] = point.reshape(-1)
             columns.update((name, values[..., at].reshape(-1)) for at, name in enumerate(names[1:]))
