@@ -6,7 +6,7 @@ barrier costs under a microsecond where a parallel region costs five, a kernel i
 times, any number of threads may be asked for, several Python threads may call in, and a forked process works on.
 Which member does what never changes a result: sums have an order of their own (see `numerics.matmul`).
 
-Members but the first are threads that wait in compiled code, for some milliseconds after a job and then asleep. Python
+Members but the first are threads that wait in compiled code, for some microseconds after a job and then asleep. Python
 calls a kernel's entrance, compiled around it: it writes where the kernel's arguments lie on the board that all watch,
 does the first member's part and waits for the others. To start a team so takes microseconds.
 """
@@ -17,6 +17,7 @@ import contextlib
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -31,12 +32,16 @@ from bptt import arguments
 from bptt.numerics import memory
 from bptt.numerics.cores import MOST, available_cores, threads_asked_for
 from bptt.numerics.jit import Kernel, bind, emit_call, kernel
+from bptt.numerics.pace import Pace
 from bptt.numerics.words import (
+    CPU_CLOCK,
     FUTEX,
     GIVEN_UP,
+    SPIN,
     SPINS,
     add,
     await_word,
+    emit_cpu_time,
     exchange,
     read,
     rest,
@@ -65,14 +70,20 @@ def share(n, team):
     return n * team.index // team.size, n * (team.index + 1) // team.size
 
 
+# Words beside a member's count of barriers (and of those who rest on it): rounds that it spun, nanoseconds of its job.
+SPUN, USED = 2, 3
+
+
 @kernel
 def meet(sync, index, size):
     """Each counts its meetings on a cache line of its own, and waits until all others have counted as far."""
     here = read(sync, 8 * index) + 1
     store(sync, 8 * index, here)
     wake(sync, 8 * index)
+    spins = 0
     for other in range(size):
-        await_word(sync, 8 * other, here, 8 * size)
+        spins += await_word(sync, 8 * other, here, 8 * size)
+    sync[8 * index + SPUN] += spins
 
 
 def barrier(team: Team) -> None:
@@ -198,7 +209,13 @@ def posting_of(member: Any) -> Any:
             shared = inside.load(inside.bitcast(thunk.args[0], data.type))
             its_size, its_sync, its_outcomes, *its_arguments = cgutils.unpack_tuple(inside, shared)
             team = context.make_tuple(inside, inner.args[0], [thunk.args[1], its_size, its_sync])
+            before = emit_cpu_time(inside)
             status, result = emit_call(context, inside, member, inner, [team, *its_arguments])
+            own = inside.gep(
+                context.make_array(sync)(context, inside, its_sync).data,
+                [inside.add(inside.mul(thunk.args[1], ir.Constant(word, 8)), ir.Constant(word, USED))],
+            )
+            inside.store(inside.sub(emit_cpu_time(inside), before), own)
             outcome = inside.gep(its_outcomes, [thunk.args[1]])
             for k, part in enumerate((status.code, status.excinfoptr, result)):
                 inside.store(part, part_of(inside, outcome, k))
@@ -280,6 +297,7 @@ def entrance_of(member: Any) -> Any:
         in_module = getattr(sys.modules.get(member.__module__), member.__name__, None) is member
         member.entrance = kernel(function, glue=True, cache=in_module)
         member.entrance.__class__ = Entrance
+        member.entrance.paces = {}
     return member.entrance
 
 
@@ -327,17 +345,17 @@ class _Pool:
             if mine:
                 self.call_in(int(self.board[SIZE]))
 
-    def run(self, entrance: Any, size: int, args: Any) -> Any:
+    def run(self, entrance: Any, pace: Pace, size: int, args: Any) -> Any:
         # Whoever finds a team at work does its own alone. To wait for it could be for ever: a signal handler may have
         # interrupted the very call that holds the lock.
         if not self.lock.acquire(blocking=False):
-            return alone(entrance, args)
+            return alone(entrance, pace, args)
         try:
             size = self.hire(size)
             clear_the_board(self.board, size)
             self.caller = threading.get_ident()
             self.call_in(size)
-            return entrance(self.board, memory.zeros((8 * size + 8,), np.int64), *args)
+            return timed(entrance, pace, self.board, size, args)
         finally:
             want(self.board, 0)
             self.caller = None
@@ -351,11 +369,24 @@ class _Pool:
         return min(size, len(self.workers) + 1)
 
 
-def alone(entrance: Any, args: Any) -> Any:
+def alone(entrance: Any, pace: Pace, args: Any) -> Any:
     """A team of one, which needs no worker and meets nobody."""
     board = np.zeros(BOARD, np.int64)
     board[SIZE] = 1
-    return entrance(board, np.zeros(16, np.int64), *args)
+    return timed(entrance, pace, board, 1, args)
+
+
+def timed(entrance: Any, pace: Pace, board: np.ndarray, size: int, args: Any) -> Any:
+    """Have a team do the job, and note what it came to."""
+    sync = memory.zeros((8 * size + 8,), np.int64)
+    if pace.most == 1 or CPU_CLOCK is None:
+        return entrance(board, sync, *args)
+    start = time.perf_counter()
+    result = entrance(board, sync, *args)
+    end = time.perf_counter()
+    used, spun = (sum(sync[word : 8 * size : 8].tolist()) for word in (USED, SPUN))
+    pace.note(size, 1e-9 * used - SPIN * spun, end - start, end)
+    return result
 
 
 _pool = _Pool()
@@ -372,7 +403,7 @@ if hasattr(os, "register_at_fork"):
 
 
 _threads = threads_asked_for()
-# More members than cores bring nothing.
+# More members than cores bring nothing. Of these, `numerics.pace` chooses as many as the cores that are free.
 _most = available_cores()
 
 
@@ -430,6 +461,8 @@ def run(member: Any, *args: Any, threads: int | None = None) -> Any:
     """
     if config.DISABLE_JIT:
         return member(Team(0, 1, np.zeros(16, np.int64)), *args)
-    size = min(get_num_threads(), _most, threads or MOST)
+    most = min(get_num_threads(), _most, threads or MOST)
     entrance = entrance_of(getattr(member, "dispatcher", member))
-    return alone(entrance, args) if size == 1 else _pool.run(entrance, size, args)
+    pace = entrance.paces.get(most) or entrance.paces.setdefault(most, Pace(most))
+    size = most if _most == MOST else pace.size
+    return alone(entrance, pace, args) if size == 1 else _pool.run(entrance, pace, size, args)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import platform
 import struct
 import sys
+import time
 from typing import Any
 
 from llvmlite import ir
@@ -21,11 +22,14 @@ from numba.extending import intrinsic
 from bptt.numerics.jit import kernel
 
 __all__ = [
+    "CPU_CLOCK",
     "FUTEX",
     "GIVEN_UP",
+    "SPIN",
     "SPINS",
     "add",
     "await_word",
+    "emit_cpu_time",
     "exchange",
     "give_up_if",
     "read",
@@ -40,7 +44,9 @@ SPINS = 4000  # rounds (some 5 us) before a waiting thread leaves its core to ot
 FUTEX = {"x86_64": 202, "aarch64": 98}.get(platform.machine()) if sys.platform == "linux" else None
 FUTEX = FUTEX if struct.calcsize("P") == 8 else None
 WAIT, WAKE, EVERYONE = 128, 129, 0x7FFFFFFF  # within one process
+SPIN = 1.25e-9  # seconds of a round
 NAP = 2_000_000  # nanoseconds after which a sleeper looks by itself
+CPU_CLOCK = getattr(time, "CLOCK_THREAD_CPUTIME_ID", None)
 YIELD = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
 # The status of a function that ends because another member of its team has failed; none of Numba's.
 GIVEN_UP = -77
@@ -82,6 +88,19 @@ def emit_rest(builder: Any, pointer: Any, seen: Any) -> None:
         return
     nap = cgutils.alloca_once_value(builder, ir.Constant.literal_struct([ir.Constant(word, 0), ir.Constant(word, NAP)]))
     emit_futex(builder, pointer, WAIT, seen, nap)
+
+
+def emit_cpu_time(builder: Any) -> Any:
+    """Nanoseconds for which this thread has computed; 0 where the system has no such clock."""
+    word, small = ir.IntType(64), ir.IntType(32)
+    if CPU_CLOCK is None:
+        return ir.Constant(word, 0)
+    spec = cgutils.alloca_once(builder, ir.ArrayType(word, 2))
+    kind = ir.FunctionType(small, [small, spec.type])
+    clock = cgutils.get_or_insert_function(builder.module, kind, "clock_gettime")
+    builder.call(clock, [ir.Constant(small, CPU_CLOCK), spec])
+    seconds, nanoseconds = (builder.load(cgutils.gep_inbounds(builder, spec, 0, k)) for k in (0, 1))
+    return builder.add(builder.mul(seconds, ir.Constant(word, 10**9)), nanoseconds)
 
 
 def emit_wake(builder: Any, pointer: Any) -> None:
@@ -132,12 +151,14 @@ def wake(array, i):
 
 @kernel
 def await_word(array, i, least, stop):
-    """Wait until word i is at least so large; give up where word `stop` is not 0."""
+    """Wait until word i is at least so large; give up where word `stop` is not 0. Returns how many rounds it spun."""
     spins = 0
     now = read(array, i)
     while now < least:
         give_up_if(read(array, stop))
-        spins += 1
-        if spins > SPINS:
+        if spins < SPINS:
+            spins += 1
+        else:
             rest(array, i, now)
         now = read(array, i)
+    return spins
