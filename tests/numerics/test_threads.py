@@ -81,11 +81,12 @@ def count(team, calls):
     calls[team.index] += 1
     barrier(team)
 
-with teams_as_asked():
-    for size in [2, 3] * 50_000:
-        calls = np.zeros(3, np.int64)
-        run(count, calls, threads=size)
-        assert calls.tolist() == [1] * size + [0] * (3 - size), (size, calls)
+def main():
+    with teams_as_asked():
+        for size in [2, 3] * 50_000:
+            calls = np.zeros(3, np.int64)
+            run(count, calls, threads=size)
+            assert calls.tolist() == [1] * size + [0] * (3 - size), (size, calls)
 """
 
 
@@ -96,7 +97,9 @@ def test_a_thread_that_was_not_of_the_last_team_does_only_its_own_jobs(tmp_path)
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = os.environ | {"PYTHONPATH": path, "BPTT_NUM_THREADS": "3", "NUMBA_CACHE_DIR": str(tmp_path)}
     # In a process of its own: what goes wrong may hang.
-    subprocess.run([sys.executable, "-c", "import changing_teams"], env=environment, check=True, timeout=120)
+    # Not while the module is imported: what compiles, in a thread of its own, imports it, too.
+    program = [sys.executable, "-c", "import changing_teams; changing_teams.main()"]
+    subprocess.run(program, env=environment, check=True, timeout=300)
 
 
 def _in_child(queue):
@@ -199,11 +202,13 @@ set_num_threads(3)
 
 def in_a_process(tmp_path, script):
     """What goes wrong here hangs or ends the process."""
-    body = "\n".join("    " + line for line in script.strip().splitlines())
-    (tmp_path / "in_a_process.py").write_text(f"{IN_A_PROCESS}\nwith teams_as_asked():\n{body}\n")
+    body = "\n".join("        " + line for line in script.strip().splitlines())
+    text = f"{IN_A_PROCESS}\ndef main():\n    with teams_as_asked():\n{body}\n"
+    (tmp_path / "in_a_process.py").write_text(text)
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = os.environ | {"PYTHONPATH": path, "NUMBA_CACHE_DIR": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", "import in_a_process"], env=environment, check=True, timeout=120)
+    program = [sys.executable, "-c", "import in_a_process; in_a_process.main()"]
+    subprocess.run(program, env=environment, check=True, timeout=300)
 
 
 @compiled_only

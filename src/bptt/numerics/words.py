@@ -34,6 +34,7 @@ __all__ = [
     "give_up_if",
     "read",
     "rest",
+    "run_signal_handlers",
     "store",
     "swap_if",
     "wake",
@@ -129,6 +130,27 @@ def give_up_if(typingctx: Any, flag: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.int64), codegen
+
+
+@intrinsic
+def run_signal_handlers(typingctx: Any) -> Any:
+    """Run what Python's signal handlers have to do, as between two lines of Python; what one raises ends the kernel.
+
+    Does nothing but in the main thread, as Python has it.
+    """
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        python = context.get_python_api(builder)
+        state = python.gil_ensure()
+        kind = ir.FunctionType(ir.IntType(32), [])
+        check = cgutils.get_or_insert_function(builder.module, kind, "PyErr_CheckSignals")
+        raised = builder.call(check, [])
+        python.gil_release(state)
+        with builder.if_then(cgutils.is_not_null(builder, raised), likely=False):
+            context.call_conv.return_exc(builder)
+        return context.get_dummy_value()
+
+    return types.void(), codegen
 
 
 # Beside a word stands how many rest on it: who changes the word looks there, and wakes them.

@@ -14,7 +14,7 @@ from bptt.numerics import updates
 from bptt.numerics.threads import run
 from bptt.training import step
 from bptt.training.optimizers import Adam, Optimizer
-from bptt.training.workspace import network_of, threads_for, workspace_for
+from bptt.training.workspace import network_of, threads_for, windows_unheard, workspace_for
 from bptt.unroll.windows import TBPTT
 
 __all__ = ["DivergedError", "NonFiniteError", "Record", "Trainer"]
@@ -151,7 +151,7 @@ class Trainer:
         self._network = self._network._replace(theta=self.model.flat)
 
     def run(self, tokens: np.ndarray, first: int, learning_rates: np.ndarray) -> Record:
-        """Train on consecutive windows in one compiled call.
+        """Train on consecutive windows, some tenths of a second of them a compiled call.
 
         Parameters
         ----------
@@ -192,16 +192,23 @@ class Trainer:
         if end > tokens.shape[1] - 1:
             raise ValueError(f"tokens must hold first + windows * k1 + 1 = {end + 1} steps; got {tokens.shape[1]}")
         steps = steps_of(tokens, first, end + 1, self.model.vocabulary_size)
-        losses, norms = np.empty(rates.size), np.empty(rates.size)
+        losses, norms = np.full((2, rates.size), np.nan)
         mean = np.empty(0, self.model.dtype) if self.averaged is None else self.averaged
-        done = run(step.train_chunk, self._network, self._work, self._grad, self._m, self._v, mean, self._partial,
-                   steps, 0, k1, k2, self._older, self.steps, self.optimizer.kind, self.optimizer.hyper, rates,
-                   self.clip_norm, self.clip_value, self.decay, losses, norms,
-                   threads=threads_for(self._network, self.streams * k1))  # fmt: skip
-        self._older = min(self._older + done * k1, k2 - k1)
-        self.steps += done
-        if done < rates.size:
-            raise NonFiniteError(self._explain(losses[done], norms[done]))
+        most = windows_unheard(self._network, self.streams * k1, 3)
+        for start in range(0, rates.size, most):
+            part = slice(start, min(start + most, rates.size))
+            try:
+                run(step.train_chunk, self._network, self._work, self._grad, self._m, self._v, mean, self._partial,
+                    steps, start * k1, k1, k2, self._older, self.steps, self.optimizer.kind,
+                    self.optimizer.hyper, rates[part], self.clip_norm, self.clip_value, self.decay, losses[part],
+                    norms[part], threads=threads_for(self._network, self.streams * k1))  # fmt: skip
+            finally:
+                # Ctrl-C comes out of `run`, too: the weights have moved, and that has to be counted.
+                done = int((np.isfinite(losses[part]) & np.isfinite(norms[part])).sum())
+                self._older = min(self._older + done * k1, k2 - k1)
+                self.steps += done
+            if done < part.stop - start:
+                raise NonFiniteError(self._explain(losses[start + done], norms[start + done]))
         return Record(losses, norms)
 
     def _explain(self, loss: float, norm: float) -> str:

@@ -10,9 +10,9 @@ from bptt.cells.table import Wiring
 from bptt.network.sequence_model import SequenceModel
 from bptt.numerics import memory
 from bptt.numerics.matmul import packed_rows, panel_shape, unit_stride
-from bptt.unroll.sequence import chunk_steps
+from bptt.unroll.sequence import FORMULAS, HEARING, chunk_steps
 
-__all__ = ["Network", "Workspace", "network_of", "threads_for", "workspace_for"]
+__all__ = ["Network", "Workspace", "network_of", "threads_for", "windows_unheard", "workspace_for"]
 
 SMALL = 10_000_000  # multiply-adds
 
@@ -110,6 +110,13 @@ def threads_for(network: Network, rows: int) -> int | None:
     """One thread for a window of so few rows (steps times streams) that a second is in its way; else all there are."""
     cell, H = network.cell, network.H
     return 1 if rows * H * cell.A * (network.E + network.L * H) < SMALL else None
+
+
+def windows_unheard(network: Network, rows: int, passes: int) -> int:
+    """How many windows of so many rows go into a compiled call: Ctrl-C is heard between two of them."""
+    H, width = network.H, network.H * network.cell.A
+    one = width * (network.E + network.L * H + FORMULAS) + H * network.V
+    return max(1, HEARING // (passes * rows * one))
 
 
 def workspace_for(network: Network, B: int, K: int, *, older: int = 0, training: bool = True) -> Workspace:

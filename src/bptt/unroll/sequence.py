@@ -34,7 +34,7 @@ from bptt.cells import table
 from bptt.numerics.jit import apart, borrow, kernel
 from bptt.numerics.matmul import HEIGHT, block_stride, pack, product, shared_product, transposed_products
 from bptt.numerics.random import dropout
-from bptt.numerics.threads import barrier, share
+from bptt.numerics.threads import barrier, hear, share
 from bptt.unroll.units import add_units, any_of, clear_units, copy, copy_units, drop_states
 
 # A bare 0 has a type of its own for Numba, and each function it is passed to would be compiled once more.
@@ -48,6 +48,9 @@ WORTH_A_MEETING = 30_000
 # each thread with which larger ones may stream through it, the next panel fetched while one is multiplied.
 CACHED = 1_500_000
 MANY_ROWS = 24
+# Multiply-adds between two looks for a signal: some tenths of a second of one core. A unit's formulas count as so many.
+HEARING = 3_000_000_000
+FORMULAS = 64
 
 
 def chunk_steps(T: int, B: int) -> int:
@@ -68,6 +71,12 @@ def first_row(i, size, B, active):
         if steps * size > total * i:
             return row
     return B if i > 0 else ZERO
+
+
+@kernel(inner=True, glue=True)
+def steps_unheard(B, H, weights):
+    """How many steps are made before the next look for a signal."""
+    return max(1, HEARING // (B * (weights + FORMULAS * H)))
 
 
 @kernel(inner=True, glue=True)
@@ -294,25 +303,33 @@ def layer_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, b
     """
     pack_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, bias_hh, W, U, b)
     barrier(team)
-    room, B, _ = a.shape
+    room, B, width = a.shape
     # Step by step where that costs no time for the weights, so that `a` is in the cache; else all at once: fewer rows
     # than a tile has would use each weight less often than the rows of all steps together do.
     weights = (W.size + U.size) * U.itemsize
     on_the_way = B >= HEIGHT * team.size and not by_units(team, B, U) and not streams(team, B, weights)
     T = x.shape[0] // B
-    for first in range(0, T, room):
-        n = min(room, T - first)
-        rows = x[first * B : (first + n) * B]
+    most = steps_unheard(B, width, W.size + U.size)
+    first = heard = ZERO
+    while first < T:
+        slot = first % room
+        if first - heard >= most:
+            hear(team)
+            heard = first
         if first > 0:
-            barrier(team)
-            row, last = share(B, team)
-            copy_units(s[room, row:last], s[0, row:last], ZERO, s.shape[2])
-            barrier(team)
+            barrier(team)  # the rows may be shared otherwise
+            if slot == 0:
+                row, last = share(B, team)
+                copy_units(s[room, row:last], s[0, row:last], ZERO, s.shape[2])
+                barrier(team)
+        n = min(most, room - slot, T - first)
+        rows = x[first * B : (first + n) * B]
         if not on_the_way:
-            project(team, cell, rows, W, b, a[:n])
+            project(team, cell, rows, W, b, a[slot : slot + n])
             barrier(team)
-        forward(team, cell, rows if on_the_way else rows[:0], W, U, b, s[: n + 1], a[:n], y[first : first + n],
-                active[first : first + n], reset[first : first + n], before)  # fmt: skip
+        forward(team, cell, rows if on_the_way else rows[:0], W, U, b, s[slot : slot + n + 1], a[slot : slot + n],
+                y[first : first + n], active[first : first + n], reset[first : first + n], before)  # fmt: skip
+        first += n
 
 
 @kernel(inner=True, glue=True)
@@ -324,9 +341,14 @@ def layer_backward(team, cell, x_order, h_order, weight_ih, weight_hh, x, s, a, 
     """
     pack_backward(team, cell, x_order, h_order, weight_ih, weight_hh, WT, UT)
     barrier(team)
-    T, B, _ = a.shape
+    T, B, width = a.shape
     last, half = T, 0
+    most = steps_unheard(B, 2 * width, 2 * (WT.size + UT.size))
+    heard = T
     while last > 0:
+        if last <= heard - most:
+            hear(team)
+            heard = last
         first = max(0, last - da.shape[1])
         chunk = da[half, : last - first]
         s_prev = s[first:last]
