@@ -46,6 +46,12 @@ class Pace:
         self.next_trial = [0.0, 0.0]  # down, up
         self.wait = [SOONEST, SOONEST]
         self.used = self.passed = 0.0
+        self.doubt = False
+
+    @property
+    def calm(self) -> bool:
+        """Whether every core seems to be there: then who waits may spin for longer."""
+        return self.at == 0 and self.left is None and not self.doubt
 
     @property
     def size(self) -> int:
@@ -70,9 +76,10 @@ class Pace:
             return
         rate = self.rates[self.at] = self.used / self.passed
         self.used = self.passed = 0.0
+        self.doubt = self.at + 1 < len(self.sizes) and rate < self.sizes[self.at + 1]
         if self.left is not None:
             self.judge(self.left, now)
-        elif self.at + 1 < len(self.sizes) and rate < self.sizes[self.at + 1] and now >= self.next_trial[0]:
+        elif self.doubt and now >= self.next_trial[0]:
             self.left, self.at = self.at, self.at + 1
         elif self.at > 0 and now >= self.next_trial[1]:
             self.left, self.at = self.at, self.at - 1

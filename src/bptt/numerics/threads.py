@@ -34,6 +34,8 @@ from bptt.numerics.cores import MOST, available_cores, threads_asked_for
 from bptt.numerics.jit import Kernel, bind, borrow, emit_call, kernel
 from bptt.numerics.pace import Pace
 from bptt.numerics.words import (
+    CALM_IDLE,
+    CALM_SPINS,
     CPU_CLOCK,
     FUTEX,
     GIVEN_UP,
@@ -74,6 +76,8 @@ def share(n, team):
 
 # Words beside a member's count of barriers (and of those who rest on it): rounds that it spun, nanoseconds of its job.
 SPUN, USED = 2, 3
+# Beside the word that says who has failed: rounds that a member spins at a barrier.
+PATIENT = 1
 
 
 @kernel
@@ -82,9 +86,9 @@ def meet(sync, index, size):
     here = read(sync, 8 * index) + 1
     store(sync, 8 * index, here)
     wake(sync, 8 * index)
-    spins = 0
+    spins, patience = 0, sync[8 * size + PATIENT]
     for other in range(size):
-        spins += await_word(sync, 8 * other, here, 8 * size)
+        spins += await_word(sync, 8 * other, here, 8 * size, patience)
     sync[8 * index + SPUN] += spins
 
 
@@ -119,8 +123,8 @@ def _compiled_hear(team):
 
 
 # Words of the board on which a job is posted for the workers; each is alone on its cache line.
-JOB, DONE, WANTED, CODE, DATA, SIZE, NEVER = 0, 8, 16, 24, 32, 40, 48
-BOARD = 56
+JOB, DONE, WANTED, CODE, DATA, SIZE, NEVER, IDLE = 0, 8, 16, 24, 32, 40, 48, 56
+BOARD = 64
 AWAKE, ASLEEP = 0, 1
 
 
@@ -152,9 +156,10 @@ def serve(board, state, index, last):
                     wake(board, DONE)
                 last, idle = job, 0
         idle += 1
-        if idle > SPINS:
+        patience = read(board, IDLE)
+        if idle > patience:
             rest(board, JOB, job)
-        if idle > SPINS + RESTS and swap_if(state, 0, AWAKE, ASLEEP) == 1:
+        if idle > patience + RESTS and swap_if(state, 0, AWAKE, ASLEEP) == 1:
             # Whoever wants a team sets WANTED before it looks for sleepers: one of the two sees the other.
             if read(board, JOB) | 1 == last | 1 and read(board, WANTED) == 0:
                 return last
@@ -296,7 +301,7 @@ def entrance(board, sync, *args):
     add(board, JOB, 1)
     wake(board, JOB)
     call_at(read(board, CODE), read(board, DATA), 0)
-    await_word(board, DONE, read(board, SIZE) - 1, NEVER)
+    await_word(board, DONE, read(board, SIZE) - 1, NEVER, read(board, IDLE))
     return end(outcomes, read(board, SIZE), sync, args)
 """
 
@@ -399,6 +404,8 @@ def alone(entrance: Any, pace: Pace, args: Any) -> Any:
 def timed(entrance: Any, pace: Pace, board: np.ndarray, size: int, args: Any) -> Any:
     """Have a team do the job, and note what it came to."""
     sync = memory.zeros((8 * size + 8,), np.int64)
+    calm = pace.calm and _most != MOST
+    sync[8 * size + PATIENT], board[IDLE] = (CALM_SPINS, CALM_IDLE) if calm else (SPINS, SPINS)
     if pace.most == 1 or CPU_CLOCK is None:
         return entrance(board, sync, *args)
     compiled = len(entrance.overloads)

@@ -22,6 +22,8 @@ from numba.extending import intrinsic
 from bptt.numerics.jit import kernel
 
 __all__ = [
+    "CALM_IDLE",
+    "CALM_SPINS",
     "CPU_CLOCK",
     "FUTEX",
     "GIVEN_UP",
@@ -40,7 +42,11 @@ __all__ = [
     "wake",
 ]
 
-SPINS = 4000  # rounds (some 5 us) before a waiting thread leaves its core to others
+# Rounds before a waiting thread leaves its core to others, some 5 us: where others want it.
+SPINS = 4000
+# Where nobody does: as long as it takes to sleep and to be woken; and longer between two jobs, as between two lines of
+# Python.
+CALM_SPINS, CALM_IDLE = 40_000, 160_000
 # Number of the system call, where there is one.
 FUTEX = {"x86_64": 202, "aarch64": 98}.get(platform.machine()) if sys.platform == "linux" else None
 FUTEX = FUTEX if struct.calcsize("P") == 8 else None
@@ -172,13 +178,16 @@ def wake(array, i):
 
 
 @kernel
-def await_word(array, i, least, stop):
-    """Wait until word i is at least so large; give up where word `stop` is not 0. Returns how many rounds it spun."""
+def await_word(array, i, least, stop, patience):
+    """Wait until word i is at least so large, at most `patience` rounds of it spinning.
+
+    Gives up where word `stop` is not 0. Returns how many rounds it spun.
+    """
     spins = 0
     now = read(array, i)
     while now < least:
         give_up_if(read(array, stop))
-        if spins < SPINS:
+        if spins < patience:
             spins += 1
         else:
             rest(array, i, now)
