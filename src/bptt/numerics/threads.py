@@ -403,9 +403,12 @@ def alone(entrance: Any, pace: Pace, args: Any) -> Any:
 
 def timed(entrance: Any, pace: Pace, board: np.ndarray, size: int, args: Any) -> Any:
     """Have a team do the job, and note what it came to."""
-    sync = memory.zeros((8 * size + 8,), np.int64)
-    calm = pace.calm and _most != MOST
-    sync[8 * size + PATIENT], board[IDLE] = (CALM_SPINS, CALM_IDLE) if calm else (SPINS, SPINS)
+    if size == 1:
+        sync = np.zeros(16, np.int64)
+    else:
+        sync = memory.zeros((8 * size + 8,), np.int64)
+        calm = pace.calm and _most != MOST
+        sync[8 * size + PATIENT], board[IDLE] = (CALM_SPINS, CALM_IDLE) if calm else (SPINS, SPINS)
     if pace.most == 1 or CPU_CLOCK is None:
         return entrance(board, sync, *args)
     compiled = len(entrance.overloads)
