@@ -124,15 +124,19 @@ def boolean(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def integer(name: str, value: Any, minimum: int = 1) -> int:
-    """An integer of at least `minimum`."""
+def integer(name: str, value: Any, minimum: int = 1, maximum: int | None = None) -> int:
+    """An integer of at least `minimum`, at most `maximum` where it is given, and of 64 bits."""
+    accepted = f"{name} must be an integer of at least {minimum}"
+    if maximum is not None:
+        accepted += f" and at most {maximum}"
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer of at least {minimum}; got {_shown(value)}")
-    if value < minimum:
-        raise ValueError(f"{name} must be an integer of at least {minimum}; got {value}")
-    if int(value) >= 2**63:
-        raise ValueError(f"{name} must be an integer of at least {minimum} and below 2**63; got {value}")
-    return int(value)
+        raise TypeError(f"{accepted}; got {_shown(value)}")
+    number = int(value)
+    if number < minimum or (maximum is not None and number > maximum):
+        raise ValueError(f"{accepted}; got {value}")
+    if number >= 2**63:
+        raise ValueError(f"{accepted} and below 2**63; got {value}")
+    return number
 
 
 def flag(name: str, value: Any) -> int:

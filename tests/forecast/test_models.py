@@ -546,7 +546,8 @@ def test_settings_and_tensors_are_all_of_a_model(strategy, ensemble):
     names, columns = everything_with(strategy)
     model = fitted(strategy, columns=columns(SERIES), ensemble=ensemble, **names)
     tensors = {name: array.copy() for name, array in model.tensors().items()}
-    again = GRU.from_settings(json.loads(json.dumps(model.settings)), tensors)
+    panel = panel_of(SERIES, **columns(SERIES))
+    again = GRU.from_settings(json.loads(json.dumps(model.settings)), tensors, panel, DAILY)
     assert again.is_fitted
     own = columns(SERIES, future=5)
     assert_same_bits(forecast(model, SERIES, **own), forecast(again, SERIES, **own))

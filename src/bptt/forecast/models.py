@@ -637,7 +637,7 @@ class Recurrent:
             name: (array[:, own] - scales[f"{name}.mean"]) / scales[f"{name}.spread"]
             for own, (name, array) in zip(columns, arrays.items(), strict=True)
         }
-        return source_of(y, panel.observed, panel.starts, stops, floor_of(y, panel, until), **parts)
+        return source_of(y, panel.observed, panel.starts, stops, floor_of(y, transform.logs, panel, until), **parts)
 
 
 def _number(windows: tuple[np.ndarray, ...]) -> int:

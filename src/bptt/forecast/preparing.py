@@ -29,11 +29,12 @@ def scales_of(panel: Panel, columns: tuple[np.ndarray, ...], stops: np.ndarray) 
     return scales
 
 
-def floor_of(y: np.ndarray, panel: Panel, until: np.ndarray) -> np.ndarray:
+def floor_of(y: np.ndarray, logs: np.ndarray, panel: Panel, until: np.ndarray) -> np.ndarray:
     """For each series the smallest spread that a window of it, of the transformed values y (rows,), may count as.
 
     It follows the unit of y: a power of two times y gives as much times the floor, to the bit. Only a series of zeros
-    has no unit; its floor is 1, and `models` forecasts zero for it.
+    has no unit; its floor is 1, and `models` forecasts zero for it. Logarithms (`logs`, truth values (N,)) have no
+    unit: a share of the values' size is the same number in all of them.
     """
     N = len(panel)
     counts = panel.observed & panel.before(until)
@@ -41,7 +42,7 @@ def floor_of(y: np.ndarray, panel: Panel, until: np.ndarray) -> np.ndarray:
     n = np.maximum(np.bincount(series, minlength=N), 1)
     mean = np.bincount(series, y, minlength=N) / n
     spread = np.bincount(series, np.abs(y - mean[series]), minlength=N) / n
-    size = np.bincount(series, np.abs(y), minlength=N) / n
+    size = np.where(logs, 1.0, np.bincount(series, np.abs(y), minlength=N) / n)
     floor = np.maximum(SMALLEST_SPREAD * spread, SMALLEST_SHARE * size)
     return np.where(floor > 0, floor, 1.0)
 

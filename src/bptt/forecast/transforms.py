@@ -27,6 +27,11 @@ class Transform:
     def __init__(self, kinds: np.ndarray, units: np.ndarray) -> None:
         self.kinds, self.units = kinds, units
 
+    @property
+    def logs(self) -> np.ndarray:
+        """Truth values (N,): whose values are logarithms."""
+        return self.kinds == LOG
+
     def apply(self, y: np.ndarray, series: np.ndarray) -> np.ndarray:
         """Transformed values; `series` says for each of them (or each row of them) whose it is."""
         kinds = self.kinds[series]

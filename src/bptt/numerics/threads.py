@@ -473,9 +473,7 @@ def set_num_threads(n: int) -> None:
     >>> bptt.set_num_threads(1)
     """
     global _threads
-    if arguments.integer("n", n) > MOST:
-        raise ValueError(f"n must be an integer of at least 1 and at most {MOST}; got {n}")
-    _threads = int(n)
+    _threads = arguments.integer("n", n, 1, MOST)
 
 
 def get_num_threads() -> int:
