@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -450,12 +451,13 @@ def test_names_of_commands_alone_show_help(capsys: pytest.CaptureFixture[str]) -
         (["text"], "train"),
         (["-h"], "forecast"),
         (["text", "train", "-h"], "--epochs"),
+        (["forecast"], "--season"),
     ):
         assert main(words) == 0
         out, err = capsys.readouterr()
         assert shown in out
         assert err == ""
-    assert "bptt forecast -h shows more" in refused(capsys, "forecast")
+    assert "bptt forecast -h shows more" in refused(capsys, "forecast", "--h", 3)
 
 
 def test_the_package_is_a_command() -> None:
@@ -508,6 +510,7 @@ def test_ctrl_c_keeps_the_best_model_and_says_where(folder: Path) -> None:
     _, err = run.communicate(timeout=60)
     assert run.returncode == 130
     assert "Traceback" not in err
+    assert err.count("stopped") == 1
     last = err.splitlines()[-1]
     assert last.startswith("stopped: the best model so far (epoch ")
     assert last.endswith(f"is kept in {path}")
@@ -526,6 +529,8 @@ def test_a_sample_is_written_as_it_is_made_and_ctrl_c_ends_it(folder: Path) -> N
     run.send_signal(signal.SIGINT)
     _, err = run.communicate(timeout=60)
     assert run.returncode == 130
+    assert err.splitlines()[-1] == "bptt: stopped"
+    assert err.count("stopped") == 1
     assert "Traceback" not in err
 
 
@@ -548,7 +553,35 @@ def test_ctrl_c_in_the_first_epoch_says_that_nothing_was_kept(folder: Path) -> N
     assert run.returncode == 130
     assert "nan" not in out
     assert err.splitlines()[-1] == "stopped before the first validation: nothing was kept"
+    assert err.count("stopped") == 1
     assert not path.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_ctrl_c_ends_a_forecast_with_one_line(tmp_path: Path) -> None:
+    rows = [f"2024-{1 + day // 28:02}-{1 + day % 28:02},{day % 7}" for day in range(150)]
+    (tmp_path / "series.csv").write_text("ds,y\n" + "\n".join(rows))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        run = process(
+            *("forecast", tmp_path / "series.csv", "--h", 3, "--freq", "D", "--max-steps", 10**7, "--verbose"),
+            *("--output", tmp_path / "forecasts.csv"),
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert run.stderr is not None
+    seen, more = "", "-"
+    while more and not re.search(r"[1-9]\d*/10000000", seen):  # a step is done
+        more = run.stderr.read(1)
+        seen += more
+    assert more, seen
+    run.send_signal(signal.SIGINT)
+    out, err = run.communicate(timeout=60)
+    assert (run.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == "bptt: stopped"
+    assert (seen + err).count("stopped") == 1
+    assert "Traceback" not in seen + err
+    assert not (tmp_path / "forecasts.csv").exists()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes are POSIX's")

@@ -357,6 +357,28 @@ def test_marks_that_are_given(tmp_path: Path) -> None:
     assert (found(tmp_path / "x.csv", text, thousands=".", decimal=",").df["y"] == 1234).all()
 
 
+@pytest.mark.parametrize("header", ["ds;y\n", ""])
+@pytest.mark.parametrize(
+    ("values", "is_said"),
+    [
+        (["1.234", "2.500", "987"], True),
+        (["1.000", "2.000", "3.000"], True),
+        (["1.234", "2.5"], False),
+        (["1.234", "0.500"], False),
+        (["1.234", "1234.500"], False),
+        (["1", "2"], False),
+    ],
+)
+def test_points_that_may_be_thousands_are_said(tmp_path: Path, values: list[str], is_said: bool, header: str) -> None:
+    lines = [f"{day:%Y-%m-%d};{values[at % len(values)]}" for at, day in enumerate(DAYS)]
+    text = header + "\n".join(lines)
+    read = found(tmp_path / "x.csv", text)
+    assert read.df["y"].iloc[0] == float(values[0])
+    said = f"'{values[0]}' is read as {float(values[0]):g}; if it is {values[0].replace('.', '')}, give --thousands ."
+    assert any(said in note for note in read.notes) == is_said
+    assert not any("is read as 1" in note for note in found(tmp_path / "x.csv", text, decimal=".").notes)
+
+
 def test_encodings(tmp_path: Path) -> None:
     text = "Zeit,Größe\n" + "\n".join(f"{day:%Y-%m-%d},{day.day}" for day in DAYS)
     for encoding, noted in (("utf-8", 0), ("utf-8-sig", 0), ("utf-16", 0), ("latin-1", 1)):

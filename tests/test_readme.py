@@ -31,6 +31,9 @@ def test_python_runs(document, tmp_path, monkeypatch):
     for language, quoted, line, code in blocks(document):
         if language == "python" and not quoted:
             exec(compile("\n" * line + code, str(document), "exec"), namespace)
+            # Who runs a block again in the same folder finds its files there.
+            for saving in re.findall(r"^\w+\.save\(.*", code, re.MULTILINE):
+                exec(saving, namespace)
 
 
 @each_document

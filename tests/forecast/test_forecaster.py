@@ -1,6 +1,7 @@
 """Frames in and out of a Forecaster, by a model whose forecasts can be worked out by hand."""
 
 import copy
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -418,7 +419,48 @@ def test_trailing_missing_values_are_said_at_the_users_line(df, again):
     with pytest.warns(UserWarning, match="1 of 2 series end in missing values") as caught:
         forecaster.predict(cut) if again else Forecaster([naive()], "D").fit(cut)
     assert [one.filename for one in caught] == [__file__]
-    Forecaster([naive()], "D").cross_validation(cut)
+    with pytest.warns(UserWarning, match="1 of 2 series end in missing values.*no y to compare"):
+        Forecaster([naive()], "D").cross_validation(cut)
+
+
+def peak_at_eight(start, days, zone="Europe/Berlin"):
+    """Hours of local days, of which the one at 8 o'clock has a peak."""
+    ds = pd.date_range(start, pd.Timestamp(start) + pd.Timedelta(days=days), freq="h", tz=zone, inclusive="left")
+    return pd.DataFrame({"unique_id": "a", "ds": ds, "y": np.where(ds.hour == 8, 9.0, 1.0)})
+
+
+@pytest.mark.parametrize(("change", "hour"), [("2024-03-31", 9), ("2024-10-27", 7)])
+def test_a_change_of_the_clock_is_said_and_local_times_keep_the_hour(change, hour):
+    day = pd.Timestamp(change)
+    df = peak_at_eight(day - pd.Timedelta(days=9), 9)
+    forecaster = Forecaster([naive(48, 24)], "h").fit(df)
+    with pytest.warns(UserWarning, match=rf"clock of Europe/Berlin changes .* series 'a', at ds {change}") as caught:
+        result = forecaster.predict()
+    assert [one.filename for one in caught] == [__file__]
+    assert result.loc[result["SeasonalNaive"] > 5, "ds"].dt.hour.tolist() == [hour, hour]
+    # What the warning advises.
+    local = df.assign(ds=df["ds"].dt.tz_localize(None))
+    result = Forecaster([naive(48, 24)], "h").fit(local).predict()
+    assert result.loc[result["SeasonalNaive"] > 5, "ds"].dt.hour.tolist() == [8, 8]
+
+
+def test_a_change_of_the_clock_before_the_forecasts_is_said_as_long_as_a_season_reaches_it():
+    for days, said in ((6, True), (8, False)):
+        df = peak_at_eight("2024-03-25", 7 + days)
+        forecaster = Forecaster([naive(3, 24)], "h").fit(df)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            forecaster.predict()
+            cv = Forecaster([naive(3, 24)], "h").cross_validation(df, n_windows=2)
+            forecaster.predict_insample(step_size=len(df))
+        assert len(cv) == 6
+        assert ["clock of Europe/Berlin" in str(one.message) for one in caught] == [True] * 3 * said
+
+
+@pytest.mark.parametrize(("freq", "zone"), [("h", None), ("h", "UTC"), ("h", "Asia/Tokyo"), ("D", "Europe/Berlin")])
+def test_clocks_that_do_not_change_and_days_need_no_word(freq, zone):
+    ds = pd.date_range("2024-03-01", periods=30 * (24 if freq == "h" else 1), freq=freq, tz=zone)
+    Forecaster([naive(48)], freq).fit(pd.DataFrame({"unique_id": "a", "ds": ds, "y": 1.0})).predict()
 
 
 @pytest.mark.parametrize("freq", [1, "YE"])
@@ -526,7 +568,8 @@ def test_a_window_needs_an_observed_value_before_it():
 
 def test_missing_values_of_a_window_are_nan(df):
     df.loc[29, "y"] = np.nan
-    cv = Forecaster([naive()], "D").cross_validation(df)
+    with pytest.warns(UserWarning, match="series 'a' is of ds 2024-02-28, its last row of 2024-02-29"):
+        cv = Forecaster([naive()], "D").cross_validation(df)
     assert cv["y"].isna().tolist() == [False, False, True, False, False, False]
     assert cv["SeasonalNaive"].notna().all()
 

@@ -12,9 +12,10 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from bptt.cli import text
 from bptt.cli.doctor import cache, doctor
@@ -25,7 +26,21 @@ __all__ = ["main"]
 # The letters that stand for sizes in messages of memory that is out, by command.
 SIZES = {"text": "--hidden-size, --streams or --window", "forecast": "--h, or fewer series"}
 
+
+class Commands(TyperGroup):
+    """All commands; the one that Ctrl-C ends says so, unless it has something better to say."""
+
+    def invoke(self, context: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            print("bptt: stopped", file=sys.stderr)
+            raise
+
+
 app = typer.Typer(
+    cls=Commands,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     invoke_without_command=True,

@@ -38,6 +38,7 @@ class ModelName(StrEnum):
 
 
 def forecast(
+    context: typer.Context,
     files: Annotated[
         list[str] | None,
         typer.Argument(metavar="FILE", help="A CSV: unique_id, ds, y; or time and value of one series; - for stdin."),
@@ -82,6 +83,10 @@ def forecast(
 ) -> None:
     """Forecast the series of a CSV file."""
     from bptt import arguments
+
+    if not _given(context):
+        typer.echo(context.get_help())
+        return
 
     path, levels = _files_and_levels(files or [], level)
     if (path is None) != demo:
@@ -150,6 +155,12 @@ def forecast(
         _write_csv(forecasts, output)
     if plot is not None:
         _write_plot(full if demo else df, forecasts, plot, columns)
+
+
+def _given(context: typer.Context) -> bool:
+    """Whether anything stands behind the name of the command."""
+    sources = (context.get_parameter_source(name) for name in context.params)
+    return any(source is not None and source.name == "COMMANDLINE" for source in sources)
 
 
 def _files_and_levels(positional: list[str], given: list[str] | None) -> tuple[str | None, list[int | float]]:

@@ -7,7 +7,7 @@ import io
 import re
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -41,6 +41,9 @@ class Writing(NamedTuple):
     date_format: str | None = None
     tz: str | None = None
 
+
+# What gives a column of the file as it is written.
+Written: TypeAlias = "Callable[[str], pd.Series[Any]]"
 
 # Decimal and thousands marks that are tried, in this order, on values that are no plain numbers.
 MARKS = ((".", ","), (",", "."), (",", " "), (",", "\N{NO-BREAK SPACE}"), (".", "'"))
@@ -81,7 +84,7 @@ def read(
     name = "standard input" if path == STANDARD_INPUT else path
     writing = writing or Writing()
     notes: list[str] = []
-    df = _table(path, name, id_col, writing, notes)
+    df, written = _table(path, name, id_col, writing, notes)
     columns = {"id_col": id_col, "time_col": time_col, "target_col": target_col}
     renamed: dict[str, str] = {}
     if columns == DEFAULTS and df.shape[1] == 2 and not {time_col, target_col} <= set(df.columns):
@@ -95,6 +98,8 @@ def read(
     if id_col not in df.columns:
         df.insert(0, id_col, target_col)
     values = _numbers(df[target_col], name, writing, notes)
+    if writing.decimal is None and writing.thousands is None and pd.api.types.is_float_dtype(df[target_col]):
+        _note_thousands(target_col, values, written, notes)
     longest = df[id_col].value_counts(sort=True).index[0]
     times = dates.read(df[time_col], (df[id_col] == longest).to_numpy(), name, writing.date_format, writing.tz, notes)
     df = df[[id_col, time_col, target_col]].assign(**{time_col: times, target_col: values})
@@ -117,8 +122,8 @@ def _check_columns(df: pd.DataFrame, columns: dict[str, str], name: str) -> None
         )
 
 
-def _table(path: str, name: str, id_col: str, writing: Writing, notes: list[str]) -> pd.DataFrame:
-    """Every line a row whose index is its number in the file."""
+def _table(path: str, name: str, id_col: str, writing: Writing, notes: list[str]) -> tuple[pd.DataFrame, Written]:
+    """Every line a row whose index is its number in the file; and what gives a column as it is written."""
     source: Any = path
     if path == STANDARD_INPUT:
         source = io.BytesIO(sys.stdin.buffer.read())
@@ -148,8 +153,10 @@ def _table(path: str, name: str, id_col: str, writing: Writing, notes: list[str]
             df = _separated(parse, writing.sep)
         separator = df.attrs.pop("separator")
         first = 2
+        header: dict[str, Any] = {}
         if df.shape[1] == 2 and _is_number(df.columns[1]):
-            df = parse(separator, header=None, names=["ds", "y"])
+            header = {"header": None, "names": ["ds", "y"]}
+            df = parse(separator, **header)
             notes.append(f"{name} has no header: its first line is read as data")
             first = 1
     except pd.errors.EmptyDataError:
@@ -167,7 +174,7 @@ def _table(path: str, name: str, id_col: str, writing: Writing, notes: list[str]
     df = df.dropna(how="all")
     if df.empty:
         raise ValueError(f"{name}: a header and no rows")
-    return df
+    return df, lambda column: parse(separator, **header, dtype=str, usecols=[column])[column]
 
 
 def _separated(parse: Callable[..., pd.DataFrame], given: str | None) -> pd.DataFrame:
@@ -217,6 +224,22 @@ def _numbers(values: pd.Series[Any], name: str, writing: Writing, notes: list[st
             "(--decimal and --thousands set it)"
         )
     return numbers
+
+
+def _note_thousands(column: str, values: pd.Series[Any], written: Written, notes: list[str]) -> None:
+    """Say which reading was taken where every point might stand for thousands, as in 1.234."""
+    thousandths = 1000 * values.dropna()
+    if (thousandths.abs() >= 10**6).any() or not np.allclose(thousandths, thousandths.round(), rtol=0, atol=1e-6):
+        return
+    # The numbers no longer tell 1.230 from 1.23.
+    texts = written(column).dropna().str.strip()
+    pointed = texts[texts.str.contains(".", regex=False)]
+    if len(pointed) and pointed.str.fullmatch(r"[+-]?[1-9]\d{0,2}\.\d{3}").all():
+        first = pointed.iloc[0]
+        notes.append(
+            f"column {column!r}: {first!r} is read as {float(first):g}; if it is {first.replace('.', '')}, give "
+            "--thousands . (--decimal . says that it is not)"
+        )
 
 
 def _number_pattern(decimal: str, thousands: str) -> str:

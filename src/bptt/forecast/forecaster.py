@@ -15,6 +15,7 @@ from bptt import arguments
 from bptt.forecast import forecaster_file
 from bptt.forecast.backtest import Windows, insample_windows, last_windows, number_of_windows
 from bptt.forecast.calendar import Freq, calendar_features, parse_freq
+from bptt.forecast.clock import warn_clock_changes
 from bptt.forecast.columns import check_names
 from bptt.forecast.frame import (
     Encoding,
@@ -42,6 +43,10 @@ from bptt.forecast.trained import Trained, cross_validate, train
 __all__ = ["Forecaster"]
 
 CUTOFF = "cutoff"
+WINDOWS_END = (
+    "the last window ends with its last row, where there is no y to compare with. Drop these rows to have windows end "
+    "with the last value"
+)
 
 
 class Forecaster:
@@ -232,6 +237,12 @@ class Forecaster:
         ------
         TypeError, ValueError
             Before `fit`; naming the argument, the column or the series.
+
+        Warns
+        -----
+        UserWarning
+            If series end in missing values; if times less than a day apart have a time zone whose clock changes
+            within the forecasts or the season before them: daily patterns then lie at another hour of that clock.
         """
         trained, panel, encoding = self._fitted("predicting")
         asked = request(level, quantiles)
@@ -247,6 +258,7 @@ class Forecaster:
             raise ValueError("static_df describes the series of df: pass both, or none to continue the training data")
         steps = reach(self.models, h)
         future = future_rows(panel, encoding, steps, futr_df)
+        warn_clock_changes(future, encoding, np.arange(len(panel)), panel.lengths, h)
         columns = trained.forecast(future, np.arange(len(panel)), panel.lengths, h, asked, scale)
         rows = (future.starts[1:, None] - steps + np.arange(h)).ravel()
         return _frame(future, encoding, rows, columns)
@@ -311,7 +323,8 @@ class Forecaster:
         Warns
         -----
         UserWarning
-            If series are too short for some windows: those windows are left out.
+            If series are too short for some windows: those windows are left out. If series end in missing values.
+            If the clock of the times' zone changes within a window of times less than a day apart.
         """
         asked = request(level, quantiles)
         h = check_horizon(self.models, self.aliases, h)
@@ -329,7 +342,9 @@ class Forecaster:
         if prediction_intervals is None:
             check_quantiles(self.models, self.aliases, asked.quantiles)
         panel, encoding = self._read(df, static_df, id_col, time_col, target_col)
+        warn_unobserved_ends(panel, encoding, WINDOWS_END)
         windows = last_windows(panel, h, count, step_size, purpose="cross_validation", refit=every)
+        warn_clock_changes(panel, encoding, windows.series, windows.ends, h)
         columns = cross_validate(
             self.models,
             self.aliases,
@@ -380,6 +395,7 @@ class Forecaster:
         if not trained.is_calibrated:
             check_quantiles(self.models, self.aliases, asked.quantiles)
         windows = insample_windows(panel, self.h, arguments.integer("step_size", step_size))
+        warn_clock_changes(panel, encoding, windows.series, windows.ends, self.h)
         columns = trained.forecast(panel, windows.series, windows.ends, self.h, asked, until=panel.lengths)
         return _beside_y(panel, encoding, windows, self.h, columns)
 

@@ -32,6 +32,9 @@ __all__ = [
 ]
 
 
+FORECASTS_START = "forecasts start after its last row. Drop these rows to forecast from the last value on"
+
+
 def read(
     df: pd.DataFrame,
     freq: FreqLike | None = None,
@@ -254,8 +257,8 @@ def _warn_unobserved(panel: Panel) -> None:
         )
 
 
-def warn_unobserved_ends(panel: Panel, encoding: Encoding) -> None:
-    """Say that forecasts do not start after the last value of some series."""
+def warn_unobserved_ends(panel: Panel, encoding: Encoding, consequence: str = FORECASTS_START) -> None:
+    """Say that some series end in missing values, and what follows from it."""
     rows = np.where(panel.observed, np.arange(panel.y.size), -1)
     last = np.maximum.reduceat(rows, panel.starts[:-1])
     short = np.flatnonzero((last >= 0) & (last < panel.starts[1:] - 1))
@@ -268,8 +271,8 @@ def warn_unobserved_ends(panel: Panel, encoding: Encoding) -> None:
         ]
         warn(
             f"{len(short)} of {len(panel)} series end in missing values: the last value of series "
-            f"{text(panel.ids[first])} is of {encoding.time_col} {shown[0]}, its last row of {shown[1]}, and forecasts "
-            f"start after its last row. Drop these rows to forecast from the last value on"
+            f"{text(panel.ids[first])} is of {encoding.time_col} {shown[0]}, its last row of {shown[1]}, and "
+            f"{consequence}"
         )
 
 
