@@ -11,6 +11,8 @@ from bptt.forecast import GRU, ConformalIntervals, Forecaster
 from bptt.forecast.network import STRATEGIES
 from bptt.forecast.trained import train
 
+# Series end in missing values here on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore:.* series end in missing values:UserWarning")
 H, ROWS = 3, 40
 EVERY_ANCHOR = ["last", "mean", "drift", 7, "change:7", "mean:7", "change:2", 1]
 # What may stand after a cutoff: nothing, another order of magnitude, another sign.
