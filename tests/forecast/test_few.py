@@ -5,10 +5,13 @@ import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from made_panels import DAILY, forecast, panel_of
 
 from bptt.forecast import GRU, few
 from bptt.forecast.network import STRATEGIES
+from bptt.forecast.windows import LAST, MEAN
 
 every_strategy = pytest.mark.parametrize("strategy", STRATEGIES)
 
@@ -29,6 +32,79 @@ def test_series_of_next_to_nothing(strategy, y):
     point, quantiles = forecast(model, [np.asarray(y)])
     assert np.isfinite(quantiles).all()
     assert np.abs(point - np.nanmean(y)).max() <= 3
+
+
+@given(
+    y=st.lists(st.one_of(st.floats(-1e6, 1e6), st.just(np.nan), st.just(0.0)), min_size=3, max_size=30).filter(
+        lambda y: np.isfinite(y).sum() >= 2
+    ),
+    strategy=st.sampled_from(sorted(STRATEGIES)),
+    h=st.integers(1, 5),
+    seasonality=st.sampled_from([1, 2, 7]),
+)
+def test_no_short_series_fails(y, strategy, h, seasonality):
+    model, _ = fitted(y, h, strategy, seasonality=seasonality, hidden_size=2)
+    point, quantiles = forecast(model, [np.asarray(y)])
+    assert np.isfinite(point).all()
+    assert np.isfinite(quantiles).all()
+    assert (np.diff(quantiles, axis=2) >= 0).all()
+
+
+@pytest.mark.parametrize("back", [6, 12, 18, 24])
+def test_after_a_level_shift_forecasts_are_at_the_new_level(back):
+    t = np.arange(72)
+    noise = np.random.default_rng(3).normal(0, 3, 72)
+    y = np.where(t < 72 - back, 100, 150) + 10 * np.sin(2 * np.pi * t / 12) + noise
+    model, _ = fitted(y, 12, seasonality=12, quantiles=[0.1, 0.9])
+    point, quantiles = forecast(model, [y])
+    # The swing is 10: halfway to the old level is 125.
+    assert abs(point.mean() - 150) < 15
+    assert quantiles[0, :, 0].mean() < 150 < quantiles[0, :, -1].mean()
+
+
+def test_intervals_of_random_walks_cover_and_grow():
+    h, walks = 6, 30
+    covered, widths, errors = [], [], []
+    for seed in range(walks):
+        y = 100 + np.cumsum(np.random.default_rng(seed).standard_normal(100 + h))
+        model, _ = fitted(y[:100], h, quantiles=[0.1, 0.9], input_size=12, hidden_size=4)
+        point, quantiles = forecast(model, [y[:100]])
+        low, high = quantiles[0, :, 0], quantiles[0, :, -1]
+        covered.append((low <= y[100:]) & (y[100:] <= high))
+        widths.append(high - low)
+        errors.append([np.abs(point[0] - y[100:]).mean(), np.abs(y[99] - y[100:]).mean()])
+    assert 0.65 <= np.mean(covered) <= 0.95
+    # 2.56 times the square root of the step, of a known variance.
+    growth = np.mean(widths, 0) / (2.56 * np.sqrt(np.arange(1, h + 1)))
+    assert (growth > 0.8).all()
+    assert (growth < 1.8).all()
+    mean, last = np.mean(errors, 0)
+    assert mean <= 1.1 * last
+
+
+def test_short_yearly_series_do_not_lose_to_the_last_value():
+    errors = []
+    for seed in range(50):
+        y = 100 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0.03, 0.06, 34)))
+        model, _ = fitted(y[:30], 4, quantiles=[0.025, 0.1, 0.9, 0.975], input_size=8, hidden_size=4)
+        point, _ = forecast(model, [y[:30]])
+        errors.append([np.abs(point[0] - y[30:]).mean(), np.abs(y[29] - y[30:]).mean()])
+    own, last = np.mean(errors, 0)
+    assert own <= 1.05 * last
+
+
+def test_each_held_out_window_counts_alike_and_plain_forecasts_come_first():
+    model, _ = fitted(np.random.default_rng(0).standard_normal(60), max_steps=1)
+    plan = model._plan
+    assert plan is not None
+    weight = np.array([[1, 1, 1, 1], [1, 0, 0, 0], [0, 0, 0, 0]])
+    missed = np.array([[1, 1, 1, 1], [5, 9, 9, 9], [9, 9, 9, 9]])
+    assert few.mean_error(plan, missed, weight) == 3
+    tried = ((LAST, 0), (MEAN, 0))
+    ones = np.ones((1, 4))
+    for mean, best in ((0.85, 0), (0.75, 1)):
+        forecasts = np.stack([ones, mean * ones], axis=2)
+        assert few.best_naive(plan, tried, forecasts, 0 * ones, ones) == (best, [1.0, mean][best])
 
 
 def test_the_offsets_are_kept_in_a_file_and_checked():

@@ -2,7 +2,8 @@
 
 hold out    the last two horizons of each series, at most a third of it; the network is trained on the rest
 steps       those after which the held-out windows are forecast best; the training on all rows stops there
-fall back   to the naive forecast that is best on the held-out windows, unless the network clearly beats it
+fall back   to the naive forecast that is best on the held-out windows, unless the network clearly beats it; each
+            window counts alike, also the newest with few steps to compare: only they are past a recent shift
 quantiles   from what the naive forecast missed in all windows, step by step of the horizon: a network that has
             seen these windows many times knows nothing of its own errors. Where the network forecasts, they are
             narrower by as much as it was better on the held-out windows
@@ -24,6 +25,8 @@ __all__ = [
     "CLEARLY",
     "MOST_WINDOWS",
     "PATIENCE",
+    "PLAIN",
+    "PLAINLY",
     "STEPS",
     "best_naive",
     "compared",
@@ -41,6 +44,9 @@ MOST_WINDOWS = 5 * 1024
 STEPS, CHECK, PATIENCE = 200, 10, 5
 # The network forecasts if its error on the held-out windows is at most this share of the best naive forecast's.
 CLEARLY = 0.95
+# The same between naive forecasts: of overlapping windows of a random walk the mean or the drift is best by chance.
+PLAINLY = 0.8
+PLAIN = (LAST, SEASONAL)
 # No more windows than this are looked at.
 LOOKED_AT = 512
 
@@ -85,14 +91,20 @@ def compared(
 
 
 def mean_error(plan: Plan, missed: np.ndarray, weight: np.ndarray) -> float:
-    """Of point forecasts that missed by so much (W, n): squared where the loss is."""
-    return float(((missed**2 if plan.loss == MSE else np.abs(missed)) * weight).sum() / weight.sum())
+    """Of point forecasts that missed by so much (W, n), each window counting alike: squared where the loss is."""
+    told = weight.any(1)
+    missed, weight = missed[told], weight[told]
+    errors = (missed**2 if plan.loss == MSE else np.abs(missed)) * weight
+    return float((errors.sum(1) / weight.sum(1)).mean())
 
 
-def best_naive(forecasts: np.ndarray, target: np.ndarray, weight: np.ndarray, plan: Plan) -> tuple[int, float]:
-    """Which of the naive forecasts (W, n, K) misses least, and its mean error."""
-    errors = [mean_error(plan, forecasts[:, :, k] - target, weight) for k in range(forecasts.shape[2])]
-    best = int(np.argmin(errors))
+def best_naive(
+    plan: Plan, tried: tuple[tuple[int, int], ...], forecasts: np.ndarray, target: np.ndarray, weight: np.ndarray
+) -> tuple[int, float]:
+    """Which naive forecast (W, n, K) to take, and its mean error: a plain one unless another is clearly better."""
+    errors = [mean_error(plan, forecasts[:, :, k] - target, weight) for k in range(len(tried))]
+    share = [1.0 if kind in PLAIN else 1 / PLAINLY for kind, _ in tried]
+    best = int(np.argmin(np.multiply(errors, share)))
     return best, errors[best]
 
 

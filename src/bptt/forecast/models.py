@@ -349,7 +349,7 @@ class Recurrent:
         naive, target, weight = few.compared(plan, source, tried, *late)
         if not weight.any():
             return plan, course, None
-        best, error = few.best_naive(naive, target, weight, plan)
+        best, error = few.best_naive(plan, tried, naive, target, weight)
         steps, share = 0, None
         try:
             windows = windows_of(panel, held, plan.n, plan.segment)
