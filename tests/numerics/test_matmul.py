@@ -128,6 +128,22 @@ def test_transposed_products_over_many_pieces(dtype):
     np.testing.assert_allclose(total, A.astype(float).sum(0), rtol=0, atol=tolerance(dtype, 40))
 
 
+@pytest.mark.skipif(SMALL, reason="compiled pieces only")
+@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.parametrize(("n", "N"), [(1, 1), (3, 25), (50, 24)])
+def test_transposed_products_round_as_sums_in_pieces_do(n, N, fresh):
+    # All terms alike: each addition to one long chain errs to the same side, by up to R u in all. A sum of R / q
+    # chains of q terms errs by (q + R / q) u at most (Higham 2002, "Accuracy and Stability", section 4.2).
+    R, depth, unit = 20_000, matmul.DEPTH, np.finfo("float32").eps / 2
+    A, B = np.full((R, n), 0.1, "float32"), np.full((R, N), 0.3, "float32")
+    C, C2, total = np.zeros((n, N), "float32"), np.zeros((n, N), "float32"), np.zeros(n, "float32")
+    transposed(A, B, C, np.zeros(1, np.int64), B, C2, np.zeros(1, np.int64), total, fresh)
+    a, ab = R * float(A[0, 0]), R * float(A[0, 0]) * float(B[0, 0])
+    bound = (depth + R / depth + 3) * unit
+    for sums, exact in ((C, ab), (C2, ab), (total, a)):
+        assert np.abs(sums / exact - 1).max() <= bound
+
+
 @given(sizes, sizes, sizes, sizes, dtypes, layouts)
 def test_pack_lays_blocks_side_by_side_and_leaves_the_padding_zero(K, left, N, above, dtype, layout):
     B = lay(draw(1, dtype, K, N), layout)

@@ -8,8 +8,8 @@ panels[p, k, u] = B[k, p * WIDTH + u], zero past the last column. One tile of C,
 stays in registers while k runs: each step loads VECTORS vectors of the panel, broadcasts `rows` elements of A and
 makes rows x VECTORS fused multiply-adds (the scheme of Goto & van de Geijn 2008, "Anatomy of high-performance matrix
 multiplication", with the micro-kernel written as LLVM IR). Meanwhile the next panel is fetched. Every element of C is
-one chain of fused multiply-adds over k in order, whatever tile computes it: cutting the rows or the columns in any way,
-for any number of threads, gives the same bits.
+one chain of fused multiply-adds over k in order, in `transposed_products` a sum of such chains, whatever tile computes
+it: cutting the rows or the columns in any way, for any number of threads, gives the same bits.
 
 Uncompiled (`NUMBA_DISABLE_JIT=1`) the same functions take NumPy's `@`.
 """
@@ -40,7 +40,8 @@ HEIGHT = TILE_ROWS[0]
 DEPTH = 192  # most rows of a piece in `transposed_products`: its panel and a strip of A fit the first-level cache
 RUN = 16  # rows that are summed up for themselves, in `add_sums`
 DIRECT = 2048  # bytes of a row of A up to which `transposed_products` reads its strips where they stand
-ONE, FOUR = (0,), (0, 0, 0, 0)  # how many vectors: the length of a tuple is known when it is compiled
+# How many vectors: the length of a tuple is known when it is compiled.
+ONE, WHOLE, FOUR = (0,), (0, 0, 0), (0, 0, 0, 0)
 
 
 def panel_shape(depth: int, columns: int, dtype: Any) -> tuple[int, int, int]:
@@ -533,13 +534,32 @@ def used(order):
 
 
 @kernel(inner=True)
+def add_tile(part, C, row, column, rows, columns):
+    """C += the first rows of `part`, at this place of C."""
+    vector = count(part)
+    for r in range(rows):
+        if columns == part.shape[1]:
+            more_0, more_1, more_2 = read(part, r, WHOLE, vector, 0, vector)
+            sum_0, sum_1, sum_2 = read(C, row + r, WHOLE, vector, column, vector)
+            write(C, row + r, (sum_0 + more_0, sum_1 + more_1, sum_2 + more_2), vector, column, vector)
+        else:
+            for u in range(0, columns, vector):
+                (more_0,) = read(part, r, ONE, 0, u, columns - u)
+                (sum_0,) = read(C, row + r, ONE, 0, column + u, columns - u)
+                write(C, row + r, (sum_0 + more_0,), 0, column + u, columns - u)
+
+
+@kernel(inner=True)
 def add_strips(A, B, k0, depth, C, order, n, first, last, scratch, panel, fresh, laid):
-    """C += A^T B, the strips of A as `lay_strips` has laid them, or as they stand in A."""
+    """C += A^T B, the strips of A as `lay_strips` has laid them, or as they stand in A.
+
+    The products are summed up from 0 and then added to C, for the reason that `add_sums` gives.
+    """
     if not used(order):
         return
     zero, size, width = B.dtype.type(0), B.itemsize, panel.shape[1]
     per_block = (n + HEIGHT - 1) // HEIGHT
-    nothing = address(panel) + DEPTH * panel.strides[0]
+    nothing, part = address(panel) + DEPTH * panel.strides[0], panel[DEPTH + 1 :]
     for j0 in range(0, B.shape[1], width):
         columns = min(width, B.shape[1] - j0)
         for k in range(depth):
@@ -553,13 +573,18 @@ def add_strips(A, B, k0, depth, C, order, n, first, last, scratch, panel, fresh,
                         strip_, a_k = address(scratch) + (block * per_block + i) * scratch.strides[0], HEIGHT * size
                     else:
                         strip_, a_k = address(A) + k0 * A.strides[0] + (block * n + i * HEIGHT) * size, A.strides[0]
-                    c = address(C) + (order[block] * n + i * HEIGHT) * C.strides[0] + j0 * size
-                    init, init_row = (nothing, 0) if fresh else (c, C.strides[0])
+                    row = order[block] * n + i * HEIGHT
+                    if fresh:
+                        c, c_row = address(C) + row * C.strides[0] + j0 * size, C.strides[0]
+                    else:
+                        c, c_row = address(part), part.strides[0]
                     # The next strip of A stands where a next panel would: it is fetched meanwhile.
                     ahead = strip_ + scratch.strides[0] - address(panel)
                     rows = min(HEIGHT, n - i * HEIGHT)
                     strips(zero, rows, 0, columns, depth, strip_, size, a_k, address(panel), ahead, width,
-                           init, init_row, c, C.strides[0], size)  # fmt: skip
+                           nothing, 0, c, c_row, size)  # fmt: skip
+                    if not fresh:
+                        add_tile(part, C, row, j0, rows, columns)
 
 
 @apart(plain=plain_transposed_products)
@@ -573,11 +598,11 @@ def transposed_products(team, A, B, C, order, B2, C2, order2, scratch, total, fr
     """
     R, n = A.shape[0], A.shape[1] // order.size
     first, last = share((n + HEIGHT - 1) // HEIGHT, team)
-    # One row more than a panel needs: zeros to start from. It begins on a cache line.
-    width, line = _panel_width(A), LINE // A.itemsize
-    raw = np.empty((DEPTH + 1) * width + line, A.dtype)
+    # More rows than a panel needs: zeros to start from, and one tile of a piece's products. It begins on a cache line.
+    width, height, line = _panel_width(A), DEPTH + 1 + HEIGHT, LINE // A.itemsize
+    raw = np.empty(height * width + line, A.dtype)
     start = -address(raw) // A.itemsize % line
-    panel = raw[start : start + (DEPTH + 1) * width].reshape(DEPTH + 1, width)
+    panel = raw[start : start + height * width].reshape(height, width)
     # All of it: columns that nothing is laid in are multiplied, too, and what malloc leaves there is full of denormal
     # numbers (the upper halves of addresses), each of which takes as long as a hundred others.
     panel[...] = 0
