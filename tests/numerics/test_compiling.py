@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import numba
 import numpy as np
 import pytest
 
-from bptt.numerics import compiling, jit
+from bptt.numerics import compiling, jit, kernel_cache, kernel_counts
 from bptt.numerics.cache_folder import Chosen
 from bptt.numerics.jit import kernel
 
@@ -203,6 +204,7 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def progress(monkeypatch):
     new = compiling.Progress()
+    new.cold = False  # whatever the user's cache is
     monkeypatch.setattr(compiling, "_progress", new)
     return new
 
@@ -235,7 +237,7 @@ def test_a_library_logs_and_prints_nothing(progress, capfd, caplog):
 def test_a_command_prints_one_line(progress, capfd, monkeypatch, tmp_path):
     monkeypatch.setattr(compiling, "CACHE", Chosen(tmp_path, []))
     (tmp_path / "x.nbc").write_text("")
-    compiling.announce()
+    compiling.announce("command")
     assert capfd.readouterr().err == ""
     fresh()(1)
     fresh()(1)
@@ -244,7 +246,7 @@ def test_a_command_prints_one_line(progress, capfd, monkeypatch, tmp_path):
 
 def test_a_command_without_a_cache_says_it_before_it_compiles(progress, capfd, monkeypatch, tmp_path):
     monkeypatch.setattr(compiling, "CACHE", Chosen(tmp_path, []))
-    compiling.announce()
+    compiling.announce("command")
     assert capfd.readouterr().err == "bptt: compiling kernels, once; this can take a minute\n"
     fresh()(1)
     assert capfd.readouterr().err == ""
@@ -252,12 +254,117 @@ def test_a_command_without_a_cache_says_it_before_it_compiles(progress, capfd, m
 
 @pytest.mark.parametrize("command", [False, True])
 def test_the_logger_silences(command, progress, capfd, caplog, monkeypatch):
-    progress.command = command
+    progress.command = "command" if command else None
     monkeypatch.setattr(sys, "stderr", Terminal())
     with caplog.at_level(logging.WARNING, "bptt"):
         fresh()(1)
     assert not caplog.records
     assert sys.stderr.getvalue() == ""
+
+
+@pytest.fixture
+def start(monkeypatch, tmp_path):
+    """Begins as a process with an empty cache does; returns a terminal, to which it writes."""
+    monkeypatch.setattr(compiling, "CACHE", Chosen(tmp_path / "kernels", []))
+
+    def begin():
+        terminal = Terminal()
+        monkeypatch.setattr(sys, "stderr", terminal)
+        monkeypatch.setattr(compiling, "_progress", compiling.Progress())
+        return terminal
+
+    return begin
+
+
+def counts(terminal):
+    """What the moving line said, without repetition."""
+    found = re.findall(r"once: (.*?), ", terminal.getvalue())
+    return list(dict.fromkeys(found))
+
+
+def test_a_second_start_with_an_empty_cache_knows_about_how_many(start):
+    folder = compiling.CACHE.folder
+    terminal = start()
+    fresh()(1)
+    assert counts(terminal) == ["0 so far", "1 so far"]
+    [name] = kernel_counts.read(folder)
+    assert kernel_counts.read(folder) == {name: 2}
+    terminal = start()
+    fresh()(1)
+    fresh()(1)
+    assert counts(terminal) == ["0 of about 2", "1 of about 2", "2 of about 4", "3 of about 4"]
+    folder.mkdir()
+    (folder / "x.nbc").write_text("")
+    terminal = start()
+    fresh()(1)
+    assert counts(terminal) == ["0 so far", "1 so far"]  # the cache is not empty: there may be fewer
+
+
+def test_a_count_that_is_too_small_is_dropped(start):
+    start()
+    fresh()(1)
+    [name] = kernel_counts.read(compiling.CACHE.folder)
+    kernel_counts.add(compiling.CACHE.folder, name, 1)
+    terminal = start()
+    fresh()(1)
+    assert counts(terminal) == ["0 of about 1", "1 so far"]
+    assert kernel_counts.read(compiling.CACHE.folder) == {name: 2}
+
+
+def test_a_command_is_counted_as_a_whole_and_only_if_it_ends(start):
+    folder = compiling.CACHE.folder
+    for whole in (False, True):
+        terminal = start()
+        compiling.announce("forecast")
+        fresh()(1)
+        fresh()(1)
+        compiling.command_ended(whole)
+        assert counts(terminal)[-1] == "3 so far"
+        assert kernel_counts.read(folder) == ({"forecast": 4} if whole else {})
+    terminal = start()
+    compiling.announce("forecast")
+    fresh()(1)
+    assert counts(terminal) == ["0 of about 4", "1 of about 4"]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_quiet_command_says_nothing_and_leaves_nothing_quiet(terminal, start, capfd, caplog):
+    screen = start()
+    if not terminal:
+        screen.isatty = lambda: False
+    compiling.announce("text train", quiet=True)
+    fresh()(1)
+    assert screen.getvalue() == ""
+    compiling.command_ended(True)
+    with caplog.at_level(logging.INFO, "bptt"):
+        fresh()(1)
+    assert bool(screen.getvalue()) == terminal
+    assert bool(caplog.records) != terminal
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[1]", b'{"a": "1", "b": -1, "c": true, "d": 1e9, "e": 1000000}', b"[" * 10**5, b"\xff"]
+)
+def test_wrong_counts_are_no_counts(content, tmp_path):
+    folder = tmp_path / "kernels"
+    assert kernel_counts.read(folder) == {}
+    kernel_cache.write(tmp_path / kernel_counts.NAME, content)
+    assert kernel_counts.read(folder) == {}
+    kernel_counts.add(folder, "forecast", 3)
+    assert kernel_counts.read(folder) == {"forecast": 3}
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="on Windows the profile's access lists decide")
+def test_counts_that_others_can_write_are_not_read(tmp_path):
+    folder = tmp_path / "kernels"
+    kernel_counts.add(folder, "forecast", 3)
+    (tmp_path / kernel_counts.NAME).chmod(0o666)
+    assert kernel_counts.read(folder) == {}
+
+
+def test_counts_need_no_folder():
+    kernel_counts.add(None, "forecast", 3)
+    assert kernel_counts.read(None) == {}
 
 
 def test_nothing_is_said_where_machine_code_is_loaded(progress, capfd, caplog, monkeypatch, tmp_path):
@@ -283,7 +390,7 @@ def test_a_process_without_a_standard_error_compiles(stream, progress, monkeypat
     terminal = Terminal()
     terminal.close()
     monkeypatch.setattr(sys, "stderr", None if stream is None else terminal)
-    progress.command = True
+    progress.command = "command"
     assert fresh()(1) == 4
 
 

@@ -112,8 +112,9 @@ def forecast(
 
     from bptt.numerics import compiling
 
+    kernels_of = f"forecast {' '.join(names)}"
     if demo:
-        compiling.announce()
+        compiling.announce(kernels_of)
     with _warnings_in_a_line():
         from bptt import forecast as library
 
@@ -141,7 +142,7 @@ def forecast(
             for line in found.notes:
                 _note(line)
 
-            compiling.announce()
+            compiling.announce(kernels_of)
         start = time.perf_counter()
         made = [getattr(library, name)(**settings) for name in names]
         forecaster = library.Forecaster(models=made, freq=step)

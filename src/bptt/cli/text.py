@@ -143,10 +143,13 @@ def train(
         dtype=dtype,
         seed=seed,
     )
+    if demo:
+        compiling.announce(f"text train {cell}", quiet)
     content = corpus.standard_library() if demo else corpus.read(files or [], bytes_, encoding)
     name = "the standard library's source" if demo else " ".join(files or [])
     say(f"text        {name}: {len(content):,} characters, sha256 {corpus.sha256(content)[:12]}")
-    compiling.announce()
+    if not demo:
+        compiling.announce(f"text train {cell}", quiet)
     lm.fit(
         content,
         streams=streams,
@@ -206,7 +209,7 @@ def sample(
 
     set_threads(threads)
     lm = CharLM.load(model)
-    compiling.announce()
+    compiling.announce("text sample")
     parts = lm.stream(prompt, length, temperature, top_k, top_p, seed)
     printer = Printer()
     printer.write(prompt)
@@ -248,7 +251,7 @@ def evaluate(
     content = corpus.read(file, lm.symbols == "bytes", encoding)
     if tail < 1:
         content = corpus.split(content, tail)[1]
-    compiling.announce()
+    compiling.announce("text eval --dynamic" if dynamic else "text eval")
     figures = lm.evaluate(content, streams=streams, dynamic=dynamic, learning_rate=learning_rate)
     if json_ != STANDARD_STREAM:
         print(

@@ -7,6 +7,9 @@ work.
 
 Whatever is compiled says so: with a moving line on a terminal or in a notebook, with one plain line in a command whose
 standard error goes elsewhere, and else on the logger "bptt" (level INFO). To set that logger to WARNING silences all.
+
+How many kernels there will be is not known before they are compiled. Where it was counted the last time that an empty
+cache was filled, perhaps by another version, the line says "about" how many.
 """
 
 from __future__ import annotations
@@ -24,9 +27,22 @@ from typing import Any, TypeVar
 from numba.core import event
 from numba.core.compiler_lock import global_compiler_lock
 
+from bptt.numerics import kernel_counts
+from bptt.numerics.cache_folder import SUFFIX
 from bptt.numerics.kernel_cache import CACHE, explain
 
-__all__ = ["Abandoned", "abandon", "announce", "busy", "check", "end_at_once", "in_progress", "seconds", "undisturbed"]
+__all__ = [
+    "Abandoned",
+    "abandon",
+    "announce",
+    "busy",
+    "check",
+    "command_ended",
+    "end_at_once",
+    "in_progress",
+    "seconds",
+    "undisturbed",
+]
 
 T = TypeVar("T")
 
@@ -152,14 +168,39 @@ class Progress:
         self.shown = 0  # width of the line on the screen
         self.signs = 0
         self.said = False  # in one plain line
-        self.command = False  # whether standard error is ours to print to
+        self.command: str | None = None  # that runs: standard error is ours to print to
+        self.quiet = False  # the command's user wants to hear nothing
+        self.cold: bool | None = None  # whether the cache was empty, once it was looked at
+        self.entrance = ""  # what the kernels are counted for: the command, or the one that Python called
+        self.before = 0  # kernels compiled before this entrance
+        self.expected: int | None = None  # kernels of this entrance the last time
         self.lock = threading.RLock()
 
-    def start(self) -> None:
+    def enter(self, entrance: str) -> None:
+        """Begin to count for an entrance."""
+        if self.cold is None:
+            self.cold = empty()
+        self.entrance, self.before = entrance, self.kernels
+        self.expected = kernel_counts.read(CACHE.folder).get(entrance) if self.cold else None
+
+    def count(self) -> str:
+        """How many kernels were compiled; of about how many, where that is known and not yet refuted."""
+        if self.expected is not None and self.kernels < self.before + self.expected:
+            return f"{self.kernels} of about {self.before + self.expected}"
+        return f"{self.kernels} so far"
+
+    def keep_count(self) -> None:
+        """Remember how many kernels the entrance needed, if none of them was there before."""
+        if self.cold and self.kernels > self.before:
+            kernel_counts.add(CACHE.folder, self.entrance, self.kernels - self.before)
+
+    def start(self, kernel: str) -> None:
         self.depth += 1
         if self.depth == 1:
             self.began = time.perf_counter()
             explain()
+            if self.command is None:
+                self.enter(kernel)
             if not self.tick():
                 self.plain()
 
@@ -169,6 +210,9 @@ class Progress:
         if self.depth == 0:
             took = time.perf_counter() - self.began
             self.compiling += took
+            job = getattr(_here, "job", None)
+            if self.command is None and not (job and job.abandoned):
+                self.keep_count()
             if not self.clear():
                 log.info("compiled kernels: %d so far, %.0f s", self.kernels, self.compiling)
         else:
@@ -182,7 +226,7 @@ class Progress:
         if self.said:
             return
         self.said = True
-        if self.command and not silenced():
+        if self.command is not None and not silenced():
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 print("bptt: compiling kernels, once; this can take a minute", file=sys.stderr, flush=True)
         else:
@@ -193,7 +237,7 @@ class Progress:
         if not self.depth or silenced() or not moving():
             return False
         self.signs += 1
-        text = f"bptt: compiling kernels, once: {self.kernels} so far, {self.seconds():.0f} s {'|/-'[self.signs % 3]}"
+        text = f"bptt: compiling kernels, once: {self.count()}, {self.seconds():.0f} s {'|/-'[self.signs % 3]}"
         self.draw(text)
         return True
 
@@ -221,7 +265,12 @@ def moving() -> bool:
 
 
 def silenced() -> bool:
-    return log.level > logging.INFO
+    return _progress.quiet or log.level > logging.INFO
+
+
+def empty() -> bool:
+    """Whether no kernel is ready."""
+    return CACHE.folder is None or not any(CACHE.folder.glob("*" + SUFFIX))
 
 
 class Listener(event.Listener):  # type: ignore[misc]
@@ -229,7 +278,8 @@ class Listener(event.Listener):  # type: ignore[misc]
 
     def on_start(self, said: Any) -> None:
         if getattr(said.data["dispatcher"], "effort", None) is not None:
-            _progress.start()
+            function = said.data["dispatcher"].py_func
+            _progress.start(f"{function.__module__}.{function.__qualname__}")
 
     def on_end(self, said: Any) -> None:
         if getattr(said.data["dispatcher"], "effort", None) is not None:
@@ -261,11 +311,26 @@ def seconds() -> float:
     return _progress.seconds()
 
 
-def announce() -> None:
+def announce(command: str, quiet: bool = False) -> None:
     """Call it at the start of a command that will use kernels: it says early that they will have to be compiled.
 
-    Standard error is the command's from now on: a line is printed there even where it is not a terminal.
+    Standard error is the command's until `command_ended`: a line is printed there even where it is not a terminal.
+
+    Parameters
+    ----------
+    command : str
+        What its kernels are counted for: the command, and the options that call for others.
+    quiet : bool
+        Say nothing, now and later.
     """
-    _progress.command = True
-    if CACHE.folder is None or not any(CACHE.folder.glob("*.nbc")):
+    _progress.command, _progress.quiet, _progress.cold = command, quiet, empty()
+    _progress.enter(command)
+    if _progress.cold:
         _progress.plain()
+
+
+def command_ended(whole: bool) -> None:
+    """Standard error is no longer the command's; `whole`: it came to its end, and so did the count."""
+    if _progress.command is not None and whole:
+        _progress.keep_count()
+    _progress.command, _progress.quiet = None, False
