@@ -82,7 +82,7 @@ def test_a_command_imports_what_it_needs(command: list[str], absent: list[str], 
 def test_ctrl_c_while_a_module_is_imported(name: str, tmp_path: Path) -> None:
     done = run(tmp_path, "forecast", "--demo", first=FINDER.format(name))
     assert done.returncode == 130
-    assert [line for line in done.stderr.splitlines() if "compiling kernels, once" not in line] == ["Interrupted"]
+    assert [line for line in done.stderr.splitlines() if "compiling kernels, once" not in line] == ["bptt: stopped"]
     assert done.stdout == ""
 
 

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (Interrupted, KeyboardInterrupt):
-        print("Interrupted", file=sys.stderr)
+        print("bptt: stopped", file=sys.stderr)
         return _interrupted()
     except ArithmeticError as error:
         return _fail(1, ". ".join([str(error), *getattr(error, "__notes__", [])]))
