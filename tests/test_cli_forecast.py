@@ -199,7 +199,10 @@ GOOD = "unique_id,ds,y\na,2024-01-01,1\na,2024-01-02,2\na,2024-01-03,x7\n"
         ("", "empty; expected a CSV"),
         ("unique_id,ds,y\n", "a header and no rows"),
         ("just\nsome\nwords\n", "one column only ('just')"),
-        ("a,b\n1,2\n3,4,5,6\n", "(Expected 2 fields in line 3"),
+        (
+            "a,b\n1,2\n3,4,5,6\n",
+            "no table of values separated by commas, semicolons, tabs or | (Expected 2 fields in line 3",
+        ),
         (GOOD, "line 4: column 'y' should have numbers; got 'x7'"),
         (GOOD.replace("x7", "3").replace("2024-01-02", "later"), "line 3: column 'ds' should have dates"),
         (GOOD.replace("x7", "3").replace("2024-01-02", ""), "line 3: no time in column 'ds'"),
