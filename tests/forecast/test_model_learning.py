@@ -190,3 +190,17 @@ def test_quantiles_hold_what_they_promise():
     came = np.stack([noise[i][end : end + 10] for i, end in zip(series, ends, strict=True)])
     inside = (quantiles[:, :, 0] <= came) & (came <= quantiles[:, :, 2])
     assert inside.mean() == pytest.approx(0.8, abs=0.08)
+
+
+def test_each_of_many_quantiles_is_exceeded_as_often_as_it_says():
+    rng = np.random.default_rng(8)
+    noise = [rng.standard_normal(300) for _ in range(10)]
+    known, _ = split(noise, 60)
+    taus = [0.03, 0.1, 0.25, 0.7, 0.9, 0.97]
+    model = trained("segment", known, h=10, segment=5, input_size=20, max_steps=250, batch_size=64, quantiles=taus)
+    ends = np.concatenate([240 + np.arange(0, 60, 10)] * 10)
+    series = np.repeat(ends_of(noise)[0], 6)
+    _, quantiles = model.forecast(panel_of(noise), series, ends)
+    came = np.stack([noise[i][end : end + 10] for i, end in zip(series, ends, strict=True)])
+    below = (came[:, :, None] <= quantiles).mean((0, 1))
+    np.testing.assert_allclose(below, sorted([*taus, 0.5]), atol=0.07)
