@@ -39,7 +39,9 @@ class NotFiniteError(Exception):
 
 def limit_memory():
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY,) * 2)
+    # The soft limit only: the hard one cannot be raised again for the next kind of file.
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, hard))
 
 
 @functools.cache
