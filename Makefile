@@ -16,7 +16,7 @@ UNCOMPILED = tests/numerics tests/unroll tests/network tests/test_every_cell.py 
 	tests/forecast/test_forecast_windows.py tests/forecast/test_head.py tests/forecast/test_forecast_steps.py
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint test-peers test-versions benchmarks clean
+.PHONY: demo test test-numerics test-rest test-uncompiled lint test-peers test-versions benchmarks clean
 
 # Development: the package as it stands in src/, and the tools.
 .venv/dev.stamp: pyproject.toml
@@ -47,9 +47,18 @@ lint: .venv/dev.stamp
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
 
+# Two processes at a time: most of a test run compiles or interprets, which takes one core.
 test: lint
-	.venv/bin/pytest
-	NUMBA_DISABLE_JIT=1 .venv/bin/pytest $(UNCOMPILED)
+	$(MAKE) -j2 test-rest test-numerics test-uncompiled
+
+test-rest: .venv/dev.stamp
+	.venv/bin/pytest --ignore=tests/numerics
+
+test-numerics: .venv/dev.stamp
+	.venv/bin/pytest -p no:cacheprovider tests/numerics
+
+test-uncompiled: .venv/dev.stamp
+	NUMBA_DISABLE_JIT=1 .venv/bin/pytest -p no:cacheprovider $(UNCOMPILED)
 
 test-peers: .venv/peers.stamp
 	.venv/bin/pytest -m peers
