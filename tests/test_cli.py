@@ -539,7 +539,8 @@ def test_ctrl_c_in_the_first_epoch_says_that_nothing_was_kept(folder: Path) -> N
     path = folder / "nothing kept"
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        run = process("text", "train", "--demo", "--hidden-size", 64, "--output", path)
+        # Large enough that its first epoch takes a minute on any machine.
+        run = process("text", "train", "--demo", "--hidden-size", 512, "--output", path)
     finally:
         signal.signal(signal.SIGINT, before)
     assert run.stderr is not None
