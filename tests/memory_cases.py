@@ -12,8 +12,8 @@ from bptt.network.losses import cross_entropy_rows
 from bptt.network.sequence_model import SequenceModel
 from bptt.numerics import matmul, updates
 from bptt.numerics.jit import kernel
-from bptt.numerics.lanes import lanes, read, write
 from bptt.numerics.random import dropout
+from bptt.numerics.simd import lanes, load, store
 from bptt.numerics.threads import run, set_num_threads, share
 from bptt.training import step
 from bptt.training.optimizers import SGD, Adam, AdamW, RMSprop
@@ -54,7 +54,7 @@ def write_past(x, n):
 
 @kernel
 def read_before(x, j, out):
-    write(out, 0, read(x, 0, ONE, 0, j, 1), 0, 0, 1)
+    store(out, 0, load(x, 0, ONE, 0, j, 1), 0, 0, 1)
 
 
 def fault_reads_one_past_the_end(dtype):
@@ -231,20 +231,20 @@ def cell_backward(kind, n, first, last, ds, d0, S, s_prev, p0, s, s0, a, a0, A, 
 
 def cell(name, dtype, n, ranges, rows=2):
     """Units first to last - 1 of n, forward and backward; the others' numbers stay as they were."""
-    wiring = CELLS[name].wiring
-    A, S = wiring.A * n, wiring.S * n
+    spec = CELLS[name].spec
+    A, S = spec.A * n, spec.S * n
     for first, last in ranges:
         units = np.isin(np.arange(n), np.arange(first, last))
-        others_A, others_S = np.tile(~units, wiring.A), np.tile(~units, wiring.S)
+        others_A, others_S = np.tile(~units, spec.A), np.tile(~units, spec.S)
 
         def case(arena, first=first, last=last, others_A=others_A, others_S=others_S):
             a, s_prev, ds = (
                 arena.gapped(draw(dtype, rows, columns, seed=k), GAP) for k, columns in enumerate((A, S, S))
             )
             s, da = (arena.gapped(np.full((rows, columns), 7, dtype), GAP) for columns in (S, A))
-            cell_forward(wiring.kind, n, first, last, *a, A, *s_prev, *s, S)
+            cell_forward(spec.kind, n, first, last, *a, A, *s_prev, *s, S)
             gates, state = a[0][:, a[1] : a[1] + A].copy(), s[0][:, s[1] : s[1] + S].copy()
-            cell_backward(wiring.kind, n, first, last, *ds, S, *s_prev, *s, *a, A, *da)
+            cell_backward(spec.kind, n, first, last, *ds, S, *s_prev, *s, *a, A, *da)
             arrays = [v[0][:, v[1] : v[1] + k] for v, k in ((a, A), (s, S), (ds, S), (da, A))]
             assert arrays[0].tobytes() == gates.tobytes(), "backward changed the gates"
             assert arrays[1].tobytes() == state.tobytes(), "backward changed the state"
@@ -275,7 +275,7 @@ class Layer:
 
     def __init__(self, arena, name, dtype, T, B, I, H, ends=None, reset=None):
         self.cell = CELLS[name]
-        self.wiring = cell = self.cell.wiring
+        self.spec = cell = self.cell.spec
         x_rows, h_rows, width, states = (cell.x1 - cell.x0) * H, (cell.h1 - cell.h0) * H, cell.A * H, cell.S * H
 
         def values(*shape, seed):
@@ -320,19 +320,22 @@ def layer(name, dtype, T, B, I, H, errors=True, ragged=False, resets=False):
 
         def case(arena):
             v = Layer(arena, name, dtype, T, B, I, H, ends, reset)
-            run(sequence.layer_forward, v.wiring, *v.orders, v.weight_ih, v.weight_hh, v.bias_ih, v.bias_hh, v.x,
+            run(sequence.layer_forward, v.spec, *v.orders, v.weight_ih, v.weight_hh, v.bias_ih, v.bias_hh, v.x,
                 v.W, v.U, v.b, v.s, v.a, v.y if errors else v.no_array, v.active, v.reset, v.before)  # fmt: skip
             gates = v.a if name in ("gru", "lstm") else v.no_array  # the simple cells leave nothing there
             tape = [v.s.copy(), gates.copy(), v.y.copy() if errors else v.no_array]
-            run(sequence.layer_backward, v.wiring, *v.orders, v.weight_ih, v.weight_hh, v.x, v.s, v.a, v.chunks,
+            run(sequence.layer_backward, v.spec, *v.orders, v.weight_ih, v.weight_hh, v.x, v.s, v.a, v.chunks,
                 v.scratch, v.total, v.ds, v.dy, v.errors if errors else v.no_array, v.active, v.reset,
                 v.chunk_before, v.WT, v.UT, v.nothing, v.dx, *v.gradients)  # fmt: skip
             assert v.s.tobytes() == tape[0].tobytes(), "backward changed the states"
             room = (T + 1) // 2
-            few = arena.lay(room + 1, *v.s.shape[1:], dtype=dtype), arena.lay(room, *v.a.shape[1:], dtype=dtype)
+            few = (
+                arena.lay(room + 1, *v.s.shape[1:], dtype=dtype),
+                arena.lay(room, *v.a.shape[1:], dtype=dtype),
+            )
             few[0][0] = v.s[0]
             y = arena.lay(T, B, H, dtype=dtype)
-            run(sequence.layer_forward, v.wiring, *v.orders, v.weight_ih, v.weight_hh, v.bias_ih, v.bias_hh, v.x,
+            run(sequence.layer_forward, v.spec, *v.orders, v.weight_ih, v.weight_hh, v.bias_ih, v.bias_hh, v.x,
                 v.W, v.U, v.b, *few, y, v.active, v.reset, v.before)  # fmt: skip
             np.testing.assert_array_equal(y, v.s[1:, :, :H], "without room for all steps")
             return [*tape, v.ds, v.dx, *v.gradients, *([v.errors] if errors else [])]
@@ -349,17 +352,17 @@ def passes(name, dtype, T, B, I, H, without_dy, threads):
 
     def case(arena):
         v, results = Layer(arena, name, dtype, T, B, I, H), []
-        run(sequence.pack_forward, v.wiring, *v.orders, v.weight_ih, v.weight_hh, v.bias_ih, v.bias_hh, v.W, v.U, v.b)
-        run(sequence.pack_backward, v.wiring, *v.orders, v.weight_ih, v.weight_hh, v.WT, v.UT)
-        run(sequence.project, v.wiring, v.x, v.W, v.b, v.a)
-        run(up, v.wiring, v.no_rows, v.W, v.U, v.b, v.s, v.a, v.no_array, v.active, v.reset, v.no_rows)
+        run(sequence.pack_forward, v.spec, *v.orders, v.weight_ih, v.weight_hh, v.bias_ih, v.bias_hh, v.W, v.U, v.b)
+        run(sequence.pack_backward, v.spec, *v.orders, v.weight_ih, v.weight_hh, v.WT, v.UT)
+        run(sequence.project, v.spec, v.x, v.W, v.b, v.a)
+        run(up, v.spec, v.no_rows, v.W, v.U, v.b, v.s, v.a, v.no_array, v.active, v.reset, v.no_rows)
         results.append(v.s.copy())
         if threads == 1 or B >= matmul.HEIGHT * threads:  # where threads share the units, inputs come multiplied
             v.s[1:], v.a[...] = np.nan, np.nan
-            run(up, v.wiring, v.x, v.W, v.U, v.b, v.s, v.a, v.y, v.active, v.reset, v.no_rows)
+            run(up, v.spec, v.x, v.W, v.U, v.b, v.s, v.a, v.y, v.active, v.reset, v.no_rows)
             assert v.s.tobytes() == results[0].tobytes(), "inputs multiplied on the way give other states"
             results.append(v.y)
-        run(down, v.wiring, v.UT, v.s[:T], v.s[1:], v.a, v.da, v.ds, v.dy[without_dy:], v.errors, v.active, v.reset)
+        run(down, v.spec, v.UT, v.s[:T], v.s[1:], v.a, v.da, v.ds, v.dy[without_dy:], v.errors, v.active, v.reset)
         return [*results, v.da, v.ds, v.errors]
 
     everywhere(case)
@@ -468,7 +471,10 @@ def training(dtype, rule, sizes, window, options):
             network = laid(plain, set(plain._fields))
             work = laid(workspace_for(plain, B, k2, older=k2 - k1), ZEROED)
             size = model.flat.size
-            grad, partial = arena.lay(size, dtype=dtype), arena.lay(updates.blocks(size), dtype="float64")
+            grad, partial = (
+                arena.lay(size, dtype=dtype),
+                arena.lay(updates.blocks(size), dtype="float64"),
+            )
             m, v = (arena.copy(np.zeros(size, dtype)) for _ in range(2))
             mean, at, rates = arena.copy(model.flat), arena.copy(tokens), arena.copy(np.full(3, 0.01))
             losses, norms = arena.lay(3, dtype="float64"), arena.lay(3, dtype="float64")

@@ -47,7 +47,7 @@ class Problem:
         y, last, tape = self.layer.forward(x, as_state(self.state if state is None else state))
         return y, as_tuple(last), tape
 
-    def back(self, tape, dy=None, dstate=None):
+    def backward(self, tape, dy=None, dstate=None):
         g = self.layer.backward(self.dy if dy is None else dy, tape, as_state(dstate or self.dstate), errors=True)
         return named(g)
 
@@ -69,7 +69,7 @@ class Problem:
         """Forward and backward against the naive loops."""
         y, last, tape = self.run()
         y_expected, last_expected, expected, _ = self.reference()
-        got = self.back(tape)
+        got = self.backward(tape)
         close(y, y_expected, self.tolerance, "y")
         for part, part_expected in zip(last, last_expected, strict=True):
             close(part, part_expected, self.tolerance, "last state")

@@ -55,7 +55,7 @@ def test_stacked_layers_match_the_naive_loops(name, dtype, shape):
 def test_central_differences_of_every_entry(name, shape):
     problem = Problem(name, *shape)
     _, _, tape = problem.run()
-    g = problem.back(tape)
+    g = problem.backward(tape)
     if name == "rnn_relu":
         _, _, _, traces = problem.reference()
         assume(away_from_the_kink(traces, problem.layer.parameters))
@@ -83,7 +83,7 @@ def test_adjoint_identity(name, num_layers):
     # <u, J v> by a complex step through the reference, <J^T u, v> by the layer: any number of inputs at once.
     problem = Problem(name, 6, 4, 3, 9, num_layers, seed=num_layers)
     _, _, tape = problem.run()
-    g = problem.back(tape)
+    g = problem.backward(tape)
     rng = np.random.default_rng(1)
     v = {key: rng.normal(size=value.shape) for key, value, _ in problem.places()}
     x = problem.x + 1e-30j * v["x"]
@@ -100,14 +100,14 @@ def test_adjoint_identity(name, num_layers):
 def test_every_gate_of_every_layer_has_a_gradient_that_depends_on_every_gate(name):
     problem = Problem(name, 5, 4, 3, 6, 2)
     _, _, tape = problem.run()
-    g = problem.back(tape)
+    g = problem.backward(tape)
     H = 6
     for key, view in problem.layer.parameters.items():
         for first in range(0, len(view), H):
             assert np.abs(g[key][first : first + H]).max() > 1e-4, f"{key}: no gradient in rows {first}.."
             before = view[first : first + H].copy()
             view[first : first + H] *= -1  # far enough for relu, whose slope is constant between its kinks
-            moved = problem.back(problem.run()[2])
+            moved = problem.backward(problem.run()[2])
             view[first : first + H] = before
             for other in problem.layer.parameters:
                 assert np.abs(moved[other] - g[other]).max() > 1e-6, f"rows {first}.. of {key} do not move d{other}"
@@ -129,15 +129,15 @@ def test_absent_errors(name, dtype):
     }
     for situation, (dy, dstate) in situations.items():
         _, _, expected, _ = problem.reference(dy, dstate)
-        got = problem.back(tape, dy, dstate)
+        got = problem.backward(tape, dy, dstate)
         largest = max(np.abs(value).max() for value in expected.values())
         for key, value in expected.items():
             assert np.abs(got[key] - value).max() <= problem.tolerance * largest, f"{situation}: {key}"
     left_out = problem.layer.backward(problem.dy, tape, errors=True)
-    for key, value in problem.back(tape, problem.dy, nothing).items():
+    for key, value in problem.backward(tape, problem.dy, nothing).items():
         np.testing.assert_array_equal(named(left_out)[key], value, err_msg=key)
     # Nothing comes back past the only step with an error.
-    assert not problem.back(tape, first_step, nothing)["errors"][:, 1:].any()
+    assert not problem.backward(tape, first_step, nothing)["errors"][:, 1:].any()
 
 
 @every_cell
@@ -146,7 +146,7 @@ def test_absent_errors(name, dtype):
 def test_steps_of_one_are_a_sequence(name, dtype, num_layers):
     problem = Problem(name, 6, 5, 3, 17, num_layers, dtype=dtype)
     y, last, tape = problem.run()
-    g = problem.back(tape)
+    g = problem.backward(tape)
     state, tapes = problem.state, []
     for t in range(6):
         y_t, state, tape_t = problem.run(x=problem.x[t : t + 1], state=state)
@@ -156,7 +156,7 @@ def test_steps_of_one_are_a_sequence(name, dtype, num_layers):
         np.testing.assert_array_equal(part, expected)
     dstate = problem.dstate
     for t in reversed(range(6)):
-        g_t = problem.back(tapes[t], problem.dy[t : t + 1], dstate)
+        g_t = problem.backward(tapes[t], problem.dy[t : t + 1], dstate)
         np.testing.assert_array_equal(g_t["x"][0], g["x"][t])
         np.testing.assert_array_equal(g_t["errors"][:, 0], g["errors"][:, t])
         dstate = tuple(g_t[f"state {k}"] for k in range(len(state)))
@@ -175,7 +175,7 @@ def test_nan_in_a_weight_is_never_lost(name, dtype):
     assert np.isfinite(tape.h[0][1, :, 1:]).all()
     assert np.isnan(y).all()
     assert all(np.isnan(part).all() for part in last)
-    g = problem.back(tape)
+    g = problem.backward(tape)
     assert all(np.isnan(g[key]).all() for key in problem.layer.parameters)
 
 
@@ -184,7 +184,7 @@ def test_float32_follows_float64(name):
     single, double = (Problem(name, 7, 5, 9, 19, 2, dtype=dtype) for dtype in ("float32", "float64"))
     tapes = single.run(), double.run()
     close(tapes[0][0].astype("f8"), tapes[1][0], 2 * single.tolerance, "y")
-    expected = double.back(tapes[1][2])
-    for key, value in single.back(tapes[0][2]).items():
+    expected = double.backward(tapes[1][2])
+    for key, value in single.backward(tapes[0][2]).items():
         assert value.dtype == np.float32
         close(value.astype("f8"), expected[key], 2 * single.tolerance, key)

@@ -70,8 +70,8 @@ def test_handlers_run_while_a_layer_computes(threads):
         assert call().tobytes() == expected.tobytes()
     del calls, call, result, expected
     gc.collect()
-    layer._stock._take_back()
-    assert layer._stock._in_use == 0
+    layer._buffers._take_back()
+    assert layer._buffers._in_use == 0
 
 
 def model_and_tokens(steps):

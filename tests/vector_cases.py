@@ -8,7 +8,7 @@ import numpy as np
 import memory_cases
 from bptt.numerics import activations, lanes
 from bptt.numerics.jit import kernel
-from bptt.numerics.lanes import count, read, write
+from bptt.numerics.simd import lane_count, load, store
 from guarded import serve
 from problem import Problem
 
@@ -23,11 +23,11 @@ def is_compiled_for(bits, fused):
 @kernel
 def on_lanes(x, out):
     """tanh, sigmoid and relu on vector registers, as the cells have them."""
-    for j in range(0, x.shape[1], count(x)):
+    for j in range(0, x.shape[1], lane_count(x)):
         left = x.shape[1] - j
-        (value,) = read(x, 0, ONE, 0, j, left)
+        (value,) = load(x, 0, ONE, 0, j, left)
         results = (activations.tanh(value), activations.sigmoid(value), activations.relu(value))
-        write(out, 0, results, x.shape[1], j, left)
+        store(out, 0, results, x.shape[1], j, left)
 
 
 @kernel

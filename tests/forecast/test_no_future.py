@@ -15,7 +15,7 @@ from bptt.forecast.trained import train
 pytestmark = pytest.mark.filterwarnings("ignore:.* series end in missing values:UserWarning")
 H, ROWS = 3, 40
 EVERY_ANCHOR = ["last", "mean", "drift", 7, "change:7", "mean:7", "change:2", 1]
-# What may stand after a cutoff: nothing, another order of magnitude, another sign.
+# What may stand after a cutoff: nothing, another order of absolute, another sign.
 AFTER = {"missing": np.nan, "huge": 1e30, "negative": -5.0}
 OPTIONS = {
     "defaults": {},

@@ -41,7 +41,7 @@ def test_a_call_gives_the_outputs_of_forward_bit_for_bit(name, dtype, T, B):
 def test_stacked_layers_are_single_layers_by_hand(name, dtype):
     problem = Problem(name, 5, 4, 3, 11, 3, dtype=dtype)
     y, last, tape = problem.run()
-    g = problem.back(tape)
+    g = problem.backward(tape)
     singles, x = [], problem.x
     for l in range(3):
         single = LAYERS[name](x.shape[2], 11, dtype=dtype)
@@ -97,8 +97,8 @@ def test_backward_leaves_the_tape_and_its_arguments_alone(name, dtype):
     state, dstate = (tuple(part.copy() for part in s) for s in (problem.state, problem.dstate))
     _, _, tape = problem.run()
     gates = [{key: gate.copy() for key, gate in layer.gates.items()} for layer in tape.layers]
-    first = problem.back(tape)
-    second = problem.back(tape)
+    first = problem.backward(tape)
+    second = problem.backward(tape)
     for key, value in first.items():
         np.testing.assert_array_equal(second[key], value, err_msg=key)
         assert not np.shares_memory(second[key], value), key
@@ -115,13 +115,13 @@ def test_backward_leaves_the_tape_and_its_arguments_alone(name, dtype):
 def test_the_tape_outlives_its_inputs(name):
     problem = Problem(name, 4, 3, 2, 5, 1)
     _, _, tape = problem.run()
-    expected = problem.back(tape)
+    expected = problem.backward(tape)
     again = Problem(name, 4, 3, 2, 5, 1)
     y, last, tape = again.run()
     y.fill(7)
     for part in last:
         part.fill(7)
-    for key, value in again.back(tape).items():
+    for key, value in again.backward(tape).items():
         np.testing.assert_array_equal(value, expected[key], err_msg=key)
 
 
@@ -133,7 +133,7 @@ def test_threads_do_not_change_a_bit(name, dtype):
     for threads in (1, 2, 3):
         bptt.set_num_threads(threads)
         y, last, tape = problem.run()
-        results.append([y, *last, *problem.back(tape).values()])
+        results.append([y, *last, *problem.backward(tape).values()])
     for other in results[1:]:
         for one, array in zip(results[0], other, strict=True):
             np.testing.assert_array_equal(array, one)
@@ -144,7 +144,7 @@ def test_threads_do_not_change_a_bit(name, dtype):
 def test_batch_first(name, dtype):
     problem = Problem(name, 5, 3, 2, 7, 2, dtype=dtype)
     y, last, tape = problem.run()
-    g = problem.back(tape)
+    g = problem.backward(tape)
     turned = LAYERS[name](2, 7, 2, dtype=dtype, batch_first=True)
     turned.load_state_dict(problem.layer.state_dict())
     y_turned, last_turned, tape_turned = turned.forward(problem.x.swapaxes(0, 1), as_state(problem.state))
@@ -176,8 +176,8 @@ def test_strided_inputs(name, dtype):
     wide[::2, :, ::2] = problem.x
     np.testing.assert_array_equal(problem.run(x=wide[::2, :, ::2])[0], y)
     np.testing.assert_array_equal(problem.run(x=np.asfortranarray(problem.x))[0], y)
-    expected = problem.back(tape)
-    turned = problem.back(tape, np.asfortranarray(problem.dy), tuple(np.asfortranarray(d) for d in problem.dstate))
+    expected = problem.backward(tape)
+    turned = problem.backward(tape, np.asfortranarray(problem.dy), tuple(np.asfortranarray(d) for d in problem.dstate))
     for key, value in turned.items():
         np.testing.assert_array_equal(value, expected[key], err_msg=key)
 

@@ -138,8 +138,8 @@ def test_nan_stays_and_spoils_no_neighbour(name, dtype):
 def test_tanh_is_odd_and_relatively_accurate_near_zero(dtype):
     info = np.finfo(dtype)
     lowest = np.log10(float(info.smallest_normal)) - np.log10(1 / float(info.eps))
-    magnitude = 10 ** np.random.default_rng(1).uniform(lowest, 1, 20_000 if JIT else 500)
-    x = np.append(magnitude, info.smallest_subnormal).astype(dtype)
+    absolute = 10 ** np.random.default_rng(1).uniform(lowest, 1, 20_000 if JIT else 500)
+    x = np.append(absolute, info.smallest_subnormal).astype(dtype)
     y = apply("tanh", x)
     np.testing.assert_array_equal(apply("tanh", -x), -y)
     assert np.signbit(apply("tanh", np.array([-0.0], dtype)))[0]

@@ -27,7 +27,7 @@ def fresh(**flags):
     def inner(x):
         return x + 1
 
-    called = kernel(inner, inner=True, cache=False)
+    called = kernel(inner, internal=True, cache=False)
 
     def outer(x):
         return called(x) * 2
@@ -188,7 +188,9 @@ def test_a_function_of_the_user_may_call_a_kernel():
 
 def test_the_effort_of_one_kernel_is_not_left_to_others():
     before = numba.config.OPT
-    threads = [threading.Thread(target=lambda glue=glue: fresh(glue=glue)(1)) for glue in [True, False] * 4]
+    threads = [
+        threading.Thread(target=lambda low_opt=low_opt: fresh(low_opt=low_opt)(1)) for low_opt in [True, False] * 4
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -79,7 +79,7 @@ def test_borrowed_array_is_the_same_memory():
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="the interpreter calls every function")
 def test_a_kernel_without_an_entrance_for_python_says_so():
-    @kernel(inner=True)
+    @kernel(internal=True)
     def inner(x):
         return x + 1
 

@@ -124,7 +124,7 @@ def test_second_process_hits_and_an_edited_callee_misses(tree):
 @compiled_only
 def test_what_is_compiled_apart_is_found_again_and_never_stale(tree):
     """Its callers hold a symbol only: the second process has to load it before them, the edit to reach it."""
-    tree.callee.write_text(CALLEE.replace("import kernel", "import apart").replace("@kernel", "@apart()"))
+    tree.callee.write_text(CALLEE.replace("import kernel", "import outlined").replace("@kernel", "@outlined()"))
     assert tree.run()[:3] == (6, 0, 1)
     assert tree.run()[:3] == (6, 1, 0)
     tree.edit_callee("FACTOR = 2.0", "FACTOR = 5.0")
@@ -445,7 +445,7 @@ def test_a_folder_that_can_only_be_read_is_read(folder, monkeypatch):
 @compiled_only
 def test_flags_and_types_are_part_of_the_key(folder):
     assert decorated()(1.5) == 3
-    for function in (decorated({"exact": True}), decorated({"glue": True}), decorated()):
+    for function in (decorated({"exact": True}), decorated({"low_opt": True}), decorated()):
         assert function(2) == 4
         assert not function.stats.cache_hits
     assert len(list(folder.glob("*.nbc"))) == 4

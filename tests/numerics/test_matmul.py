@@ -157,23 +157,24 @@ def test_pack_lays_blocks_side_by_side_and_leaves_the_padding_zero(K, left, N, a
 
 
 @pytest.mark.skipif(SMALL, reason="the interpreter knows one thread")
+@pytest.mark.parametrize("R", [61, 3 * matmul.DEPTH + 17])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_same_bits_for_any_number_of_threads_and_any_cut_of_the_rows(dtype):
-    A, B = draw(1, dtype, 61, 100), draw(2, dtype, 100, 77)
+def test_the_same_bits_for_any_number_of_threads_and_any_cut_of_the_rows(dtype, R):
+    A, B = draw(1, dtype, R, 100), draw(2, dtype, 100, 77)
     panels, init, order = packed(B), draw(3, dtype, 1, 77), np.array([1, 0])
     before = get_num_threads()
     seen = []
     try:
         for n in (1, 2, 3, 8):
             set_num_threads(n)
-            C, D, total = np.empty((61, 77), dtype), np.empty((100, 77), dtype), np.empty(100, dtype)
+            C, D, total = np.empty((R, 77), dtype), np.empty((100, 77), dtype), np.empty(100, dtype)
             run(matmul.shared_product, A, panels, init, C)
-            transposed(A, draw(4, dtype, 61, 77), D, order, A[:, :0], D[:, :0], order - 2, total, True)
+            transposed(A, draw(4, dtype, R, 77), D, order, A[:, :0], D[:, :0], order - 2, total, True)
             seen.append((C, D, total))
     finally:
         set_num_threads(before)
-    rows = np.empty((61, 77), dtype)
-    for i in range(61):
+    rows = np.empty((R, 77), dtype)
+    for i in range(R):
         run(multiply, A[i : i + 1], panels, init, rows[i : i + 1], threads=1)
     for C, D, total in seen:
         np.testing.assert_array_equal(C, rows)

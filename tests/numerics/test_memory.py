@@ -20,7 +20,7 @@ dtypes = st.sampled_from(["float32", "float64", "int64"])
 
 @given(shapes, dtypes)
 def test_arrays_begin_on_a_cache_line(shape, dtype):
-    for array in (memory.empty(shape, dtype), memory.zeros(shape, dtype), memory.Stock().empty(shape, dtype)):
+    for array in (memory.empty(shape, dtype), memory.zeros(shape, dtype), memory.BufferPool().empty(shape, dtype)):
         assert array.shape == shape
         assert array.dtype == dtype
         assert array.flags.c_contiguous
@@ -32,7 +32,7 @@ def test_arrays_begin_on_a_cache_line(shape, dtype):
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4)), max_size=30))
 def test_living_arrays_never_share_and_the_stock_holds_no_more_than_was_in_use(steps):
     """Each slot is given an array of one of four sizes, or a view of one; what it held before is dropped."""
-    stock, slots, most = memory.Stock(), [None] * 4, 0
+    stock, slots, most = memory.BufferPool(), [None] * 4, 0
     for number, (slot, size) in enumerate(steps):
         slots[slot] = None
         array = stock.empty((size, memory.SMALL), "uint8")
@@ -47,7 +47,7 @@ def test_living_arrays_never_share_and_the_stock_holds_no_more_than_was_in_use(s
 
 
 def test_memory_is_used_again_and_given_back():
-    stock = memory.Stock()
+    stock = memory.BufferPool()
     first = stock.empty((100, 100), "float32")
     place = first.ctypes.data
     del first
@@ -76,7 +76,7 @@ def eager_collector():
 
 
 def test_arrays_in_reference_cycles_go_in_the_middle_of_the_books(eager_collector):
-    stock = memory.Stock()
+    stock = memory.BufferPool()
     for i in range(5000):
         Cycle(stock.empty((memory.SMALL + 64 * (37 * i % 113),), "uint8"))
     gc.collect()
@@ -86,7 +86,7 @@ def test_arrays_in_reference_cycles_go_in_the_middle_of_the_books(eager_collecto
 
 
 def test_four_threads_take_and_drop_at_once():
-    stock, wrong = memory.Stock(), []
+    stock, wrong = memory.BufferPool(), []
 
     def work(number):
         held = []
@@ -116,7 +116,7 @@ def test_four_threads_take_and_drop_at_once():
 
 def test_a_call_in_the_middle_of_another_one_gets_memory_of_its_own():
     """As a signal handler's is: it must not wait for the call that it interrupted."""
-    stock, nested = memory.Stock(), []
+    stock, nested = memory.BufferPool(), []
     take = stock._take
 
     def interrupted(size):
@@ -132,7 +132,7 @@ def test_a_call_in_the_middle_of_another_one_gets_memory_of_its_own():
 
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda stock: pickle.loads(pickle.dumps(stock))])
 def test_a_copy_begins_empty(again):
-    stock = memory.Stock()
+    stock = memory.BufferPool()
     held = stock.empty((2 * memory.SMALL,), "uint8")
     held[...] = 1
     other = again(stock)

@@ -66,7 +66,7 @@ def test_lengths_and_resets_match_the_naive_loops(name, dtype, shape, lengths, r
     problem = Ragged(name, *shape, dtype=dtype, lengths=lengths, reset=reset)
     problem.check()
     y, _, tape = problem.run()
-    g = problem.back(tape)
+    g = problem.backward(tape)
     for values in (y, g["x"], *g["errors"]):
         assert not values[problem.past].any(), "not 0 after the end"
     for part in (g[f"state {k}"] for k in range(len(problem.state))):
@@ -86,7 +86,7 @@ def test_larger_ones_match_the_naive_loops(name, dtype, sizes, monkeypatch):
 def test_adjoint_identity(name, num_layers):
     # <u, J v> by a complex step through the reference, <J^T u, v> by the layer.
     problem = Ragged(name, 7, 5, 3, 9, num_layers, seed=num_layers)
-    g = problem.back(problem.run()[2])
+    g = problem.backward(problem.run()[2])
     rng = np.random.default_rng(1)
     v = {key: rng.normal(size=value.shape) for key, value, _ in problem.places()}
     x = problem.x + 1e-30j * v["x"]
@@ -104,7 +104,7 @@ def test_adjoint_identity(name, num_layers):
 def test_central_differences(name, num_layers):
     """The layer's own forward, of which no formula of the reference is a part: x, initial states, all parameters."""
     problem = Ragged(name, 6, 4, 3, 5, num_layers, seed=3)
-    g = problem.back(problem.run()[2])
+    g = problem.backward(problem.run()[2])
     nudge = 1e-6  # no argument of relu changes its sign in between
     for key, value, loss in problem.places():
         slopes = np.empty(value.size)
@@ -124,7 +124,7 @@ def test_central_differences(name, num_layers):
 def test_each_row_alone_bit_for_bit(name, dtype, num_layers):
     problem = Ragged(name, 8, 6, 3, 19, num_layers, dtype=dtype)
     y, last, tape = problem.run()
-    g = problem.back(tape)
+    g = problem.backward(tape)
     total = {key: np.zeros(value.shape) for key, value in problem.layer.parameters.items()}
     for b, length in enumerate(problem.lengths):
         row = slice(b, b + 1)
@@ -155,7 +155,7 @@ def test_a_reset_is_another_call_from_zero_states(name, dtype):
     problem.reset[:] = False
     problem.reset[[3, 4, 7]] = True
     y, last, tape = problem.run()
-    g = problem.back(tape)
+    g = problem.backward(tape)
     total = {key: np.zeros(value.shape) for key, value in problem.layer.parameters.items()}
     for first, stop in ((0, 3), (3, 4), (4, 7), (7, 9)):
         start = as_state(problem.state) if first == 0 else None
@@ -187,7 +187,7 @@ def test_threads_do_not_change_a_bit(name, dtype, sizes, lengths, monkeypatch):
         bptt.set_num_threads(threads)
         y, last, tape = problem.run()
         y_called, _ = problem.layer(problem.x, as_state(problem.state), **problem.given)
-        results.append([y, y_called, *last, *problem.back(tape).values()])
+        results.append([y, y_called, *last, *problem.backward(tape).values()])
     for other in results[1:]:
         for one, array in zip(results[0], other, strict=True):
             np.testing.assert_array_equal(array, one)
@@ -210,7 +210,7 @@ def test_a_call_gives_the_outputs_of_forward_bit_for_bit(name, dtype, lengths, T
 def test_nothing_after_an_end_has_influence(name):
     problem = Ragged(name, 6, 5, 3, 7, 2)
     y, last, tape = problem.run()
-    g = problem.back(tape)
+    g = problem.backward(tape)
     problem.x[problem.past] = 1e150
     problem.dy[problem.past] = -1e150
     problem.reset |= problem.past
@@ -218,7 +218,7 @@ def test_nothing_after_an_end_has_influence(name):
     np.testing.assert_array_equal(y_again, y)
     for part, expected in zip(last_again, last, strict=True):
         np.testing.assert_array_equal(part, expected)
-    assert_equal(problem.back(tape_again), g)
+    assert_equal(problem.backward(tape_again), g)
 
 
 @every_cell
@@ -230,7 +230,7 @@ def test_equal_lengths_and_no_reset_are_the_plain_batch(name):
         np.testing.assert_array_equal(y_given, y)
         for part, expected in zip(as_tuple(last_given), last, strict=True):
             np.testing.assert_array_equal(part, expected)
-        assert_equal(problem.back(tape_given), problem.back(tape))
+        assert_equal(problem.backward(tape_given), problem.backward(tape))
         # Nothing is copied: the tape shows what the layers wrote.
         assert np.shares_memory(tape_given.h[0], tape_given.layers[0].s)
 
@@ -243,11 +243,11 @@ def test_backward_leaves_the_tape_and_its_arguments_alone(name, dtype, lengths):
     _, _, tape = problem.run()
     before = [(layer.s.copy(), layer.h.copy(), layer.x.copy()) for layer in tape.layers]
     state, dstate, dy = problem.state[0].copy(), problem.dstate[0].copy(), problem.dy.copy()
-    first = problem.back(tape)
+    first = problem.backward(tape)
     # Nor does it look at arrays that are the caller's.
     problem.reset[:] = True
     problem.lengths[:] = 1
-    assert_equal(problem.back(tape), first)
+    assert_equal(problem.backward(tape), first)
     for layer, arrays in zip(tape.layers, before, strict=True):
         for now, then in zip((layer.s, layer.h, layer.x), arrays, strict=True):
             np.testing.assert_array_equal(now, then)
@@ -273,7 +273,7 @@ def test_the_tape_shows_the_rows_of_the_batch(name):
 def test_batch_first(name):
     problem = Ragged(name, 5, 4, 2, 7, 2)
     y, last, tape = problem.run()
-    g = problem.back(tape)
+    g = problem.backward(tape)
     turned = LAYERS[name](2, 7, 2, dtype="float64", batch_first=True)
     turned.load_state_dict(problem.layer.state_dict())
     x, reset, dy = (array.swapaxes(0, 1) for array in (problem.x, problem.reset, problem.dy))
@@ -310,7 +310,7 @@ def test_members_share_all_rows_and_about_the_same_number_of_steps(lengths, size
     batch = rows_of(10, lengths.size, lengths, None)
     assert (np.diff(batch.active) <= 0).all()
     np.testing.assert_array_equal(batch.ends, np.sort(lengths)[::-1])
-    np.testing.assert_array_equal(batch.back(batch.lay(lengths, 0), 0), lengths)
+    np.testing.assert_array_equal(batch.to_batch_order(batch.to_tape_order(lengths, 0), 0), lengths)
     # In some chunk of steps.
     starts = [share_of(i, size, lengths.size, batch.active[first:]) for i in range(size + 1)]
     assert starts[0] == 0
@@ -340,7 +340,7 @@ def test_what_stands_after_an_end_need_not_be_finite(name, batch_first, fill):
     np.testing.assert_array_equal(problem.layer(x, as_state(problem.state), **problem.given)[0], y)
     for part, expected in zip(last_filled, last, strict=True):
         np.testing.assert_array_equal(part, expected)
-    assert_equal(problem.back(tape_filled, dy), problem.back(tape))
+    assert_equal(problem.backward(tape_filled, dy), problem.backward(tape))
     first = np.unravel_index(int(np.argmax(~np.isnan(problem.x))), x.shape)
     x[first] = np.nan
     with pytest.raises(ValueError, match="x must be finite"):

@@ -17,7 +17,7 @@ for the unroll to add da U^T to.
 
 from bptt.numerics.activations import sigmoid, tanh
 from bptt.numerics.jit import kernel
-from bptt.numerics.lanes import zero
+from bptt.numerics.simd import zero
 
 
 @kernel(strict=True)

@@ -13,7 +13,7 @@ to add to. At a = 0 the derivative of relu is taken as 0, as PyTorch does; a NaN
 
 from bptt.numerics.activations import relu, tanh
 from bptt.numerics.jit import kernel
-from bptt.numerics.lanes import select, zero
+from bptt.numerics.simd import select, zero
 
 
 @kernel(strict=True)

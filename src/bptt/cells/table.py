@@ -1,6 +1,6 @@
 """The table of cells: what the rest of the library needs to know of each, and the compiled choice between them.
 
-A cell is a few functions of values (`numerics.lanes`), its gates, its states and their way back, and one record of
+A cell is a few functions of values (`numerics.simd`), its gates, its states and their way back, and one record of
 numbers. Its
 pre-activations `a` are equal blocks of n units. The input x feeds blocks from_x[0] up to (not including) from_x[1], the
 old h feeds blocks from_h[0] up to from_h[1]; every product is the unroll's. x_rows and h_rows say which row block of
@@ -12,15 +12,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bptt.cells import gru, lstm, rnn
-from bptt.numerics.jit import apart
-from bptt.numerics.lanes import count, read, write
+from bptt.numerics.jit import outlined
+from bptt.numerics.simd import lane_count, load, store
 
-__all__ = ["CELLS", "Cell", "Wiring", "backward", "forward"]
+__all__ = ["CELLS", "Cell", "CellSpec", "backward", "forward"]
 
 RNN_TANH, RNN_RELU, GRU, LSTM = 0, 1, 2, 3
 
 
-class Wiring(NamedTuple):
+class CellSpec(NamedTuple):
     """The numbers of a cell that compiled code needs."""
 
     kind: int
@@ -59,8 +59,8 @@ class Cell(NamedTuple):
         return tuple(rows[j - fed[0]] if fed[0] <= j < fed[1] else -1 for j in range(len(self.blocks)))
 
     @property
-    def wiring(self) -> Wiring:
-        return Wiring(self.kind, len(self.states), len(self.blocks), *self.from_x, *self.from_h)
+    def spec(self) -> CellSpec:
+        return CellSpec(self.kind, len(self.states), len(self.blocks), *self.from_x, *self.from_h)
 
 
 CELLS = {
@@ -78,7 +78,7 @@ CELLS = {
 ONE, TWO, FOUR = (0,), (0, 0), (0, 0, 0, 0)
 
 
-@apart(strict=True)
+@outlined(strict=True)
 def forward(kind, n, first, last, a, s_prev, s):
     """One step of all rows, units first to last - 1: a (M, A*n) in pre-activations, out gates.
 
@@ -87,71 +87,71 @@ def forward(kind, n, first, last, a, s_prev, s):
     """
     for row in range(a.shape[0]):
         if kind == LSTM:
-            for j in range(first, last, count(a)):
+            for j in range(first, last, lane_count(a)):
                 left = last - j
-                write(a, row, lstm.gates(read(a, row, FOUR, n, j, left)), n, j, left)
-            for j in range(first, last, count(a)):
+                store(a, row, lstm.gates(load(a, row, FOUR, n, j, left)), n, j, left)
+            for j in range(first, last, lane_count(a)):
                 left = last - j
-                state = lstm.states(read(a, row, FOUR, n, j, left), read(s_prev, row, TWO, n, j, left))
-                write(s, row, state, n, j, left)
+                state = lstm.states(load(a, row, FOUR, n, j, left), load(s_prev, row, TWO, n, j, left))
+                store(s, row, state, n, j, left)
         elif kind == GRU:
-            for j in range(first, last, count(a)):
+            for j in range(first, last, lane_count(a)):
                 left = last - j
-                write(a, row, gru.gates(read(a, row, TWO, n, n + j, left)), n, n + j, left)
-            for j in range(first, last, count(a)):
+                store(a, row, gru.gates(load(a, row, TWO, n, n + j, left)), n, n + j, left)
+            for j in range(first, last, lane_count(a)):
                 left = last - j
-                new, state = gru.states(read(a, row, FOUR, n, j, left), read(s_prev, row, ONE, n, j, left))
-                write(a, row, new, n, j, left)
-                write(s, row, state, n, j, left)
+                new, state = gru.states(load(a, row, FOUR, n, j, left), load(s_prev, row, ONE, n, j, left))
+                store(a, row, new, n, j, left)
+                store(s, row, state, n, j, left)
         elif kind == RNN_TANH:
-            for j in range(first, last, count(a)):
+            for j in range(first, last, lane_count(a)):
                 left = last - j
-                write(s, row, rnn.states_tanh(read(a, row, ONE, n, j, left)), n, j, left)
+                store(s, row, rnn.states_tanh(load(a, row, ONE, n, j, left)), n, j, left)
         elif kind == RNN_RELU:
-            for j in range(first, last, count(a)):
+            for j in range(first, last, lane_count(a)):
                 left = last - j
-                write(s, row, rnn.states_relu(read(a, row, ONE, n, j, left)), n, j, left)
+                store(s, row, rnn.states_relu(load(a, row, ONE, n, j, left)), n, j, left)
 
 
-@apart(strict=True)
+@outlined(strict=True)
 def backward(kind, n, first, last, ds, s_prev, s, a, da):
     """The same back: ds (M, S*n) in error of s, out the direct part of the error of s_prev; a gates, da their error."""
     for row in range(a.shape[0]):
-        for j in range(first, last, count(a)):
+        for j in range(first, last, lane_count(a)):
             left = last - j
             if kind == LSTM:
                 ds_new, da_new = lstm.backward(
-                    read(ds, row, TWO, n, j, left),
-                    read(s_prev, row, TWO, n, j, left),
-                    read(s, row, TWO, n, j, left),
-                    read(a, row, FOUR, n, j, left),
+                    load(ds, row, TWO, n, j, left),
+                    load(s_prev, row, TWO, n, j, left),
+                    load(s, row, TWO, n, j, left),
+                    load(a, row, FOUR, n, j, left),
                 )
-                write(ds, row, ds_new, n, j, left)
-                write(da, row, da_new, n, j, left)
+                store(ds, row, ds_new, n, j, left)
+                store(da, row, da_new, n, j, left)
             elif kind == GRU:
                 ds_new, da_new = gru.backward(
-                    read(ds, row, ONE, n, j, left),
-                    read(s_prev, row, ONE, n, j, left),
-                    read(s, row, ONE, n, j, left),
-                    read(a, row, FOUR, n, j, left),
+                    load(ds, row, ONE, n, j, left),
+                    load(s_prev, row, ONE, n, j, left),
+                    load(s, row, ONE, n, j, left),
+                    load(a, row, FOUR, n, j, left),
                 )
-                write(ds, row, ds_new, n, j, left)
-                write(da, row, da_new, n, j, left)
+                store(ds, row, ds_new, n, j, left)
+                store(da, row, da_new, n, j, left)
             elif kind == RNN_TANH:
                 ds_new, da_new = rnn.backward_tanh(
-                    read(ds, row, ONE, n, j, left),
-                    read(s_prev, row, ONE, n, j, left),
-                    read(s, row, ONE, n, j, left),
-                    read(a, row, ONE, n, j, left),
+                    load(ds, row, ONE, n, j, left),
+                    load(s_prev, row, ONE, n, j, left),
+                    load(s, row, ONE, n, j, left),
+                    load(a, row, ONE, n, j, left),
                 )
-                write(ds, row, ds_new, n, j, left)
-                write(da, row, da_new, n, j, left)
+                store(ds, row, ds_new, n, j, left)
+                store(da, row, da_new, n, j, left)
             elif kind == RNN_RELU:
                 ds_new, da_new = rnn.backward_relu(
-                    read(ds, row, ONE, n, j, left),
-                    read(s_prev, row, ONE, n, j, left),
-                    read(s, row, ONE, n, j, left),
-                    read(a, row, ONE, n, j, left),
+                    load(ds, row, ONE, n, j, left),
+                    load(s_prev, row, ONE, n, j, left),
+                    load(s, row, ONE, n, j, left),
+                    load(a, row, ONE, n, j, left),
                 )
-                write(ds, row, ds_new, n, j, left)
-                write(da, row, da_new, n, j, left)
+                store(ds, row, ds_new, n, j, left)
+                store(da, row, da_new, n, j, left)

@@ -73,7 +73,7 @@ def _version(package: str) -> str:
 def _processor() -> str:
     from llvmlite import binding
 
-    from bptt.numerics.lanes import BITS
+    from bptt.numerics.simd import BITS
 
     features = {name for name, present in binding.get_host_cpu_features().items() if present}
     level = ""

@@ -17,10 +17,11 @@ import numpy as np
 
 from bptt.forecast import head
 from bptt.forecast.windows import Batch, Reading, gather, sample
-from bptt.network.dense_rows import dense_down, dense_up, drop, pack_dense, rectify, rectify_back
-from bptt.network.stack import Packed, Scratch, Stack, clear, down, matrix, pack_stack, up
+from bptt.network import stack as recurrent
+from bptt.network.dense_rows import dense_backward, dense_forward, drop, pack_dense, relu_backward, relu_forward
+from bptt.network.stack import Packed, Scratch, Stack, clear, matrix, pack_stack
 from bptt.numerics import updates
-from bptt.numerics.jit import apart, borrow, kernel
+from bptt.numerics.jit import borrow, kernel, outlined
 from bptt.numerics.threads import barrier, share
 from bptt.unroll.units import copy
 
@@ -73,7 +74,7 @@ class Workspace(NamedTuple):
     dx: np.ndarray  # (T*B, max(X, H))
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def prepare(team, network, work, backward):
     """Pack the weights."""
     theta, H = network.theta, network.stack.H
@@ -83,7 +84,7 @@ def prepare(team, network, work, backward):
     barrier(team)
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def join(team, h, future, c):
     """c = [h, future]."""
     D = future.shape[1]
@@ -94,50 +95,50 @@ def join(team, h, future, c):
         copy(future[b], c[b, H:])
 
 
-@apart(glue=True)
-def climb(team, network, work, step, training):
+@outlined(low_opt=True)
+def forward(team, network, work, step, training):
     """From a gathered batch to forecasts f; `step` addresses the dropout masks."""
     stack, theta, T = network.stack, network.theta, network.reading.T
     clear(team, work.s[:, 0])
     barrier(team)
-    up(team, stack, work.packed, work.scratch, work.batch.x, work.s, work.a, ZERO, T)
+    recurrent.forward(team, stack, work.packed, work.scratch, work.batch.x, work.s, work.a, ZERO, T)
     join(team, work.s[stack.L - 1, T], work.batch.future, work.c)
     barrier(team)
-    dense_up(team, work.c, work.decode, theta[network.decode[1] : network.decode[1] + stack.H], work.e)
+    dense_forward(team, work.c, work.decode, theta[network.decode[1] : network.decode[1] + stack.H], work.e)
     barrier(team)
-    rectify(team, work.e)
+    relu_forward(team, work.e)
     barrier(team)
     drop(team, work.e, work.v, network.dropout_key, ZERO, step, network.dropout if training else 0.0)
     barrier(team)
-    dense_up(team, work.v, work.head, theta[network.head[1] : network.head[1] + network.outputs], work.o)
+    dense_forward(team, work.v, work.head, theta[network.head[1] : network.head[1] + network.outputs], work.o)
     barrier(team)
     head.forward(team, work.o, work.batch.anchors, work.f, network.reading.R, network.up)
     barrier(team)
 
 
-@apart(glue=True)
-def descend(team, network, work, grad, step):
+@outlined(low_opt=True)
+def backward(team, network, work, grad, step):
     """From the error of f, left in its place, to the gradient of every parameter."""
     stack, H, batch, scratch = network.stack, network.stack.H, work.batch, work.scratch
     head.backward(team, work.o, batch.anchors, work.f, batch.anchors[:0], network.reading.R, network.up)
     barrier(team)
-    dense_down(team, work.v, work.o, work.headT, scratch, matrix(grad, network.head[0], network.outputs, H),
+    dense_backward(team, work.v, work.o, work.headT, scratch, matrix(grad, network.head[0], network.outputs, H),
                grad[network.head[1] : network.head[1] + network.outputs], work.dv)  # fmt: skip
     barrier(team)
     drop(team, work.dv, work.dv, network.dropout_key, ZERO, step, network.dropout)
     barrier(team)
-    rectify_back(team, work.e, work.dv)
+    relu_backward(team, work.e, work.dv)
     barrier(team)
-    dense_down(team, work.c, work.dv, work.decodeT, scratch, matrix(grad, network.decode[0], H, H + network.D),
+    dense_backward(team, work.c, work.dv, work.decodeT, scratch, matrix(grad, network.decode[0], H, H + network.D),
                grad[network.decode[1] : network.decode[1] + H], work.dc)  # fmt: skip
     clear(team, work.ds)
     barrier(team)
     dy = work.dc.reshape(1, work.dc.shape[0], work.dc.shape[1])[:, :, :H]
-    down(team, stack, work.packed, scratch, grad, batch.x, work.s, work.a, work.ds, dy, work.dx, ZERO,
-         network.reading.T, YES)  # fmt: skip
+    recurrent.backward(team, stack, work.packed, scratch, grad, batch.x, work.s, work.a, work.ds, dy, work.dx, ZERO,
+                       network.reading.T, YES)  # fmt: skip
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def train(team, network, work, source, chances, first_end, last_end, grad, m, v, partial, hyper, rates, clip_norm,
           steps_before, losses, norms):  # fmt: skip
     """rates.size steps on windows drawn anew for each. Returns the number of steps done: fewer where a loss or a norm
@@ -149,9 +150,9 @@ def train(team, network, work, source, chances, first_end, last_end, grad, m, v,
             sample(network.windows_key, step, chances, first_end, last_end, work.batch.series, work.batch.ends)
         prepare(team, network, work, YES)
         gather(team, source, network.reading, work.batch)
-        climb(team, network, work, step, YES)
+        forward(team, network, work, step, YES)
         losses[w] = head.score(team, network, work, YES)
-        descend(team, network, work, grad, step)
+        backward(team, network, work, grad, step)
         norms[w] = updates.clip_norm(team, grad, clip_norm, partial)
         if not (np.isfinite(losses[w]) and np.isfinite(norms[w])):
             return w
@@ -159,11 +160,11 @@ def train(team, network, work, source, chances, first_end, last_end, grad, m, v,
     return rates.size
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def predict(team, network, work, source):
     """Forecasts f of the batch's windows, in z; returns their loss where the source knows what came."""
     network, work = borrow(network), borrow(work)
     prepare(team, network, work, NO)
     gather(team, source, network.reading, work.batch)
-    climb(team, network, work, ZERO, NO)
+    forward(team, network, work, ZERO, NO)
     return head.score(team, network, work, NO)

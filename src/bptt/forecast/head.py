@@ -19,7 +19,7 @@ ones left out, of  l(f_0 - y)  plus a small share of the quantiles' mean  2 pinb
 
 from bptt.network.losses import PINBALL, pointwise
 from bptt.numerics.activations import exp, sigmoid, softplus
-from bptt.numerics.jit import apart, borrow, kernel
+from bptt.numerics.jit import borrow, kernel, outlined
 from bptt.numerics.threads import barrier, share
 from bptt.unroll.units import copy
 
@@ -29,7 +29,7 @@ SHARE = 0.05
 __all__ = ["backward", "forward", "loss", "score", "total_loss"]
 
 
-@kernel(strict=True, inner=True)
+@kernel(strict=True, internal=True)
 def forward_row(o, anchors, f, S, Q, up):
     """f (Q*S) from o; the mixture's numbers in o become its weights."""
     K = anchors.size // S
@@ -59,7 +59,7 @@ def forward_row(o, anchors, f, S, Q, up):
             outer[s] = inner[s] + step if j <= up else inner[s] - step
 
 
-@kernel(strict=True, inner=True)
+@kernel(strict=True, internal=True)
 def backward_row(o, anchors, df, danchors, S, Q, up):
     """o becomes its own error; df is used up. danchors (K*S) may be empty."""
     K = anchors.size // S
@@ -91,7 +91,7 @@ def backward_row(o, anchors, df, danchors, S, Q, up):
         mix[k] *= slope - mean
 
 
-@apart()
+@outlined()
 def forward(team, o, anchors, f, S, up):
     """f (R, Q*S) from o (R, Q*S + K) and anchors (R, K*S). The caller sets the barriers."""
     o, anchors, f = borrow(o), borrow(anchors), borrow(f)
@@ -101,7 +101,7 @@ def forward(team, o, anchors, f, S, up):
         forward_row(o[r], anchors[r], f[r], S, Q, up)
 
 
-@apart()
+@outlined()
 def backward(team, o, anchors, df, danchors, S, up):
     """From df (R, Q*S) to the error of o, in its place; danchors (R, K*S), or of no rows: those of the anchors."""
     o, anchors, df, danchors = borrow(o), borrow(anchors), borrow(df), borrow(danchors)
@@ -111,7 +111,7 @@ def backward(team, o, anchors, df, danchors, S, up):
         backward_row(o[r], anchors[r], df[r], danchors[r] if danchors.shape[0] > 0 else anchors[r, :0], S, Q, up)
 
 
-@apart(strict=True)
+@outlined(strict=True)
 def loss(team, f, target, weight, weights, kind, parameter, taus, losses, with_gradient):
     """losses (R) of the rows, whose sum is the loss; with the gradient f (R, Q*S) becomes its own error.
 
@@ -148,7 +148,7 @@ def total_loss(losses):
     return total
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def score(team, network, work, with_gradient):
     """The loss of a step's forecasts `work.f`, of any strategy; with the gradient they become their own error."""
     batch = work.batch

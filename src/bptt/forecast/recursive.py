@@ -23,10 +23,11 @@ import numpy as np
 
 from bptt.forecast import head
 from bptt.forecast.windows import CHANGE, DRIFT, LAST, SEASONAL, Batch, Reading, gather, sample
-from bptt.network.dense_rows import dense_down, dense_up, drop, pack_dense
-from bptt.network.stack import Packed, Scratch, Stack, clear, down, matrix, pack_stack, up
+from bptt.network import stack as recurrent
+from bptt.network.dense_rows import dense_backward, dense_forward, drop, pack_dense
+from bptt.network.stack import Packed, Scratch, Stack, clear, matrix, pack_stack
 from bptt.numerics import updates
-from bptt.numerics.jit import apart, borrow, kernel
+from bptt.numerics.jit import borrow, kernel, outlined
 from bptt.numerics.matmul import shared_product
 from bptt.numerics.random import uniform
 from bptt.numerics.threads import barrier, share
@@ -80,7 +81,7 @@ class Workspace(NamedTuple):
     dx: np.ndarray  # (T*B, max(X, H))
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def prepare(team, network, work, backward):
     """Pack the weights."""
     pack_stack(team, network.stack, network.theta, work.packed, backward)
@@ -89,7 +90,7 @@ def prepare(team, network, work, backward):
     barrier(team)
 
 
-@apart()
+@outlined()
 def begin_path(team, source, batch, path, n):
     """The values before each window's end, in z; 0 where none was observed, as in x."""
     back = path.shape[1] - n
@@ -104,7 +105,7 @@ def begin_path(team, source, batch, path, n):
     barrier(team)
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def begin_anchors(team, reading, anchors, B):
     """Make CHANGE in anchors (n*B, K) the difference from the step before: `next_anchors` adds forecasts to it."""
     first, last = share(B, team)
@@ -117,7 +118,7 @@ def begin_anchors(team, reading, anchors, B):
                     anchors[s * B + b, k] = anchors[s * B + b, k] - before if s < period else -before
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def next_inputs(team, reading, s, path, future, x):
     """x (B, X) of step s >= 1, from the path and the future-known columns (B, F + C)."""
     back = path.shape[1] - future.shape[0] // path.shape[0]
@@ -134,7 +135,7 @@ def next_inputs(team, reading, s, path, future, x):
             x[b, 2 + lags + k] = known[k]
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def next_inputs_back(team, reading, here, dx, dpath):
     """The error of x of the step at position `here` of the path, to where its values came from."""
     first, last = share(dpath.shape[0], team)
@@ -144,7 +145,7 @@ def next_inputs_back(team, reading, here, dx, dpath):
             dpath[b, here - reading.lags[k]] += dx[b, 2 + k]
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def next_anchors(team, reading, s, path, slope, anchors):
     """anchors (B, K) of step s, from the path where they go by forecasts; what is of the window is there already."""
     back = path.shape[1] - reading.h
@@ -169,7 +170,7 @@ def next_anchors(team, reading, s, path, slope, anchors):
                 anchors[b, k] = before[s - period] + (before[s - 1] - before[s - 1 - period])
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def next_anchors_back(team, reading, s, danchors, dpath):
     """The error of the anchors of step s, to the forecasts they came from."""
     back = dpath.shape[1] - reading.h
@@ -186,7 +187,7 @@ def next_anchors_back(team, reading, s, danchors, dpath):
                 before[s - 1 - period] -= error
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def continue_path(team, network, batch, f, s, here, step, rate, told, path):
     """path[:, here] = the forecast, or with probability `rate` what came: 0 wherever a forecast is wanted."""
     B = path.shape[0]
@@ -198,7 +199,7 @@ def continue_path(team, network, batch, f, s, here, step, rate, told, path):
         path[b, here] = batch.target[r, 0] if tell else f[r, 0]
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def collect_path_error(team, told, s, here, dpath, df):
     """df += the error that the later steps found in this one's forecast."""
     first, last = share(dpath.shape[0], team)
@@ -207,8 +208,8 @@ def collect_path_error(team, told, s, here, dpath, df):
             df[b, 0] += dpath[b, here]
 
 
-@apart(glue=True)
-def climb(team, network, work, source, step, training):
+@outlined(low_opt=True)
+def forward(team, network, work, source, step, training):
     """From a gathered batch to forecasts f; `step` addresses the dropout masks."""
     stack, theta, reading, batch = network.stack, network.theta, network.reading, work.batch
     T, B, n = reading.T, work.path.shape[0], network.n
@@ -225,12 +226,12 @@ def climb(team, network, work, source, step, training):
         if s > 0:
             next_inputs(team, reading, s, work.path, batch.future, x)
             barrier(team)
-        up(team, stack, work.packed, work.scratch, x, work.s, work.a, begin, now)
+        recurrent.forward(team, stack, work.packed, work.scratch, x, work.s, work.a, begin, now)
         rows = slice(s * B, (s + 1) * B)
         v, o, f, anchors = work.v[rows], work.o[rows], work.f[rows], batch.anchors[rows]
         drop(team, work.s[stack.L - 1, now], v, network.dropout_key, s, step, rate)
         barrier(team)
-        dense_up(team, v, work.head, bias, o)
+        dense_forward(team, v, work.head, bias, o)
         next_anchors(team, reading, s, work.path, batch.slope, anchors)
         barrier(team)
         head.forward(team, o, anchors, f, reading.R, network.up)
@@ -239,8 +240,8 @@ def climb(team, network, work, source, step, training):
         barrier(team)
 
 
-@apart(glue=True)
-def descend(team, network, work, grad, step):
+@outlined(low_opt=True)
+def backward(team, network, work, grad, step):
     """From the error of f, left in its place, to the gradient of every parameter, through all steps."""
     stack, H, reading, batch, scratch = network.stack, network.stack.H, network.reading, work.batch, work.scratch
     T, B, n = reading.T, work.path.shape[0], network.n
@@ -263,17 +264,17 @@ def descend(team, network, work, grad, step):
         drop(team, work.dv, work.dv, network.dropout_key, s, step, network.dropout)
         barrier(team)
         dy = work.dv.reshape(1, B, H)
-        down(team, stack, work.packed, scratch, grad, batch.x[begin * B : now * B], work.s, work.a, work.ds, dy,
-             work.dx, begin, now, s == n - 1)  # fmt: skip
+        recurrent.backward(team, stack, work.packed, scratch, grad, batch.x[begin * B : now * B], work.s, work.a,
+                           work.ds, dy, work.dx, begin, now, s == n - 1)  # fmt: skip
         if s > 0:
             next_inputs_back(team, reading, back + s, work.dx, work.dpath)
             barrier(team)
-    dense_down(team, work.v, work.o, work.headT, scratch, matrix(grad, network.head[0], network.outputs, H),
+    dense_backward(team, work.v, work.o, work.headT, scratch, matrix(grad, network.head[0], network.outputs, H),
                grad[network.head[1] : network.head[1] + network.outputs], scratch.no_rows)  # fmt: skip
     barrier(team)
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def train(team, network, work, source, chances, first_end, last_end, grad, m, v, partial, hyper, rates, clip_norm,
           steps_before, losses, norms):  # fmt: skip
     """rates.size steps on windows drawn anew for each. Returns the number of steps done: fewer where a loss or a norm
@@ -285,9 +286,9 @@ def train(team, network, work, source, chances, first_end, last_end, grad, m, v,
             sample(network.windows_key, step, chances, first_end, last_end, work.batch.series, work.batch.ends)
         prepare(team, network, work, YES)
         gather(team, source, network.reading, work.batch)
-        climb(team, network, work, source, step, YES)
+        forward(team, network, work, source, step, YES)
         losses[w] = head.score(team, network, work, YES)
-        descend(team, network, work, grad, step)
+        backward(team, network, work, grad, step)
         norms[w] = updates.clip_norm(team, grad, clip_norm, partial)
         if not (np.isfinite(losses[w]) and np.isfinite(norms[w])):
             return w
@@ -295,11 +296,11 @@ def train(team, network, work, source, chances, first_end, last_end, grad, m, v,
     return rates.size
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def predict(team, network, work, source):
     """Forecasts f of the batch's windows, in z; returns their loss where the source knows what came."""
     network, work = borrow(network), borrow(work)
     prepare(team, network, work, NO)
     gather(team, source, network.reading, work.batch)
-    climb(team, network, work, source, ZERO, NO)
+    forward(team, network, work, source, ZERO, NO)
     return head.score(team, network, work, NO)

@@ -20,10 +20,11 @@ import numpy as np
 
 from bptt.forecast import head
 from bptt.forecast.windows import Batch, Reading, gather, sample
-from bptt.network.dense_rows import dense_down, dense_up, drop, pack_dense, rectify, rectify_back
-from bptt.network.stack import Packed, Scratch, Stack, clear, down, matrix, pack_stack, up
+from bptt.network import stack as recurrent
+from bptt.network.dense_rows import dense_backward, dense_forward, drop, pack_dense, relu_backward, relu_forward
+from bptt.network.stack import Packed, Scratch, Stack, clear, matrix, pack_stack
 from bptt.numerics import updates
-from bptt.numerics.jit import apart, borrow, kernel
+from bptt.numerics.jit import borrow, kernel, outlined
 from bptt.numerics.threads import barrier, share
 from bptt.unroll.units import copy
 
@@ -81,7 +82,7 @@ class Workspace(NamedTuple):
     dx: np.ndarray  # (max(T, n)*B, H)
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def prepare(team, network, work, backward):
     """Pack the weights."""
     theta, H = network.theta, network.stack.H
@@ -93,7 +94,7 @@ def prepare(team, network, work, backward):
     barrier(team)
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def begin_decoding(team, s, s_next):
     """The state after the window, for each segment to come."""
     L, T, B = s.shape[0], s.shape[1] - 1, s.shape[2]
@@ -103,7 +104,7 @@ def begin_decoding(team, s, s_next):
             copy(s[layer, T, r % B], s_next[layer, 0, r])
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def collect_errors(team, ds_next, ds):
     """ds (L, B, n) = sums of ds_next (L, segments*B, n) over the segments."""
     L, B = ds.shape[0], ds.shape[1]
@@ -118,12 +119,12 @@ def collect_errors(team, ds_next, ds):
                     total[j] += part[j]
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def decoder_inputs(team, network, work):
     """u = position + future W_f."""
     B = work.batch.series.size
     if network.D > 0:
-        dense_up(team, work.batch.future, work.decode, work.scratch.nothing[0, : network.stack.H], work.u)
+        dense_forward(team, work.batch.future, work.decode, work.scratch.nothing[0, : network.stack.H], work.u)
         barrier(team)
     first, last = share(work.u.shape[0], team)
     for r in range(first, last):
@@ -135,7 +136,7 @@ def decoder_inputs(team, network, work):
     barrier(team)
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def position_gradient(team, du, dposition):
     """dposition (n, H) = sums of du (n*B, H) over the batch."""
     n, H = dposition.shape
@@ -150,33 +151,33 @@ def position_gradient(team, du, dposition):
                 total[j] += part[j]
 
 
-@apart(glue=True)
-def climb(team, network, work, step, training):
+@outlined(low_opt=True)
+def forward(team, network, work, step, training):
     """From a gathered batch to forecasts f; `step` addresses the dropout masks."""
     stack, theta, H = network.stack, network.theta, network.stack.H
     T = network.reading.T
     bias = theta[network.embed[1] : network.embed[1] + H]
-    dense_up(team, work.batch.x, work.embed, bias, work.e)
+    dense_forward(team, work.batch.x, work.embed, bias, work.e)
     clear(team, work.s[:, 0])
     barrier(team)
-    rectify(team, work.e)
+    relu_forward(team, work.e)
     barrier(team)
-    up(team, stack, work.packed, work.scratch, work.e, work.s, work.a, ZERO, T)
+    recurrent.forward(team, stack, work.packed, work.scratch, work.e, work.s, work.a, ZERO, T)
     begin_decoding(team, work.s, work.s_next)
     decoder_inputs(team, network, work)
-    up(team, stack, work.packed, work.scratch, work.u, work.s_next, work.a_next, ZERO, ONE)
+    recurrent.forward(team, stack, work.packed, work.scratch, work.u, work.s_next, work.a_next, ZERO, ONE)
     rate = network.dropout if training else 0.0
     drop(team, work.s_next[stack.L - 1, 1], work.v, network.dropout_key, ZERO, step, rate)
     barrier(team)
     bias = theta[network.head[1] : network.head[1] + network.outputs]
-    dense_up(team, work.v, work.head, bias, work.o)
+    dense_forward(team, work.v, work.head, bias, work.o)
     barrier(team)
     head.forward(team, work.o, work.batch.anchors, work.f, network.reading.R, network.up)
     barrier(team)
 
 
-@apart(glue=True)
-def descend(team, network, work, grad, step):
+@outlined(low_opt=True)
+def backward(team, network, work, grad, step):
     """From the error of f, left in its place, to the gradient of every parameter."""
     stack, H, T = network.stack, network.stack.H, network.reading.T
     batch, scratch = work.batch, work.scratch
@@ -186,30 +187,30 @@ def descend(team, network, work, grad, step):
     dhead = matrix(grad, network.head[0], network.outputs, H)
     dbias = grad[network.head[1] : network.head[1] + network.outputs]
     dv = work.dx[:rows]
-    dense_down(team, work.v, work.o, work.headT, scratch, dhead, dbias, dv[:, :H])
+    dense_backward(team, work.v, work.o, work.headT, scratch, dhead, dbias, dv[:, :H])
     barrier(team)
     drop(team, dv, dv[:, :H], network.dropout_key, ZERO, step, network.dropout)
     clear(team, work.ds_next)
     barrier(team)
-    down(team, stack, work.packed, scratch, grad, work.u, work.s_next, work.a_next, work.ds_next,
+    recurrent.backward(team, stack, work.packed, scratch, grad, work.u, work.s_next, work.a_next, work.ds_next,
          dv.reshape(1, rows, work.dx.shape[1])[:, :, :H], work.dx, ZERO, ONE, YES)  # fmt: skip
     position_gradient(team, work.dx[:rows, :H], matrix(grad, network.position, network.n, H))
     if network.D > 0:
-        dense_down(team, batch.future, work.dx[:rows, :H], work.headT, scratch,
+        dense_backward(team, batch.future, work.dx[:rows, :H], work.headT, scratch,
                    matrix(grad, network.decode, H, network.D), scratch.total[:H], work.dx[:0])  # fmt: skip
     collect_errors(team, work.ds_next, work.ds)
     barrier(team)
-    down(team, stack, work.packed, scratch, grad, work.e, work.s, work.a, work.ds, scratch.no_array, work.dx, ZERO, T,
-         NO)  # fmt: skip
+    recurrent.backward(team, stack, work.packed, scratch, grad, work.e, work.s, work.a, work.ds, scratch.no_array,
+                       work.dx, ZERO, T, NO)  # fmt: skip
     de = work.dx[: work.e.shape[0], :H]
-    rectify_back(team, work.e, de)
+    relu_backward(team, work.e, de)
     barrier(team)
-    dense_down(team, batch.x, de, work.headT, scratch, matrix(grad, network.embed[0], H, network.X),
+    dense_backward(team, batch.x, de, work.headT, scratch, matrix(grad, network.embed[0], H, network.X),
                grad[network.embed[1] : network.embed[1] + H], work.dx[:0])  # fmt: skip
     barrier(team)
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def train(team, network, work, source, chances, first_end, last_end, grad, m, v, partial, hyper, rates, clip_norm,
           steps_before, losses, norms):  # fmt: skip
     """rates.size steps on windows drawn anew for each. Returns the number of steps done: fewer where a loss or a norm
@@ -221,9 +222,9 @@ def train(team, network, work, source, chances, first_end, last_end, grad, m, v,
             sample(network.windows_key, step, chances, first_end, last_end, work.batch.series, work.batch.ends)
         prepare(team, network, work, YES)
         gather(team, source, network.reading, work.batch)
-        climb(team, network, work, step, YES)
+        forward(team, network, work, step, YES)
         losses[w] = head.score(team, network, work, YES)
-        descend(team, network, work, grad, step)
+        backward(team, network, work, grad, step)
         norms[w] = updates.clip_norm(team, grad, clip_norm, partial)
         if not (np.isfinite(losses[w]) and np.isfinite(norms[w])):
             return w
@@ -231,11 +232,11 @@ def train(team, network, work, source, chances, first_end, last_end, grad, m, v,
     return rates.size
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def predict(team, network, work, source):
     """Forecasts f of the batch's windows, in z; returns their loss where the source knows what came."""
     network, work = borrow(network), borrow(work)
     prepare(team, network, work, NO)
     gather(team, source, network.reading, work.batch)
-    climb(team, network, work, ZERO, NO)
+    forward(team, network, work, ZERO, NO)
     return head.score(team, network, work, NO)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bptt.numerics.jit import apart, borrow, kernel
+from bptt.numerics.jit import borrow, kernel, outlined
 from bptt.numerics.random import uniform
 from bptt.numerics.threads import barrier, share
 
@@ -101,7 +101,7 @@ def sample(seed, step, chances, first_end, last_end, series, ends):
         ends[b] = first_end[low] + np.int64(uniform(seed, 2 * step + 1, b) * choices)
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def scale_of(y, m, scaler, floor):
     """Number of observed values, their mean, shift and spread of a window."""
     n, total, size = 0, 0.0, 0.0
@@ -124,7 +124,7 @@ def scale_of(y, m, scaler, floor):
     return n, mean, mean, max(np.sqrt(around) if scaler == STANDARD else around, floor)
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def naive(y, m, begin, end, kind, period, step, last):
     """What the naive forecast says for position end + step; NaN where a seasonal one has nothing to go by."""
     if kind == LAST:
@@ -146,7 +146,7 @@ def naive(y, m, begin, end, kind, period, step, last):
     return y[position]
 
 
-@apart()
+@outlined()
 def gather(team, source, reading, batch):
     """Fill a batch from its `series` and `ends`; ends with a barrier."""
     source, reading, batch = borrow(source), borrow(reading), borrow(batch)

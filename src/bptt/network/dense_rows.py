@@ -16,43 +16,43 @@ from bptt.numerics.random import dropout
 from bptt.numerics.threads import share
 from bptt.unroll.units import copy_units
 
-__all__ = ["dense_down", "dense_up", "drop", "pack_dense", "plain_gradient", "rectify", "rectify_back"]
+__all__ = ["dense_backward", "dense_forward", "drop", "pack_dense", "plain_gradient", "relu_backward", "relu_forward"]
 
 ZERO = np.int64(0)
 YES = np.bool_(True)
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def pack_dense(team, weight, panels, transposed, backward):
-    """Lay weight (N, K) ready for `dense_up`, and with `backward` for `dense_down`."""
+    """Lay weight (N, K) ready for `dense_forward`, and with `backward` for `dense_backward`."""
     pack(team, weight.T, panels, ZERO, ZERO)
     if backward:
         pack(team, weight, transposed, ZERO, ZERO)
 
 
-@kernel(inner=True, glue=True)
-def dense_up(team, x, panels, bias, y):
+@kernel(internal=True, low_opt=True)
+def dense_forward(team, x, panels, bias, y):
     """y (R, N) = x (R, K) W^T + bias (N)."""
     shared_product(team, x, panels, bias.reshape(1, bias.size), y)
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def plain_gradient(team, A, B, C, order, no_order, scratch, total):
     """C = A^T B, total = sums of the rows of A, by the function that makes two of them."""
     nowhere = no_order[: order.size]
     transposed_products(team, A, B, C, order, B[:, :0], C[:, :0], nowhere, scratch, total, YES)
 
 
-@kernel(inner=True, glue=True)
-def dense_down(team, x, dy, transposed, scratch, dweight, dbias, dx):
+@kernel(internal=True, low_opt=True)
+def dense_backward(team, x, dy, transposed, scratch, dweight, dbias, dx):
     """dW (N, K) = dy^T x, db (N) = sum of dy, dx (R, K) = dy W; with dx of no rows the first two only."""
     plain_gradient(team, dy, x, dweight, scratch.one_block, scratch.nowhere, scratch.strips, dbias)
     if dx.shape[0] > 0:
         shared_product(team, dy, transposed, scratch.nothing[:, : dx.shape[1]], dx)
 
 
-@kernel(inner=True)
-def rectify(team, x):
+@kernel(internal=True)
+def relu_forward(team, x):
     """x = relu(x)."""
     first, last = share(x.shape[0], team)
     for r in range(first, last):
@@ -61,8 +61,8 @@ def rectify(team, x):
             row[j] = relu(row[j])
 
 
-@kernel(inner=True)
-def rectify_back(team, e, de):
+@kernel(internal=True)
+def relu_backward(team, e, de):
     """de where e > 0, else 0."""
     zero = e.dtype.type(0)
     first, last = share(e.shape[0], team)
@@ -72,7 +72,7 @@ def rectify_back(team, e, de):
             error[j] = error[j] if row[j] > zero else zero
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def drop(team, x, out, seed, layer, step, rate):
     """out (R, n) = x (R, >= n) with the mask addressed by (seed, layer, step, row, unit)."""
     first, last = share(out.shape[0], team)

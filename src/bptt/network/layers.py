@@ -89,7 +89,7 @@ class Recurrent(Module):
     _fixed: ClassVar[frozenset[str]] = Module._fixed | {
         "cell", "input_size", "hidden_size", "num_layers", "batch_first", "seed",
     }  # fmt: skip
-    _own: ClassVar[frozenset[str]] = Module._own | {"_packed", "_stock"}
+    _own: ClassVar[frozenset[str]] = Module._own | {"_packed", "_buffers"}
 
     @arguments.known_keywords
     def __init__(
@@ -127,7 +127,7 @@ class Recurrent(Module):
     def _connect(self) -> None:
         super()._connect()
         self._packed: dict[tuple[str, int], tuple[np.ndarray, ...]] = {}
-        self._stock = memory.Stock()
+        self._buffers = memory.BufferPool()
 
     @property
     def dropout(self) -> float:
@@ -164,7 +164,7 @@ class Recurrent(Module):
         self, x: np.ndarray, state: State | None = None, *, lengths: Any = None, reset: Any = None
     ) -> tuple[np.ndarray, State]:
         """Outputs and final state as `forward` returns them, without the memory and the time that a tape takes."""
-        return self._up(x, state, lengths, reset, tape=False)[:2]
+        return self._forward(x, state, lengths, reset, tape=False)[:2]
 
     def forward(
         self, x: np.ndarray, state: State | None = None, *, lengths: Any = None, reset: Any = None
@@ -211,47 +211,47 @@ class Recurrent(Module):
         >>> np.count_nonzero(y[4:], axis=(0, 2))
         array([ 0, 15])
         """
-        return self._up(x, state, lengths, reset, tape=True)
+        return self._forward(x, state, lengths, reset, tape=True)
 
-    def _up(
+    def _forward(
         self, x: np.ndarray, state: State | None, lengths: Any, reset: Any, tape: bool
     ) -> tuple[np.ndarray, State, Tape]:
         x, batch = self._inputs(x, lengths, reset, own=tape)
         T, B, _ = x.shape
         H = self.hidden_size
-        initial = batch.lay(self._states("state", state, B), 1)
+        initial = batch.to_tape_order(self._states("state", state, B), 1)
         masks = self._masks_drawn if self.training and self.dropout > 0 and self.num_layers > 1 else None
         if masks is not None:
             self._masks_drawn += T
         origin = Origin(self._identity, self._checksum() if tape else 0)
         rows, layers, final = x.reshape(T * B, self.input_size), [], []
-        wiring = self.cell.wiring
-        b = np.empty(wiring.A * H, self.dtype)
+        spec = self.cell.spec
+        b = np.empty(spec.A * H, self.dtype)
         threads = self._threads(T * B)
         steps = T if tape or batch.ragged else sequence.chunk_steps(T, B)
-        before = self._stock.empty((B, wiring.S * H), self.dtype) if batch.reset.size else np.empty((0, 0), self.dtype)
+        before = self._buffers.empty((B, spec.S * H), self.dtype) if batch.reset.size else np.empty((0, 0), self.dtype)
         for layer in range(self.num_layers):
             top = layer == self.num_layers - 1
-            s = self._stock.empty((steps + 1, B, wiring.S * H), self.dtype)
-            a = self._stock.empty((steps, B, wiring.A * H), self.dtype)
-            y = self._stock.empty((T, B, H) if top or not tape else (0, 0, 0), self.dtype)
+            s = self._buffers.empty((steps + 1, B, spec.S * H), self.dtype)
+            a = self._buffers.empty((steps, B, spec.A * H), self.dtype)
+            y = self._buffers.empty((T, B, H) if top or not tape else (0, 0, 0), self.dtype)
             s[0] = initial[layer]
-            weights, packed = self._weights(layer), self._packed_up(layer)
-            run(sequence.layer_forward, wiring, *self._orders, *weights, rows, *packed, b, s, a, y,
+            weights, packed = self._weights(layer), self._packed_forward(layer)
+            run(sequence.layer_forward, spec, *self._orders, *weights, rows, *packed, b, s, a, y,
                 batch.active, batch.reset, before, threads=threads)  # fmt: skip
             final.append(s[(batch.ends - 1) % steps + 1, np.arange(B)] if batch.ragged else s[(T - 1) % steps + 1])
             if tape:
                 layers.append(LayerTape(self.cell, rows, s, a, batch))
             outputs = s[1:] if tape else y
             if masks is not None and not top:
-                dropped = self._stock.empty((T, B, H), self.dtype)
+                dropped = self._buffers.empty((T, B, H), self.dtype)
                 run(sequence.sequence_dropout, outputs, dropped, self._masks_key, layer, masks, self.dropout,
                     batch.order)  # fmt: skip
                 outputs = dropped
             rows = outputs.reshape(T * B, outputs.shape[2])
-        y = batch.back(y, 1)
+        y = batch.to_batch_order(y, 1)
         y = np.ascontiguousarray(y.swapaxes(0, 1)) if self.batch_first else y
-        state = self._as_state(batch.back(np.stack(final) if len(final) > 1 else final[0][None], 1))
+        state = self._as_state(batch.to_batch_order(np.stack(final) if len(final) > 1 else final[0][None], 1))
         return y, state, Tape(tuple(layers), masks, self.dropout, origin)
 
     def backward(self, dy: np.ndarray, tape: Tape, dstate: State | None = None, *, errors: bool = False) -> Gradients:
@@ -288,7 +288,7 @@ class Recurrent(Module):
         >>> layer.backward(np.ones_like(y), tape).parameters["weight_hh_l0"].shape
         (15, 5)
         """
-        H, wiring = self.hidden_size, self.cell.wiring
+        H, spec = self.hidden_size, self.cell.spec
         errors = arguments.boolean("errors", errors)
         self._check_tape(tape)
         batch = tape.layers[0].rows
@@ -296,34 +296,35 @@ class Recurrent(Module):
         sizes, letters = ((B, T, H), "B, T, H") if self.batch_first else ((T, B, H), "T, B, H")
         steps = counted(batch.lengths, T, self.batch_first) if batch.ragged else None
         dy = arguments.real_array("dy", dy, self.dtype, sizes, letters, counted=steps)
-        dy = batch.lay(np.ascontiguousarray(dy.swapaxes(0, 1)) if self.batch_first else dy, 1)
-        flat = self._stock.empty(self.flat.shape, self.dtype)
+        dy = batch.to_tape_order(np.ascontiguousarray(dy.swapaxes(0, 1)) if self.batch_first else dy, 1)
+        flat = self._buffers.empty(self.flat.shape, self.dtype)
         gradients = named.views(flat, self._shapes)
         kept = np.empty((self.num_layers if errors else 0, T, B, H), self.dtype)
-        ds = batch.lay(self._states("dstate", dstate, B), 1)
+        ds = batch.to_tape_order(self._states("dstate", dstate, B), 1)
         chunk = sequence.chunk_steps(T, B)
-        da = self._stock.empty((2, chunk, B, wiring.A * H), self.dtype)
-        room = (chunk, B, wiring.S * H)
-        before = self._stock.empty(room, self.dtype) if batch.reset.size else np.empty((0, 0, 0), self.dtype)
-        scratch = self._stock.empty(packed_rows(H, wiring.A, self.dtype), self.dtype)
-        total = np.empty(wiring.A * H, self.dtype)
+        da = self._buffers.empty((2, chunk, B, spec.A * H), self.dtype)
+        room = (chunk, B, spec.S * H)
+        before = self._buffers.empty(room, self.dtype) if batch.reset.size else np.empty((0, 0, 0), self.dtype)
+        scratch = self._buffers.empty(packed_rows(H, spec.A, self.dtype), self.dtype)
+        total = np.empty(spec.A * H, self.dtype)
         threads = self._threads(T * B)
         for layer in range(self.num_layers - 1, -1, -1):
             x, s, a = tape.layers[layer].x, tape.layers[layer].s, tape.layers[layer].a
             weight_ih, weight_hh, _, _ = self._weights(layer)
             dweights = list(gradients.values())[4 * layer : 4 * layer + 4]
             errors_here = kept[layer] if errors else np.empty((0, 0, 0), self.dtype)
-            dx = self._stock.empty((T * B, weight_ih.shape[1]), self.dtype)
-            run(sequence.layer_backward, wiring, *self._orders, weight_ih, weight_hh, x, s, a, da, scratch, total,
+            dx = self._buffers.empty((T * B, weight_ih.shape[1]), self.dtype)
+            run(sequence.layer_backward, spec, *self._orders, weight_ih, weight_hh, x, s, a, da, scratch, total,
                 ds[layer], dy, errors_here, batch.active, batch.reset, before,
-                *self._packed_down(layer), dx, *dweights, threads=threads)  # fmt: skip
+                *self._packed_backward(layer), dx, *dweights, threads=threads)  # fmt: skip
             dy = dx.reshape(T, B, -1)
             if layer > 0 and tape.masks is not None:
                 run(sequence.sequence_dropout, dy, dy, self._masks_key, layer - 1, tape.masks, tape.dropout,
                     batch.order)  # fmt: skip
-        dx = batch.back(dy, 1)
+        dx = batch.to_batch_order(dy, 1)
         dx = np.ascontiguousarray(dx.swapaxes(0, 1)) if self.batch_first else dx
-        return Gradients(dx, self._as_state(batch.back(ds, 1)), gradients, batch.back(kept, 2) if errors else None)
+        dh = batch.to_batch_order(kept, 2) if errors else None
+        return Gradients(dx, self._as_state(batch.to_batch_order(ds, 1)), gradients, dh)
 
     def _inputs(self, x: Any, lengths: Any, reset: Any, own: bool) -> tuple[np.ndarray, Rows]:
         """x (T, B, I) as it lies on the tape, with `own` in memory of the layer's own; and how its rows lie there."""
@@ -343,34 +344,34 @@ class Recurrent(Module):
             reset = reset.swapaxes(0, 1) if self.batch_first else reset
         batch = rows_of(T, B, lengths, reset)
         if own or self.batch_first:
-            x = self._stock.empty((T, B, I), self.dtype)
+            x = self._buffers.empty((T, B, I), self.dtype)
             x[...] = turned
-        return batch.lay(x, 1), batch
+        return batch.to_tape_order(x, 1), batch
 
     def _weights(self, layer: int) -> list[np.ndarray]:
         return self._views[4 * layer : 4 * layer + 4]
 
-    def _packed_up(self, layer: int) -> tuple[np.ndarray, ...]:
+    def _packed_forward(self, layer: int) -> tuple[np.ndarray, ...]:
         """Memory for a layer's packed W and U."""
-        if ("up", layer) not in self._packed:
+        if ("forward", layer) not in self._packed:
             weight_ih, weight_hh, _, _ = self._weights(layer)
             h_blocks, stride = weight_hh.shape[0] // self.hidden_size, unit_stride(self.hidden_size, self.dtype)
-            self._packed["up", layer] = (
+            self._packed["forward", layer] = (
                 self._panels(weight_ih.shape[1], weight_ih.shape[0]),
                 self._panels(weight_hh.shape[1], h_blocks * stride),
             )
-        return self._packed["up", layer]
+        return self._packed["forward", layer]
 
-    def _packed_down(self, layer: int) -> tuple[np.ndarray, ...]:
+    def _packed_backward(self, layer: int) -> tuple[np.ndarray, ...]:
         """Memory for a layer's packed weights, transposed; and a row of zeros, from which dx starts."""
-        if ("down", layer) not in self._packed:
+        if ("backward", layer) not in self._packed:
             weight_ih, weight_hh, _, _ = self._weights(layer)
-            self._packed["down", layer] = (
+            self._packed["backward", layer] = (
                 self._panels(weight_ih.shape[0], weight_ih.shape[1]),
                 self._panels(weight_hh.shape[0], weight_hh.shape[1]),
                 np.zeros((1, weight_ih.shape[1]), self.dtype),
             )
-        return self._packed["down", layer]
+        return self._packed["backward", layer]
 
     def _panels(self, depth: int, columns: int) -> np.ndarray:
         return memory.zeros(panel_shape(depth, columns, self.dtype), self.dtype)

@@ -44,7 +44,7 @@ def cross_entropy_rows(team, z, targets, losses, with_gradient):
             row[target] -= scale
 
 
-@kernel(strict=True, inner=True)
+@kernel(strict=True, internal=True)
 def pointwise(kind, error, parameter):
     """Value and derivative of a loss at one error, in the error's own type; NaN at NaN.
 

@@ -1,7 +1,7 @@
 """Stacked recurrent layers on a flat vector of parameters: what the compiled steps of applications are made of.
 
-    up      x -> layer 0 -> ... -> layer L-1           states and gates stay on the tape s, a
-    down    dy -> layer L-1 -> ... -> layer 0 -> dx    the gradient of every weight, the error of every first state
+    forward     x -> layer 0 -> ... -> layer L-1           states and gates stay on the tape s, a
+    backward    dy -> layer L-1 -> ... -> layer 0 -> dx    the gradient of every weight, the error of every first state
 
 Every function is run by all members of a team. Arrays (T, B: steps, rows; I, H, L: inputs, units, layers):
     x (T*B, >= I)   s (L, T+1, B, S*H)   a (L, T, B, A*H)   ds (L, B, S*H)   dy (<= T, B, H)   dx (T*B, >= I)
@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bptt.cells.table import Cell, Wiring
+from bptt.cells.table import Cell, CellSpec
 from bptt.numerics import memory
-from bptt.numerics.jit import apart, kernel
+from bptt.numerics.jit import kernel, outlined
 from bptt.numerics.matmul import packed_rows, panel_shape, unit_stride
 from bptt.numerics.threads import barrier, share
 from bptt.unroll import sequence
@@ -23,14 +23,14 @@ __all__ = [
     "Packed",
     "Scratch",
     "Stack",
+    "backward",
     "clear",
-    "down",
+    "forward",
     "matrix",
     "pack_stack",
     "packed_for",
     "scratch_for",
     "stack_of",
-    "up",
     "weights_of",
 ]
 
@@ -41,7 +41,7 @@ ZERO = np.int64(0)
 class Stack(NamedTuple):
     """The numbers of stacked layers; offsets point into a flat vector."""
 
-    cell: Wiring
+    cell: CellSpec
     I: int
     H: int
     L: int
@@ -82,7 +82,7 @@ def stack_of(cell: Cell, input_size: int, hidden_size: int, num_layers: int, sta
     kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     offsets = [[starts[f"rnn.{kind}_l{layer}"] for kind in kinds] for layer in range(num_layers)]
     orders = np.array(cell.x_order), np.array(cell.h_order)
-    return Stack(cell.wiring, input_size, hidden_size, num_layers, np.array(offsets), *orders)
+    return Stack(cell.spec, input_size, hidden_size, num_layers, np.array(offsets), *orders)
 
 
 def packed_for(stack: Stack, dtype: np.dtype[Any]) -> Packed:
@@ -124,7 +124,7 @@ def scratch_for(
     )
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def clear(team, rows):
     """0 in all of rows (L, B, n), of which each member takes its share of the B."""
     first, last = share(rows.shape[1], team)
@@ -132,12 +132,12 @@ def clear(team, rows):
         clear_units(rows[layer, first:last], rows.shape[2], ZERO, rows.shape[2])
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def matrix(flat, start, rows, columns):
     return flat[start : start + rows * columns].reshape(rows, columns)
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def weights_of(cell, H, inputs, start, flat):
     """weight_ih, weight_hh, bias_ih, bias_hh of a layer in `flat` (theta or its gradient), where `start` (4) says."""
     x_size, h_size = (cell.x1 - cell.x0) * H, (cell.h1 - cell.h0) * H
@@ -149,15 +149,15 @@ def weights_of(cell, H, inputs, start, flat):
     )
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def layer_of(stack, flat, layer):
     """`weights_of` a layer of the stack."""
     return weights_of(stack.cell, stack.H, stack.I if layer == 0 else stack.H, stack.offsets[layer], flat)
 
 
-@apart(glue=True)
+@outlined(low_opt=True)
 def pack_stack(team, stack, theta, packed, backward):
-    """Lay all layers' weights ready for `up`, and with `backward` for `down`. The caller sets the barrier."""
+    """Lay all layers' weights ready for `forward`, and with `backward` for `backward`. The caller sets the barrier."""
     for layer in range(stack.L):
         weight_ih, weight_hh, bias_ih, bias_hh = layer_of(stack, theta, layer)
         W = packed.W0 if layer == 0 else packed.W[layer - 1]
@@ -169,7 +169,7 @@ def pack_stack(team, stack, theta, packed, backward):
                                    packed.UT[layer])  # fmt: skip
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def below(x, s, layer, first, last):
     """What a layer reads in steps first to last - 1, as rows; x are the rows of these steps."""
     if layer == 0:
@@ -177,8 +177,8 @@ def below(x, s, layer, first, last):
     return s[layer - 1, first + 1 : last + 1].reshape((last - first) * s.shape[2], s.shape[3])
 
 
-@kernel(inner=True, glue=True)
-def up(team, stack, packed, scratch, x, s, a, first, last):
+@kernel(internal=True, low_opt=True)
+def forward(team, stack, packed, scratch, x, s, a, first, last):
     """Steps first to last - 1, from their inputs x and the states s[:, first]; ends with a barrier."""
     for layer in range(stack.L):
         W = packed.W0 if layer == 0 else packed.W[layer - 1]
@@ -190,9 +190,10 @@ def up(team, stack, packed, scratch, x, s, a, first, last):
         barrier(team)
 
 
-@kernel(inner=True, glue=True)
-def down(team, stack, packed, scratch, grad, x, s, a, ds, dy, dx, first, last, fresh):
-    """`up` read from the top: dy the errors of the last dy.shape[0] outputs, ds of the last states, then of s[first].
+@kernel(internal=True, low_opt=True)
+def backward(team, stack, packed, scratch, grad, x, s, a, ds, dy, dx, first, last, fresh):
+    """Back through steps last - 1 to first: dy the errors of the last dy.shape[0] outputs, ds in of the last states,
+    out of s[first].
 
     The gradient starts at 0 with `fresh`, else it is added to. dx (at least the rows of x, >= max(I, H)): the error
     of x in its first I columns. Ends with a barrier.
@@ -232,7 +233,7 @@ def down(team, stack, packed, scratch, grad, x, s, a, ds, dy, dx, first, last, f
         dy = dx[: steps * B].reshape(steps, B, dx.shape[1])[:, :, :H]
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def sums_so_far(team, stack, total, dbias_ih, dbias_hh):
     """`sequence.bias_gradients` backwards, for more to be added."""
     if team.index == 0:

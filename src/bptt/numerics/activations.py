@@ -24,7 +24,7 @@ slope dies out faster than the error of r grows with n.
 
 So tanh is odd bit for bit, and as n = 0 for small x, w = q - q^2 2P keeps its relative accuracy (9e-7 in
 float32) down to the smallest denormal. sigmoid falls to 0 where e^-x passes 2^bias, near x = -88 (-709 in
-float64). Clamps are `at_most` and `at_least`, which hand a NaN through. Derivatives are taken
+float64). Clamps are `minimum` and `maximum`, which hand a NaN through. Derivatives are taken
 from the outputs: s (1 - s) and 1 - t^2; that of softplus is sigmoid.
 
 Largest absolute errors in float32 (float64), found by sweeps: tanh 1.8e-7 (3.4e-16), sigmoid 1.0e-7
@@ -44,7 +44,7 @@ from numba.core.typing.templates import signature
 from numba.extending import overload
 
 from bptt.numerics.jit import EXACT, instructions, kernel
-from bptt.numerics.lanes import at_least, at_most, copysign, fma, magnitude, power_of_two
+from bptt.numerics.simd import absolute, copysign, fma, maximum, minimum, power_of_two
 
 __all__ = ["exp", "log_sum_exp", "relu", "sigmoid", "softplus", "tanh"]
 
@@ -198,7 +198,7 @@ def exp(x: Any) -> Any:
     """e^x within 3 ulp, denormal results included."""
     f = format_of(x)
     # Twice as far as the limits of `power_of_two`, as it is called for the two halves of n.
-    y = at_most(at_least(x, f.two * f.zero_from), f.two * f.infinity_from)
+    y = minimum(maximum(x, f.two * f.zero_from), f.two * f.infinity_from)
     n = fma(y, f.log2_e, f.round_and_bias) - f.round_and_bias
     r = fma(n, -f.ln2_low, fma(n, -f.ln2_high, y))
     e = fma(fma(polynomial(f.P, r), r, f.one), r, f.one)
@@ -211,7 +211,7 @@ def exp(x: Any) -> Any:
 def sigmoid(x: Any) -> Any:
     """1 / (1 + e^-x)."""
     f = format_of(x)
-    y = at_most(at_least(x, -f.infinity_from), -f.zero_from)
+    y = minimum(maximum(x, -f.infinity_from), -f.zero_from)
     shifted = fma(y, -f.log2_e, f.round_and_bias)
     n = shifted - f.round_and_bias
     r = fma(n, -f.ln2, -y)
@@ -223,7 +223,7 @@ def sigmoid(x: Any) -> Any:
 def tanh(x: Any) -> Any:
     """The hyperbolic tangent."""
     f = format_of(x)
-    y = at_most(magnitude(x), f.tanh_one_from)
+    y = minimum(absolute(x), f.tanh_one_from)
     shifted = fma(y, -(f.two * f.log2_e), f.round_and_bias)
     n = shifted - f.round_and_bias
     q = fma(n, f.half * f.ln2, y)
@@ -246,7 +246,7 @@ def softplus(x: Any) -> Any:
 @kernel
 def relu(x: Any) -> Any:
     """max(x, 0), NaN for NaN."""
-    return at_least(x, format_of(x).zero)
+    return maximum(x, format_of(x).zero)
 
 
 @kernel

@@ -3,8 +3,8 @@
 Its machine code is kept on disk: see `numerics.kernel_cache`.
 
 A kernel that calls another one contains it: LLVM optimizes and translates the inner one anew for each caller, and for
-the caller's callers. What is large and called from many places is therefore compiled `apart`, once, and called through
-a symbol that each process binds to it.
+the caller's callers. What is large and called from many places is therefore `outlined`: compiled once, and called
+through a symbol that each process binds to it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from numba.extending import lower_builtin
 from bptt.numerics import compiling
 from bptt.numerics.kernel_cache import CACHE, KernelCache
 
-__all__ = ["Kernel", "apart", "bind", "borrow", "emit_call", "instructions", "kernel"]
+__all__ = ["Kernel", "bind", "borrow", "emit_call", "instructions", "kernel", "outlined"]
 
 # Never "nnan" or "ninf": training must see the NaN that they would let LLVM assume away.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
@@ -38,8 +38,8 @@ EXACT = {"nsz", "contract"}
 STRICT = {"nsz"}
 
 # How hard LLVM is to try.
-MUCH = config.OPT
-LITTLE = type(config.OPT)(min(1, int(config.OPT)))
+FULL_OPT = config.OPT
+LOW_OPT = type(config.OPT)(min(1, int(config.OPT)))
 
 
 class Kernel(CPUDispatcher):  # type: ignore[misc]
@@ -61,15 +61,15 @@ class Kernel(CPUDispatcher):  # type: ignore[misc]
                 config.OPT = before
 
 
-class InnerKernel(Kernel):
+class InternalKernel(Kernel):
     """A kernel without an entrance for Python: to go in all the same would end the process."""
 
     def __call__(self, *arguments: Any) -> None:
         raise TypeError(f"{self.__name__} is compiled for other kernels only: call it from a function under @kernel")
 
 
-# Symbols of what is compiled apart: those that this process has bound, and to what.
-APART: dict[str, tuple[str, str, tuple[Any, ...]]] = {}
+# Symbols of outlined kernels: those that this process has bound, and to what.
+OUTLINED: dict[str, tuple[str, str, tuple[Any, ...]]] = {}
 
 
 def symbol(function: Any, argtypes: tuple[Any, ...]) -> str:
@@ -84,7 +84,7 @@ def bind(dispatcher: Any, argtypes: tuple[Any, ...]) -> Any:
     dispatcher.compile(argtypes)
     overload_ = dispatcher.overloads[argtypes]
     llvm.add_symbol(key, overload_.library.get_pointer_to_function(overload_.fndesc.llvm_func_name))
-    APART[key] = dispatcher.__module__, dispatcher.__name__, argtypes
+    OUTLINED[key] = dispatcher.__module__, dispatcher.__name__, argtypes
     return overload_.signature.return_type
 
 
@@ -105,8 +105,8 @@ class Binding(KernelCache):
     """Keeps with the machine code the list of symbols to bind before it is loaded."""
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        needed = [f.name for f in data.library._final_module.functions if f.is_declaration and f.name in APART]
-        binds = [functools.partial(bind_again, *APART[name]) for name in needed]
+        needed = [f.name for f in data.library._final_module.functions if f.is_declaration and f.name in OUTLINED]
+        binds = [functools.partial(bind_again, *OUTLINED[name]) for name in needed]
         super().save_overload(sig, data._replace(reload_init=[*data.reload_init, *binds]))
 
 
@@ -115,8 +115,8 @@ def kernel(
     *,
     exact: bool = False,
     strict: bool = False,
-    inner: bool = False,
-    glue: bool = False,
+    internal: bool = False,
+    low_opt: bool = False,
     cache: bool = True,
 ) -> Any:
     """Compile a function of arrays and scalars; it validates nothing.
@@ -128,11 +128,11 @@ def kernel(
     strict : bool
         Leave no choice of rounding at all: for elementwise formulas that sum products. There it costs nothing
         that can be measured; a sum over a loop would no longer be made with vectors.
-    inner : bool
+    internal : bool
         Only other kernels call it, never Python: compiled without the entrance for Python, which for a function of
         many arrays takes as long to compile as the function.
-    glue : bool
-        It only calls others: optimized less, which takes less time, and costs none where all loops are theirs.
+    low_opt : bool
+        Optimize it less, which compiles faster; for kernels that only call others, where it costs no speed.
     cache : bool
         Whether to keep the machine code on disk.
     """
@@ -145,23 +145,23 @@ def kernel(
             error_model="numpy",
             fastmath=fastmath,
             no_cfunc_wrapper=True,
-            no_cpython_wrapper=inner,
+            no_cpython_wrapper=internal,
         )(function)
         if not config.DISABLE_JIT:
-            compiled.__class__ = InnerKernel if inner else Kernel
-            compiled.effort = LITTLE if glue else MUCH
+            compiled.__class__ = InternalKernel if internal else Kernel
+            compiled.effort = LOW_OPT if low_opt else FULL_OPT
             if folder is not None:
-                compiled._cache = Binding(function, f"{sorted(fastmath)} {inner} {int(compiled.effort)}", folder)
+                compiled._cache = Binding(function, f"{sorted(fastmath)} {internal} {int(compiled.effort)}", folder)
         return compiled
 
     return decorate if function is None else decorate(function)
 
 
-def apart(*, plain: Any = None, **flags: bool) -> Callable[..., Any]:
-    """Like `kernel(inner=True, **flags)` for what many others call: compiled once for all of them.
+def outlined(*, plain: Any = None, **flags: bool) -> Callable[..., Any]:
+    """Like `kernel(internal=True, **flags)` for what many others call: compiled once for all of them.
 
     Arrays of two and more dimensions are taken with any strides, and so are not a reason to compile it twice; loops
-    over them gain nothing from neighbours (`numerics.lanes` and `numerics.matmul` know theirs to be ones). Arguments
+    over them gain nothing from neighbours (`numerics.simd` and `numerics.matmul` know theirs to be ones). Arguments
     by position only. `plain` takes its place where nothing is compiled.
     """
 
@@ -173,7 +173,7 @@ def apart(*, plain: Any = None, **flags: bool) -> Callable[..., Any]:
         def stub(*arguments: Any) -> None:
             raise TypeError(f"{function.__name__} is compiled for other kernels only: call it from one")
 
-        dispatcher = stub.dispatcher = kernel(function, inner=True, **flags)  # type: ignore[attr-defined]
+        dispatcher = stub.dispatcher = kernel(function, internal=True, **flags)  # type: ignore[attr-defined]
 
         class Template(AbstractTemplate):  # type: ignore[misc]
             key = stub

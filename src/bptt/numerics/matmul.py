@@ -7,9 +7,9 @@ A panel holds `WIDTH` columns of B, row after row, so that the innermost loop re
 panels[p, k, u] = B[k, p * WIDTH + u], zero past the last column. One tile of C, `rows` rows of `VECTORS` vectors,
 stays in registers while k runs: each step loads VECTORS vectors of the panel, broadcasts `rows` elements of A and
 makes rows x VECTORS fused multiply-adds (the scheme of Goto & van de Geijn 2008, "Anatomy of high-performance matrix
-multiplication", with the micro-kernel written as LLVM IR). Meanwhile the next panel is fetched. Every element of C is
-one chain of fused multiply-adds over k in order, in `transposed_products` a sum of such chains, whatever tile computes
-it: cutting the rows or the columns in any way, for any number of threads, gives the same bits.
+multiplication", with the micro-kernel written as LLVM IR). Meanwhile the next panel is fetched. Every element of A B
+is one chain of fused multiply-adds over k in order, to which `init` or the old C is added at the end, whatever tile
+computes it: cutting the rows or the columns in any way, for any number of threads, gives the same bits.
 
 Uncompiled (`NUMBA_DISABLE_JIT=1`) the same functions take NumPy's `@`.
 """
@@ -25,9 +25,9 @@ from numba.core import cgutils
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
-from bptt.numerics.jit import apart, bind, emit_call, instructions, kernel
-from bptt.numerics.lanes import ARM, BITS, FUSED, MASKED, count, lanes, read, spread, write, zero
+from bptt.numerics.jit import bind, emit_call, instructions, kernel, outlined
 from bptt.numerics.memory import LINE
+from bptt.numerics.simd import ARM, BITS, FUSED, MASKED, lane_count, lanes, load, splat, store, zero
 from bptt.numerics.threads import share
 
 __all__ = ["pack", "packed_rows", "panel_shape", "product", "shared_product", "transposed_products", "unit_stride"]
@@ -41,7 +41,7 @@ DEPTH = 192  # most rows of a piece in `transposed_products`: its panel and a st
 RUN = 16  # rows that are summed up for themselves, in `add_sums`
 DIRECT = 2048  # bytes of a row of A up to which `transposed_products` reads its strips where they stand
 # How many vectors: the length of a tuple is known when it is compiled.
-ONE, WHOLE, FOUR = (0,), (0, 0, 0), (0, 0, 0, 0)
+ONE, FOUR = (0,), (0, 0, 0, 0)
 
 
 def panel_shape(depth: int, columns: int, dtype: Any) -> tuple[int, int, int]:
@@ -164,18 +164,18 @@ class Tile:
     ) -> None:
         """c[m, :] = init[m, :] + sum over k of a[m, k] * b[k, :]; all strides in bytes.
 
-        Meanwhile it fetches what comes next: the rows of init under these, and `depth` cache lines from `ahead` on.
+        Meanwhile it fetches what comes next: these rows of init, and `depth` cache lines from `ahead` on.
         """
         builder, word = self.builder, a.type
 
         def row(base: Any, stride: Any, m: int) -> Any:
             return builder.add(base, builder.mul(stride, ir.Constant(word, m)))
 
-        start = [self.load(row(init, init_row, m), v) for m in range(self.rows) for v in range(self.vectors)]
+        places = [(m, v) for m in range(self.rows) for v in range(self.vectors)]
+        start = [ir.Constant(self.vector, None)] * len(places)
         a_rows = [row(a, a_row, m) for m in range(self.rows)]
-        for m in range(self.rows, 2 * self.rows):
-            for v in range(self.vectors):
-                self.prefetch(builder.add(row(init, init_row, m), ir.Constant(word, v * self.vector_bytes)))
+        for m, v in places:
+            self.prefetch(builder.add(row(init, init_row, m), ir.Constant(word, v * self.vector_bytes)))
         before, loop, after = (
             builder.block,
             builder.append_basic_block("k"),
@@ -201,14 +201,14 @@ class Tile:
             phi.add_incoming(next_, loop)
         builder.cbranch(builder.icmp_signed("<", k_next, depth), loop, after)
         builder.position_at_end(after)
-        for i, (first, next_) in enumerate(zip(start, new, strict=True)):
+        products = []
+        for first, next_ in zip(start, new, strict=True):
             result = builder.phi(self.vector)
             result.add_incoming(first, before)
             result.add_incoming(next_, loop)
-            new[i] = result
-        for m in range(self.rows):
-            for v in range(self.vectors):
-                self.store(new[m * self.vectors + v], row(c, c_row, m), v)
+            products.append(result)
+        for (m, v), result in zip(places, products, strict=True):
+            self.store(builder.fadd(self.load(row(init, init_row, m), v), result), row(c, c_row, m), v)
 
 
 @intrinsic
@@ -254,7 +254,7 @@ def strip(typingctx: Any, like: Any, rows: Any, columns: Any, depth: Any, a: Any
             builder.cbranch(builder.icmp_signed(">", columns, before), tail, narrower)
             builder.position_at_end(tail)
             left, numbers = builder.sub(columns, before), ir.Constant(ir.VectorType(word, n), list(range(n)))
-            mask = builder.icmp_signed("<", numbers, spread(builder, left, n))
+            mask = builder.icmp_signed("<", numbers, splat(builder, left, n))
             if MASKED:
                 emit_rows(vectors, mask)
             else:
@@ -283,7 +283,7 @@ def collect(typingctx: Any, like: Any, source: Any, step: Any, target: Any, left
         size = signature.args[0].bitwidth // 8
         n = lanes(size)
         numbers = ir.Constant(ir.VectorType(word, n), list(range(n)))
-        mask = builder.icmp_signed("<", numbers, spread(builder, left, n))
+        mask = builder.icmp_signed("<", numbers, splat(builder, left, n))
         vector, align = ir.VectorType(element, n), ir.Constant(ir.IntType(32), size)
         kind = f"v{n}f{8 * size}"
         nothing = ir.Constant(vector, None)
@@ -305,8 +305,8 @@ def collect(typingctx: Any, like: Any, source: Any, step: Any, target: Any, left
                         load = function(f"llvm.masked.load.{kind}.p0", vector, row.type, align.type, mask.type, vector)
                         builder.store(builder.call(load, [row, align, mask, nothing]), value)
                     with otherwise:
-                        offsets = builder.mul(numbers, spread(builder, step, n))
-                        places = builder.add(offsets, spread(builder, source, n))
+                        offsets = builder.mul(numbers, splat(builder, step, n))
+                        places = builder.add(offsets, splat(builder, source, n))
                         places = builder.inttoptr(places, ir.VectorType(ir.PointerType(element), n))
                         gather = function(
                             f"llvm.masked.gather.{kind}.v{n}p0", vector, places.type, align.type, mask.type, vector
@@ -354,7 +354,7 @@ def transpose(typingctx: Any, like: Any, source: Any, source_step: Any, target: 
     return types.void(like, *[types.intp] * 4), codegen
 
 
-@apart()
+@outlined()
 def strips(like, rows, column, columns, depth, a, a_row, a_k, b, b_panel, width, init, init_row, c, c_row, size):
     """`product` on addresses: compiled once for a dtype, whatever the layouts of the arrays."""
     first = 0
@@ -410,7 +410,7 @@ def _product(A: Any, panels: Any, init: Any, C: Any, column: Any = None) -> Any:
     return signature(types.none, A, panels, init, C, *([] if column is None else [types.intp])), codegen
 
 
-@kernel(glue=True)
+@kernel(low_opt=True)
 def shared_product(team, A, panels, init, C):
     """`product`, of which each member makes its share of the rows."""
     M = A.shape[0]
@@ -427,11 +427,11 @@ def plain_pack(team, B, panels, first_row, first_column):
         panels[p, first_row : first_row + K, u] = B[:, j]
 
 
-@apart(plain=plain_pack)
+@outlined(plain=plain_pack)
 def pack(team, B, panels, first_row, first_column):
     """Lay B (K, N), any strides, into the panels of a larger matrix, its corner at (first_row, first_column)."""
     K, N = B.shape
-    zero, size, width, n = B.dtype.type(0), B.itemsize, panels.shape[2], count(B)
+    zero, size, width, n = B.dtype.type(0), B.itemsize, panels.shape[2], lane_count(B)
     # Members share columns; the last one of a member's share ends where the next one's begins.
     first, last = share(N, team)
     j = first
@@ -467,45 +467,45 @@ def plain_transposed_products(team, A, B, C, order, B2, C2, order2, scratch, tot
                 C_k[rows] = A[:, j * n : (j + 1) * n].T @ B_k + (0 if fresh else C_k[rows])
 
 
-@kernel(inner=True, strict=True)
+@kernel(internal=True, strict=True)
 def add_sums(A, k0, depth, n, blocks, first, last, total):
     """total += the sums of rows k0 to k0 + depth - 1 of A, in strips first to last - 1 of each block.
 
     Sums of runs, then of pieces: in one chain of all rows each addition rounds as the sum so far, and where the errors
     of many steps cancel, as they may for a single hidden unit, little is left.
     """
-    vector, stop = count(A), k0 + depth
+    vector, stop = lane_count(A), k0 + depth
     for block in range(blocks):
         j, end = block * n + first * HEIGHT, block * n + min(n, last * HEIGHT)
         # Four vectors of a row at a time: rows may be so far apart that all fall in one set of the first-level cache,
         # and a line would be gone before its second half is read.
         while end - j >= 4 * vector:
-            sum_0, sum_1, sum_2, sum_3 = read(total, 0, FOUR, vector, j, vector)
+            sum_0, sum_1, sum_2, sum_3 = load(total, 0, FOUR, vector, j, vector)
             piece_0 = piece_1 = piece_2 = piece_3 = zero(sum_0)
             for run in range(k0, stop, RUN):
                 part_0 = part_1 = part_2 = part_3 = zero(sum_0)
                 for k in range(run, min(run + RUN, stop)):
-                    row_0, row_1, row_2, row_3 = read(A, k, FOUR, vector, j, vector)
+                    row_0, row_1, row_2, row_3 = load(A, k, FOUR, vector, j, vector)
                     part_0, part_1, part_2, part_3 = part_0 + row_0, part_1 + row_1, part_2 + row_2, part_3 + row_3
                 piece_0, piece_1 = piece_0 + part_0, piece_1 + part_1
                 piece_2, piece_3 = piece_2 + part_2, piece_3 + part_3
             sums = sum_0 + piece_0, sum_1 + piece_1, sum_2 + piece_2, sum_3 + piece_3
-            write(total, 0, sums, vector, j, vector)
+            store(total, 0, sums, vector, j, vector)
             j += 4 * vector
         while j < end:
-            (sum_0,) = read(total, 0, ONE, 0, j, end - j)
+            (sum_0,) = load(total, 0, ONE, 0, j, end - j)
             piece_0 = zero(sum_0)
             for run in range(k0, stop, RUN):
                 part_0 = zero(sum_0)
                 for k in range(run, min(run + RUN, stop)):
-                    (row_0,) = read(A, k, ONE, 0, j, end - j)
+                    (row_0,) = load(A, k, ONE, 0, j, end - j)
                     part_0 = part_0 + row_0
                 piece_0 = piece_0 + part_0
-            write(total, 0, (sum_0 + piece_0,), 0, j, end - j)
+            store(total, 0, (sum_0 + piece_0,), 0, j, end - j)
             j += vector
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def lay_strips(A, k0, depth, n, blocks, first, last, scratch):
     """Rows k0 to k0 + depth - 1 of A, strips first to last - 1 of each block, for `add_strips`."""
     zero, size = A.dtype.type(0), A.itemsize
@@ -521,11 +521,11 @@ def lay_strips(A, k0, depth, n, blocks, first, last, scratch):
                 source += HEIGHT * size
                 target += scratch.strides[0]
             # A strip may be wider than a vector: that of 128 bits, and any on ARM.
-            for u in range(0, columns % HEIGHT, count(A)):
+            for u in range(0, columns % HEIGHT, lane_count(A)):
                 collect(zero, source + u * size, size, target + u * size, columns % HEIGHT - u)
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def used(order):
     for block in order:
         if block >= 0:
@@ -533,38 +533,19 @@ def used(order):
     return False
 
 
-@kernel(inner=True)
-def add_tile(part, C, row, column, rows, columns):
-    """C += the first rows of `part`, at this place of C."""
-    vector = count(part)
-    for r in range(rows):
-        if columns == part.shape[1]:
-            more_0, more_1, more_2 = read(part, r, WHOLE, vector, 0, vector)
-            sum_0, sum_1, sum_2 = read(C, row + r, WHOLE, vector, column, vector)
-            write(C, row + r, (sum_0 + more_0, sum_1 + more_1, sum_2 + more_2), vector, column, vector)
-        else:
-            for u in range(0, columns, vector):
-                (more_0,) = read(part, r, ONE, 0, u, columns - u)
-                (sum_0,) = read(C, row + r, ONE, 0, column + u, columns - u)
-                write(C, row + r, (sum_0 + more_0,), 0, column + u, columns - u)
-
-
-@kernel(inner=True)
+@kernel(internal=True)
 def add_strips(A, B, k0, depth, C, order, n, first, last, scratch, panel, fresh, laid):
-    """C += A^T B, the strips of A as `lay_strips` has laid them, or as they stand in A.
-
-    The products are summed up from 0 and then added to C, for the reason that `add_sums` gives.
-    """
+    """C += A^T B, with `fresh` C = A^T B; the strips of A as `lay_strips` has laid them, or as they stand in A."""
     if not used(order):
         return
     zero, size, width = B.dtype.type(0), B.itemsize, panel.shape[1]
     per_block = (n + HEIGHT - 1) // HEIGHT
-    nothing, part = address(panel) + DEPTH * panel.strides[0], panel[DEPTH + 1 :]
+    nothing = address(panel) + DEPTH * panel.strides[0]
     for j0 in range(0, B.shape[1], width):
         columns = min(width, B.shape[1] - j0)
         for k in range(depth):
             source, target = address(B) + (k0 + k) * B.strides[0] + j0 * size, address(panel) + k * panel.strides[0]
-            for u in range(0, columns, count(B)):
+            for u in range(0, columns, lane_count(B)):
                 collect(zero, source + u * size, size, target + u * size, columns - u)
         for block in range(order.size):
             if order[block] >= 0:
@@ -573,21 +554,15 @@ def add_strips(A, B, k0, depth, C, order, n, first, last, scratch, panel, fresh,
                         strip_, a_k = address(scratch) + (block * per_block + i) * scratch.strides[0], HEIGHT * size
                     else:
                         strip_, a_k = address(A) + k0 * A.strides[0] + (block * n + i * HEIGHT) * size, A.strides[0]
-                    row = order[block] * n + i * HEIGHT
-                    if fresh:
-                        c, c_row = address(C) + row * C.strides[0] + j0 * size, C.strides[0]
-                    else:
-                        c, c_row = address(part), part.strides[0]
+                    c = address(C) + (order[block] * n + i * HEIGHT) * C.strides[0] + j0 * size
+                    init, init_row = (nothing, 0) if fresh else (c, C.strides[0])
                     # The next strip of A stands where a next panel would: it is fetched meanwhile.
                     ahead = strip_ + scratch.strides[0] - address(panel)
-                    rows = min(HEIGHT, n - i * HEIGHT)
-                    strips(zero, rows, 0, columns, depth, strip_, size, a_k, address(panel), ahead, width,
-                           nothing, 0, c, c_row, size)  # fmt: skip
-                    if not fresh:
-                        add_tile(part, C, row, j0, rows, columns)
+                    strips(zero, min(HEIGHT, n - i * HEIGHT), 0, columns, depth, strip_, size, a_k, address(panel),
+                           ahead, width, init, init_row, c, C.strides[0], size)  # fmt: skip
 
 
-@apart(plain=plain_transposed_products)
+@outlined(plain=plain_transposed_products)
 def transposed_products(team, A, B, C, order, B2, C2, order2, scratch, total, fresh):
     """C += A^T B, C2 += A^T B2 and total (M) += sum of the rows of A: one way through A for all of them.
 
@@ -598,8 +573,8 @@ def transposed_products(team, A, B, C, order, B2, C2, order2, scratch, total, fr
     """
     R, n = A.shape[0], A.shape[1] // order.size
     first, last = share((n + HEIGHT - 1) // HEIGHT, team)
-    # More rows than a panel needs: zeros to start from, and one tile of a piece's products. It begins on a cache line.
-    width, height, line = _panel_width(A), DEPTH + 1 + HEIGHT, LINE // A.itemsize
+    # One row more than a panel needs: zeros to add to. It begins on a cache line.
+    width, height, line = _panel_width(A), DEPTH + 1, LINE // A.itemsize
     raw = np.empty(height * width + line, A.dtype)
     start = -address(raw) // A.itemsize % line
     panel = raw[start : start + height * width].reshape(height, width)

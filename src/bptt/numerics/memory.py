@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["LINE", "Stock", "empty", "zeros"]
+__all__ = ["LINE", "BufferPool", "empty", "zeros"]
 
 LINE = 64  # bytes of a cache line
 # Bytes under which the allocator has memory at hand anyway.
@@ -47,7 +47,7 @@ def zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return array
 
 
-class Stock:
+class BufferPool:
     """Hands out arrays, and takes their memory back when the last view of one is gone.
 
     It never holds more, in use or not, than was once in use at the same time.
@@ -64,9 +64,9 @@ class Stock:
         self._free: dict[int, list[np.ndarray]] = {}
         self._in_use = self._kept = self._most = 0
 
-    def __reduce__(self) -> tuple[type[Stock], tuple[()]]:
+    def __reduce__(self) -> tuple[type[BufferPool], tuple[()]]:
         """A copy begins empty."""
-        return Stock, ()
+        return BufferPool, ()
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """An array of any contents."""

@@ -54,7 +54,7 @@ from bptt.numerics.words import (
     wake,
 )
 
-__all__ = ["Team", "barrier", "get_num_threads", "hear", "run", "set_num_threads", "share"]
+__all__ = ["Team", "barrier", "check_signals", "get_num_threads", "run", "set_num_threads", "share"]
 
 # How often a worker that has nothing to do leaves its core to others before it goes to sleep.
 RESTS = 2000 if FUTEX is None else 10
@@ -81,7 +81,7 @@ PATIENT = 1
 
 
 @kernel
-def meet(sync, index, size):
+def barrier_wait(sync, index, size):
     """Each counts its meetings on a cache line of its own, and waits until all others have counted as far."""
     here = read(sync, 8 * index) + 1
     store(sync, 8 * index, here)
@@ -100,20 +100,20 @@ def barrier(team: Team) -> None:
 def _compiled_barrier(team):
     def compiled(team):
         if team.size > 1:
-            meet(team.sync, team.index, team.size)
+            barrier_wait(team.sync, team.index, team.size)
 
     return compiled
 
 
-def hear(team: Team) -> None:
+def check_signals(team: Team) -> None:
     """Have Python's signal handlers run, and end the job where one raises, as Ctrl-C's does.
 
     All members call it, some times a second. Only what may be left half done calls it: a training step does not.
     """
 
 
-@overload(hear)
-def _compiled_hear(team):
+@overload(check_signals)
+def _compiled_check_signals(team):
     def compiled(team):
         if team.index == 0:
             run_signal_handlers()
@@ -142,7 +142,7 @@ def call_at(typingctx: Any, code: Any, data: Any, index: Any) -> Any:
 
 
 @kernel
-def serve(board, state, index, last):
+def worker_loop(board, state, index, last):
     """A worker's life: do the jobs posted after number `last`; returns the last one's number to go to sleep."""
     idle = 0
     while True:
@@ -174,7 +174,7 @@ def want(board, yes):
 
 
 @kernel
-def clear_the_board(board, size):
+def reset_job(board, size):
     """Before anything of the next job is written: an odd number, which `entrance` makes even when all of it is there.
 
     A worker that was not of the last team may be reading just now; it would take the old code with the new size.
@@ -320,7 +320,7 @@ def entrance_of(member: Any) -> Any:
         function.__code__ = function.__code__.replace(co_firstlineno=plain.co_firstlineno, co_name=name)
         function.__name__, function.__qualname__, function.__module__ = name, name, member.__module__
         in_module = getattr(sys.modules.get(member.__module__), member.__name__, None) is member
-        member.entrance = kernel(function, glue=True, cache=in_module)
+        member.entrance = kernel(function, low_opt=True, cache=in_module)
         member.entrance.__class__ = Entrance
         member.entrance.paces = {}
     return member.entrance
@@ -342,7 +342,7 @@ class _Worker:
 
     def loop(self) -> None:
         while True:
-            self.last = serve(self.board, self.state, self.index, self.last)
+            self.last = worker_loop(self.board, self.state, self.index, self.last)
             self.alarm.acquire()
 
 
@@ -377,7 +377,7 @@ class _Pool:
             return alone(entrance, pace, args)
         try:
             size = self.hire(size)
-            clear_the_board(self.board, size)
+            reset_job(self.board, size)
             self.caller = threading.get_ident()
             self.call_in(size)
             return timed(entrance, pace, self.board, size, args)

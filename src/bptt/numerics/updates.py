@@ -17,7 +17,7 @@ import math
 
 import numpy as np
 
-from bptt.numerics.jit import apart, kernel
+from bptt.numerics.jit import kernel, outlined
 from bptt.numerics.threads import barrier, share
 
 __all__ = [
@@ -56,7 +56,7 @@ def elements(size, team):
     return first * BLOCK, min(size, last * BLOCK)
 
 
-@apart()
+@outlined()
 def norm(team, g, partial):
     """Euclidean norm in float64; partial (blocks(g.size)) is scratch."""
     first, last = share(partial.size, team)
@@ -73,7 +73,7 @@ def norm(team, g, partial):
     return math.sqrt(total)
 
 
-@apart()
+@outlined()
 def clip_norm(team, g, limit, partial):
     """Scale g down to a norm of `limit` where it is above; limit <= 0 leaves it. Returns the norm before."""
     length = norm(team, g, partial)
@@ -87,7 +87,7 @@ def clip_norm(team, g, limit, partial):
     return length
 
 
-@apart()
+@outlined()
 def clip_value(team, g, limit):
     """Cut every element to [-limit, limit]; limit <= 0 leaves them. NaN stays NaN."""
     if limit > 0:
@@ -99,7 +99,7 @@ def clip_value(team, g, limit):
         barrier(team)
 
 
-@apart(strict=True)
+@outlined(strict=True)
 def update(team, kind, theta, g, m, v, step, learning_rate, hyper):
     """One optimizer step; `step` counts from 1.
 
@@ -146,7 +146,7 @@ def update(team, kind, theta, g, m, v, step, learning_rate, hyper):
     barrier(team)
 
 
-@apart(strict=True)
+@outlined(strict=True)
 def average(team, theta, mean, decay):
     """mean <- decay mean + (1 - decay) theta (Polyak & Juditsky 1992, with exponential weights)."""
     old, new = theta.dtype.type(decay), theta.dtype.type(1.0 - decay)

@@ -17,7 +17,7 @@ from bptt.numerics.jit import borrow, kernel
 from bptt.numerics.random import uniform
 from bptt.numerics.threads import barrier
 from bptt.training.pace import paced
-from bptt.training.step import carry, prepare, up
+from bptt.training.step import carry, forward, prepare
 from bptt.training.workspace import network_of, workspace_for
 
 __all__ = ["choose", "generate", "stream"]
@@ -86,7 +86,7 @@ def log_probability(logits: Any, token: Any) -> Any:
     return np.float64(logits[token]) - largest - math.log(total)
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def steps(
     team: Any,
     network: Any,
@@ -108,7 +108,7 @@ def steps(
     network, work = borrow(network), borrow(work)
     prepare(team, network, work, NO)
     for t in range(tokens.shape[1] - 1):
-        up(team, network, work, tokens, t, ZERO, ONE, ZERO)
+        forward(team, network, work, tokens, t, ZERO, ONE, ZERO)
         carry(team, network, work, ONE, ZERO)
         if t >= given:
             if team.index == 0:

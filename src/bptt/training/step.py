@@ -16,28 +16,28 @@ from bptt.network.dense_rows import plain_gradient
 from bptt.network.losses import cross_entropy_rows
 from bptt.network.stack import matrix, weights_of
 from bptt.numerics import updates
-from bptt.numerics.jit import apart, borrow, kernel
+from bptt.numerics.jit import borrow, kernel, outlined
 from bptt.numerics.matmul import pack, shared_product
 from bptt.numerics.random import dropout
 from bptt.numerics.threads import barrier, share
 from bptt.unroll import sequence
 from bptt.unroll.units import copy
 
-__all__ = ["carry", "prepare", "score_chunk", "train_chunk", "up"]
+__all__ = ["carry", "forward", "prepare", "score_chunk", "train_chunk"]
 
 # A bare 0 or 1 has a type of its own for Numba, and each function it is passed to would be compiled once more.
 ZERO, ONE = np.int64(0), np.int64(1)
 YES, NO = np.bool_(True), np.bool_(False)
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def layer_of(network, flat, layer):
     """`weights_of` a layer of the network."""
     inputs = network.E if layer == 0 else network.H
     return weights_of(network.cell, network.H, inputs, network.layers[layer], flat)
 
 
-@apart(glue=True)
+@outlined(low_opt=True)
 def prepare(team, network, work, backward):
     """Pack the weights of this step, and project the embedding where that is done once for all symbols."""
     V, E, H, theta = network.V, network.E, network.H, network.theta
@@ -63,7 +63,7 @@ def prepare(team, network, work, backward):
         barrier(team)
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def below(x, y, s, layer, first, last):
     """What layer `layer` reads in steps first to last - 1, as rows: (steps * B, at least its inputs)."""
     rows = (last - first) * s.shape[2]
@@ -74,7 +74,7 @@ def below(x, y, s, layer, first, last):
     return s[layer - 1, first + 1 : last + 1].reshape(rows, s.shape[3])
 
 
-@apart(glue=True)
+@outlined(low_opt=True)
 def look_up(team, network, work, tokens, start, old, new, time):
     """Layer 0's projected inputs: rows of the projected embedding, or embeddings and their product with W."""
     E, H, B, cell = network.E, network.H, tokens.shape[0], network.cell
@@ -108,8 +108,8 @@ def look_up(team, network, work, tokens, start, old, new, time):
     barrier(team)
 
 
-@apart(glue=True)
-def up(team, network, work, tokens, start, old, new, time):
+@outlined(low_opt=True)
+def forward(team, network, work, tokens, start, old, new, time):
     """`new` steps up through all layers, to the logits z of each; `time` counts steps since training began."""
     V, H, L, B = network.V, network.H, network.L, work.s.shape[2]
     look_up(team, network, work, tokens, start, old, new, time)
@@ -133,8 +133,8 @@ def up(team, network, work, tokens, start, old, new, time):
     barrier(team)
 
 
-@apart(glue=True)
-def down(team, network, work, grad, old, new, time, k1):
+@outlined(low_opt=True)
+def backward(team, network, work, grad, old, new, time, k1):
     """From z's error down through all layers and all `old + new` steps: the gradient of every parameter."""
     V, H, L, B, cell = network.V, network.H, network.L, work.s.shape[2], network.cell
     n = old + new
@@ -190,7 +190,7 @@ def down(team, network, work, grad, old, new, time, k1):
     barrier(team)
 
 
-@apart(glue=True)
+@outlined(low_opt=True)
 def embedding_gradient(team, network, work, grad, n, time, k1):
     """The embedding, and layer 0's input weights where they act on its rows: `look_up` read backwards."""
     V, E, cell, B = network.V, network.E, network.cell, work.s.shape[2]
@@ -216,7 +216,7 @@ def embedding_gradient(team, network, work, grad, n, time, k1):
         scatter(team, dx[:, :E], work.tokens[:n], dembedding)
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def clear(team, flat):
     """0 everywhere."""
     first, last = share(flat.size, team)
@@ -224,7 +224,7 @@ def clear(team, flat):
         flat[j] = 0
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def scatter(team, rows, tokens, total):
     """total (V, n) += for each symbol the rows (steps * B, n) where it stood, in order."""
     first, last = share(total.shape[1], team)
@@ -235,7 +235,7 @@ def scatter(team, rows, tokens, total):
             target[j] += source[j]
 
 
-@apart(glue=True)
+@outlined(low_opt=True)
 def carry(team, network, work, steps, old):
     """Let the next window begin where this one of `steps` steps ended, its last `old` steps kept as older ones."""
     B, H, shift = work.s.shape[2], network.H, steps - old
@@ -268,7 +268,7 @@ def mean_loss(losses):
     return total / losses.size
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def train_chunk(team, network, work, grad, m, v, mean, partial, tokens, first, k1, k2, old, windows_before,
                 kind, hyper, learning_rates, clip_norm, clip_value, decay, losses, norms):  # fmt: skip
     """Train on learning_rates.size windows of k1 steps from step `first` on.
@@ -282,12 +282,12 @@ def train_chunk(team, network, work, grad, m, v, mean, partial, tokens, first, k
         time = (windows_before + w) * k1
         prepare(team, network, work, YES)
         start = first + w * k1
-        up(team, network, work, tokens, start, old, k1, time)
+        forward(team, network, work, tokens, start, old, k1, time)
         z, row_losses = work.z[: k1 * B], work.losses[: k1 * B]
         cross_entropy_rows(team, z, tokens[:, start + 1 : start + 1 + k1], row_losses, YES)
         barrier(team)
         losses[w] = mean_loss(row_losses)
-        down(team, network, work, grad, old, k1, time, k1)
+        backward(team, network, work, grad, old, k1, time, k1)
         if clip_value > 0:
             # Measured first: clipping by value would make an infinite gradient finite.
             norms[w] = updates.norm(team, grad, partial)
@@ -306,7 +306,7 @@ def train_chunk(team, network, work, grad, m, v, mean, partial, tokens, first, k
     return learning_rates.size
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def score_chunk(team, network, work, tokens, first, steps, losses):
     """Losses of all streams in windows of `steps` steps from step `first` on, losses.size of them; no update."""
     B = work.s.shape[2]
@@ -314,7 +314,7 @@ def score_chunk(team, network, work, tokens, first, steps, losses):
     prepare(team, network, work, NO)
     for w in range(losses.size):
         start = first + w * steps
-        up(team, network, work, tokens, start, ZERO, steps, ZERO)
+        forward(team, network, work, tokens, start, ZERO, steps, ZERO)
         row_losses = work.losses[: steps * B]
         cross_entropy_rows(team, work.z[: steps * B], tokens[:, start + 1 : start + 1 + steps], row_losses, NO)
         barrier(team)

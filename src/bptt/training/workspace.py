@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bptt.cells.table import Wiring
+from bptt.cells.table import CellSpec
 from bptt.network.sequence_model import SequenceModel
 from bptt.numerics import memory
 from bptt.numerics.matmul import packed_rows, panel_shape, unit_stride
@@ -20,7 +20,7 @@ SMALL = 10_000_000  # multiply-adds
 class Network(NamedTuple):
     """A `SequenceModel` for compiled code; offsets point into flat vectors of theta's layout."""
 
-    cell: Wiring
+    cell: CellSpec
     V: int
     E: int
     H: int
@@ -87,7 +87,7 @@ def network_of(model: SequenceModel, theta: np.ndarray | None = None, *, dropout
     kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     layers = [[starts[f"rnn.{kind}_l{layer}"] for kind in kinds] for layer in range(model.num_layers)]
     return Network(
-        cell=model.cell.wiring,
+        cell=model.cell.spec,
         V=model.vocabulary_size,
         E=model.embedding_size,
         H=model.hidden_size,
@@ -99,7 +99,7 @@ def network_of(model: SequenceModel, theta: np.ndarray | None = None, *, dropout
         x_order=np.array(model.cell.x_order),
         h_order=np.array(model.cell.h_order),
         one_block=np.zeros(1, np.int64),
-        no_order=np.full(model.cell.wiring.A, -1),
+        no_order=np.full(model.cell.spec.A, -1),
         seed=model.seed,
         dropout=model.dropout if dropout else 0.0,
         input_dropout=model.input_dropout if dropout else 0.0,

@@ -44,7 +44,7 @@ class Rows:
     @property
     def lengths(self) -> np.ndarray:
         """Steps of each row of the batch, in its order; empty where every row has all of them."""
-        return self.back(self.ends, 0)
+        return self.to_batch_order(self.ends, 0)
 
     def fits(self, T: int, B: int) -> bool:
         """Whether these are the rows of a batch of B sequences on a tape of T steps."""
@@ -61,11 +61,11 @@ class Rows:
             and (not self.ends.size or bool(((self.ends >= 1) & (self.ends <= T)).all()))
         )
 
-    def lay(self, array: np.ndarray, axis: int) -> np.ndarray:
+    def to_tape_order(self, array: np.ndarray, axis: int) -> np.ndarray:
         """The array with its rows, which run along `axis`, as they lie on the tape."""
         return np.take(array, self.order, axis) if self.order.size else array
 
-    def back(self, array: np.ndarray, axis: int) -> np.ndarray:
+    def to_batch_order(self, array: np.ndarray, axis: int) -> np.ndarray:
         """The array with its rows as they came in the batch: `lay` undone."""
         return np.take(array, np.argsort(self.order), axis) if self.order.size else array
 

@@ -31,10 +31,10 @@ T, B, H, I: steps, rows, hidden units, inputs; S states and A blocks a unit (see
 import numpy as np
 
 from bptt.cells import table
-from bptt.numerics.jit import apart, borrow, kernel
+from bptt.numerics.jit import borrow, kernel, outlined
 from bptt.numerics.matmul import HEIGHT, block_stride, pack, product, shared_product, transposed_products
 from bptt.numerics.random import dropout
-from bptt.numerics.threads import barrier, hear, share
+from bptt.numerics.threads import barrier, check_signals, share
 from bptt.unroll.units import add_units, any_of, clear_units, copy, copy_units, drop_states
 
 # A bare 0 has a type of its own for Numba, and each function it is passed to would be compiled once more.
@@ -58,7 +58,7 @@ def chunk_steps(T: int, B: int) -> int:
     return min(T, max(1, CHUNK // B))
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def first_row(i, size, B, active):
     """Where share `i` of `size` begins, when each shall have as many steps of rows."""
     total, steps, length = np.int64(0), np.int64(0), active.size
@@ -73,26 +73,26 @@ def first_row(i, size, B, active):
     return B if i > 0 else ZERO
 
 
-@kernel(inner=True, glue=True)
-def steps_unheard(B, H, weights):
+@kernel(internal=True, low_opt=True)
+def steps_between_checks(B, H, weights):
     """How many steps are made before the next look for a signal."""
     return max(1, HEARING // (B * (weights + FORMULAS * H)))
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def by_units(team, B, U):
     """Whether the threads share the hidden units instead of the rows."""
     few = B < FEW_ROWS * team.size and U.size * B > WORTH_A_MEETING
     return team.size > 1 and (few or streams(team, B, U.size * U.itemsize))
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def streams(team, B, weights):
     """Whether so many bytes of weights come anew from memory at each step, for too few rows to be worth it."""
     return weights > CACHED and B < MANY_ROWS * team.size
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def my_share(team, B, H, units, active, like):
     """First and last row, first and last unit that are this member's."""
     if units:
@@ -106,7 +106,7 @@ def my_share(team, B, H, units, active, like):
     return first, last, ZERO, H
 
 
-@kernel(glue=True)
+@kernel(low_opt=True)
 def pack_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, bias_hh, W, U, b):
     """Lay one layer's parameters, in the users' layout, ready for `forward`."""
     H = weight_hh.shape[1]
@@ -126,7 +126,7 @@ def pack_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, bi
                     b[j * H + unit] += bias_hh[h * H + unit]
 
 
-@kernel(glue=True)
+@kernel(low_opt=True)
 def pack_backward(team, cell, x_order, h_order, weight_ih, weight_hh, WT, UT):
     """Lay the same weights, transposed, ready for `backward` and `input_error`."""
     H = weight_hh.shape[1]
@@ -138,7 +138,7 @@ def pack_backward(team, cell, x_order, h_order, weight_ih, weight_hh, WT, UT):
             pack(team, weight_hh[h * H : (h + 1) * H], UT, (j - cell.h0) * H, ZERO)
 
 
-@kernel(glue=True)
+@kernel(low_opt=True)
 def project(team, cell, x, W, b, a):
     """a = x W + b for all T in one product."""
     T, B, width = a.shape
@@ -148,7 +148,7 @@ def project(team, cell, x, W, b, a):
     shared_product(team, x[:, : W.shape[1]], W, bias, rows)
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def recur(cell, h, U, b, a, first, last):
     """a += h U for units first to last - 1, in the blocks that h feeds; those that x does not feed start from b."""
     width = a.shape[1]
@@ -170,7 +170,7 @@ def recur(cell, h, U, b, a, first, last):
                 product(h, U, bias[:, block * H + first : block * H + last], part, column)
 
 
-@apart()
+@outlined()
 def forward(team, cell, x, W, U, b, s, a, y, active, reset, before):
     """From x (or, where it has no rows, from the projected inputs in `a`) and s[0] to all states and gates.
 
@@ -205,7 +205,7 @@ def forward(team, cell, x, W, U, b, s, a, y, active, reset, before):
             barrier(team)
 
 
-@apart()
+@outlined()
 def backward(team, cell, UT, s_prev, s, a, da, ds, dy, errors, active, reset):
     """From the outputs' errors to da and the error of the initial state: `forward` read from the bottom up.
 
@@ -239,7 +239,7 @@ def backward(team, cell, UT, s_prev, s, a, da, ds, dy, errors, active, reset):
             drop_states(ds_t, reset[t, first:stop], ds_t, H, unit, end)
 
 
-@kernel(glue=True)
+@kernel(low_opt=True)
 def weight_gradients(team, cell, x_order, h_order, x, s_prev, da, scratch, total, dweight_ih, dweight_hh, fresh):
     """dW += x^T da, dU += h^T da, total += sums of da, over the rows of a chunk."""
     T, B, width = da.shape
@@ -248,7 +248,7 @@ def weight_gradients(team, cell, x_order, h_order, x, s_prev, da, scratch, total
                         x[:, : dweight_ih.shape[1]], dweight_ih, x_order, scratch, total, fresh)  # fmt: skip
 
 
-@kernel(glue=True)
+@kernel(low_opt=True)
 def bias_gradients(team, x_order, h_order, total, dbias_ih, dbias_hh):
     """The sums of da in the users' layout."""
     if team.index == 0:
@@ -261,7 +261,7 @@ def bias_gradients(team, x_order, h_order, total, dbias_ih, dbias_hh):
                 copy(total[j * H : (j + 1) * H], dbias_hh[h * H : (h + 1) * H])
 
 
-@kernel(glue=True)
+@kernel(low_opt=True)
 def input_error(team, cell, WT, da, nothing, dx):
     """dx = da W^T over the rows of a chunk; dx (chunk*B, I), nothing (1, >= I) zeros."""
     T, B, width = da.shape
@@ -270,7 +270,7 @@ def input_error(team, cell, WT, da, nothing, dx):
     shared_product(team, rows, WT, nothing[:, : dx.shape[1]], dx[:, : nothing.shape[1]])
 
 
-@kernel(glue=True)
+@kernel(low_opt=True)
 def sequence_dropout(team, x, out, seed, layer, t0, rate, order):
     """out (T, B, n) = x (T, B, >= n) with the mask addressed by (seed, layer, t0 + t, row, unit); its own backward.
 
@@ -285,7 +285,7 @@ def sequence_dropout(team, x, out, seed, layer, t0, rate, order):
             dropout(x[t, row], out[t, row], seed, layer, t0 + t, order[place], rate)
 
 
-@kernel(glue=True)
+@kernel(low_opt=True)
 def states_before(team, s, reset, before):
     """before (T, B, S*H) = s, and 0 where a row is reset."""
     T, B, width = before.shape
@@ -294,7 +294,7 @@ def states_before(team, s, reset, before):
     drop_states(states[first:last], flags[first:last], rows[first:last], width, ZERO, width)
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def layer_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, bias_hh, x, W, U, b, s, a, y,
                   active, reset, before):  # fmt: skip
     """One layer up, from the users' parameters to the tape.
@@ -309,13 +309,13 @@ def layer_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, b
     weights = (W.size + U.size) * U.itemsize
     on_the_way = B >= HEIGHT * team.size and not by_units(team, B, U) and not streams(team, B, weights)
     T = x.shape[0] // B
-    most = steps_unheard(B, width, W.size + U.size)
-    first = heard = ZERO
+    most = steps_between_checks(B, width, W.size + U.size)
+    first = checked = ZERO
     while first < T:
         slot = first % room
-        if first - heard >= most:
-            hear(team)
-            heard = first
+        if first - checked >= most:
+            check_signals(team)
+            checked = first
         if first > 0:
             barrier(team)  # the rows may be shared otherwise
             if slot == 0:
@@ -332,7 +332,7 @@ def layer_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, b
         first += n
 
 
-@kernel(inner=True, glue=True)
+@kernel(internal=True, low_opt=True)
 def layer_backward(team, cell, x_order, h_order, weight_ih, weight_hh, x, s, a, da, scratch, total, ds, dy, errors,
                    active, reset, before, WT, UT, nothing, dx, dweight_ih, dweight_hh, dbias_ih, dbias_hh):  # fmt: skip
     """One layer down, chunk after chunk from the end: all gradients. The tape stays as it is.
@@ -343,12 +343,12 @@ def layer_backward(team, cell, x_order, h_order, weight_ih, weight_hh, x, s, a, 
     barrier(team)
     T, B, width = a.shape
     last, half = T, 0
-    most = steps_unheard(B, 2 * width, 2 * (WT.size + UT.size))
-    heard = T
+    most = steps_between_checks(B, 2 * width, 2 * (WT.size + UT.size))
+    checked = T
     while last > 0:
-        if last <= heard - most:
-            hear(team)
-            heard = last
+        if last <= checked - most:
+            check_signals(team)
+            checked = last
         first = max(0, last - da.shape[1])
         chunk = da[half, : last - first]
         s_prev = s[first:last]

@@ -75,7 +75,7 @@ class LayerTape:
 
     def _shown(self, array: np.ndarray) -> np.ndarray:
         # Not to be written to: backward reads the same memory.
-        shown = self.rows.back(array, 1)
+        shown = self.rows.to_batch_order(array, 1)
         shown.flags.writeable = False
         return shown
 

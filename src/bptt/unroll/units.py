@@ -3,7 +3,7 @@
 import numpy as np
 
 from bptt.numerics.jit import kernel
-from bptt.numerics.lanes import count, read, write, zero
+from bptt.numerics.simd import lane_count, load, store, zero
 
 __all__ = ["add_units", "any_of", "clear_units", "copy", "copy_units", "drop_states"]
 
@@ -18,35 +18,35 @@ def copy(source, target):
         target[j] = source[j]
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def copy_units(source, target, first, last):
     """Columns first to last - 1 of all rows."""
     for row in range(target.shape[0]):
-        for j in range(first, last, count(target)):
-            write(target, row, read(source, row, ONE, ZERO, j, last - j), ZERO, j, last - j)
+        for j in range(first, last, lane_count(target)):
+            store(target, row, load(source, row, ONE, ZERO, j, last - j), ZERO, j, last - j)
 
 
-@kernel(strict=True, inner=True)
+@kernel(strict=True, internal=True)
 def add_units(source, target, first, last):
     """target += source in columns first to last - 1 of all rows."""
     for row in range(target.shape[0]):
-        for j in range(first, last, count(target)):
-            (new,), (old,) = read(source, row, ONE, ZERO, j, last - j), read(target, row, ONE, ZERO, j, last - j)
-            write(target, row, (old + new,), ZERO, j, last - j)
+        for j in range(first, last, lane_count(target)):
+            (new,), (old,) = load(source, row, ONE, ZERO, j, last - j), load(target, row, ONE, ZERO, j, last - j)
+            store(target, row, (old + new,), ZERO, j, last - j)
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def clear_units(target, n, first, last):
     """0 in units first to last - 1 of every block of n, of all rows."""
     for row in range(target.shape[0]):
         for start in range(0, target.shape[1], n):
-            for j in range(start + first, start + last, count(target)):
+            for j in range(start + first, start + last, lane_count(target)):
                 left = start + last - j
-                (old,) = read(target, row, ONE, ZERO, j, left)
-                write(target, row, (zero(old),), ZERO, j, left)
+                (old,) = load(target, row, ONE, ZERO, j, left)
+                store(target, row, (zero(old),), ZERO, j, left)
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def drop_states(source, reset, target, n, first, last):
     """target = source in units first to last - 1 of every block of n, and 0 in the rows where `reset` is set."""
     for row in range(target.shape[0]):
@@ -57,7 +57,7 @@ def drop_states(source, reset, target, n, first, last):
                 copy_units(source[row : row + 1], target[row : row + 1], start + first, start + last)
 
 
-@kernel(inner=True)
+@kernel(internal=True)
 def any_of(flags):
     for row in range(flags.shape[0]):
         for column in range(flags.shape[1]):

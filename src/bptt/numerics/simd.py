@@ -4,16 +4,16 @@ A row function of a cell is written for one unit; compiled, each of its values i
 type for Numba with the operators of a number. So the code is straight vector code whatever LLVM thinks of loops, the
 last units of a row take the same instructions as the others (with a mask), and no unit's bits depend on its place.
 
-    read, write     blocks of a row, `left` units from unit j on (no more than the array has)
+    load, store     blocks of a row, `left` units from unit j on (no more than the array has)
     + - * / > <=    with lanes or numbers on either side; numbers take the lanes' own type
     fma             a b + c, rounded once where the processor can
     select          a where the condition holds, else b
-    at_most, at_least, magnitude, copysign, power_of_two, zero      hand a NaN through
+    minimum, maximum, absolute, copysign, power_of_two, zero      hand a NaN through
 
 All of them work on single numbers as well, and uncompiled (`NUMBA_DISABLE_JIT=1`) on NumPy arrays of any length.
 
 The vectors are the processor's longest; the environment variable BPTT_VECTOR_BITS chooses others (128, 256 or 512;
-LLVM takes apart what the processor does not have).
+LLVM splits what the processor does not have).
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ __all__ = [
     "ARM",
     "BITS",
     "FUSED",
-    "at_least",
-    "at_most",
+    "absolute",
     "copysign",
-    "count",
     "fma",
+    "lane_count",
     "lanes",
-    "magnitude",
+    "load",
+    "maximum",
+    "minimum",
     "power_of_two",
-    "read",
     "select",
-    "spread",
-    "write",
+    "splat",
+    "store",
     "zero",
 ]
 
@@ -118,7 +118,7 @@ class MaskModel(PrimitiveModel):  # type: ignore[misc]
         super().__init__(manager, type_, ir.VectorType(ir.IntType(1), type_.count))
 
 
-def spread(builder: Any, value: Any, count: int) -> Any:
+def splat(builder: Any, value: Any, count: int) -> Any:
     """`value` in every lane."""
     vector = ir.VectorType(value.type, count)
     one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
@@ -130,7 +130,7 @@ def alike(context: Any, builder: Any, type_: Any, values: Any, types_: Any) -> l
     out = []
     for value, its_type in zip(values, types_, strict=True):
         if isinstance(type_, Lanes) and not isinstance(its_type, Lanes):
-            value = spread(builder, context.cast(builder, value, its_type, type_.element), type_.count)
+            value = splat(builder, context.cast(builder, value, its_type, type_.element), type_.count)
         out.append(value)
     return out
 
@@ -195,17 +195,17 @@ def emit_fma(builder: Any, type_: Any, a: Any, b: Any, c: Any) -> Any:
     return call(builder, "fma", type_, a, b, c) if FUSED else builder.fadd(builder.fmul(a, b), c)
 
 
-def at_most(x: Any, bound: Any) -> Any:
+def minimum(x: Any, bound: Any) -> Any:
     """The smaller one; NaN where x is."""
     return np.where(x > bound, bound, x)[()]
 
 
-def at_least(x: Any, bound: Any) -> Any:
+def maximum(x: Any, bound: Any) -> Any:
     """The larger one; NaN where x is."""
     return np.where(x < bound, bound, x)[()]
 
 
-def magnitude(x: Any) -> Any:
+def absolute(x: Any) -> Any:
     """|x|."""
     return np.abs(x)
 
@@ -237,9 +237,9 @@ def zero(x: Any) -> Any:
 
 
 operation(fma, emit_fma)
-operation(at_most, lambda b, type_, x, bound: b.select(b.fcmp_ordered(">", x, bound), bound, x))
-operation(at_least, lambda b, type_, x, bound: b.select(b.fcmp_ordered("<", x, bound), bound, x))
-operation(magnitude, lambda builder, type_, x: call(builder, "fabs", type_, x))
+operation(minimum, lambda b, type_, x, bound: b.select(b.fcmp_ordered(">", x, bound), bound, x))
+operation(maximum, lambda b, type_, x, bound: b.select(b.fcmp_ordered("<", x, bound), bound, x))
+operation(absolute, lambda builder, type_, x: call(builder, "fabs", type_, x))
 operation(copysign, lambda builder, type_, x, sign: call(builder, "copysign", type_, x, sign))
 operation(power_of_two, emit_power_of_two)
 operation(zero, lambda builder, type_, x: ir.Constant(type_, None))
@@ -265,13 +265,13 @@ def lower_select(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return builder.select(args[0], a, b)
 
 
-def count(array: Any) -> Any:
+def lane_count(array: Any) -> Any:
     """How many elements of this array one value holds; uncompiled, any number."""
     return max(1, array.size)
 
 
-@instructions(count)
-def _count(array: Any) -> Any:
+@instructions(lane_count)
+def _lane_count(array: Any) -> Any:
     number = lanes(array.dtype.bitwidth // 8)
     return signature(types.intp, array), lambda context, *_: context.get_constant(types.intp, number)
 
@@ -294,7 +294,7 @@ class Block:
 
     def mask(self) -> Any:
         indices = ir.Constant(ir.VectorType(self.word, self.count), list(range(self.count)))
-        return self.builder.icmp_signed("<", indices, spread(self.builder, self.left, self.count))
+        return self.builder.icmp_signed("<", indices, splat(self.builder, self.left, self.count))
 
     def function(self, name: str, result: Any, *arguments: Any) -> Any:
         full = f"llvm.masked.{name}.v{self.count}f{8 * self.size}.p0"
@@ -324,7 +324,7 @@ class Block:
         return self.builder.icmp_signed(">=", self.left, ir.Constant(self.word, self.count))
 
 
-def read(rows: Any, row: Any, blocks: Any, n: Any, j: Any, left: Any) -> Any:
+def load(rows: Any, row: Any, blocks: Any, n: Any, j: Any, left: Any) -> Any:
     """A tuple, one value for each entry of `blocks`: units j to j + left - 1 of block k = 0, 1, ... of rows[row].
 
     A block has n units. `left` is at least 1, and j + left at most n.
@@ -332,14 +332,14 @@ def read(rows: Any, row: Any, blocks: Any, n: Any, j: Any, left: Any) -> Any:
     return tuple(rows[row, k * n + j : k * n + j + left] for k in range(len(blocks)))
 
 
-def write(rows: Any, row: Any, values: Any, n: Any, j: Any, left: Any) -> None:
+def store(rows: Any, row: Any, values: Any, n: Any, j: Any, left: Any) -> None:
     """The way back of `read`."""
     for k, value in enumerate(values):
         rows[row, k * n + j : k * n + j + left] = value
 
 
-@instructions(read)
-def _read(rows: Any, row: Any, blocks: Any, n: Any, j: Any, left: Any) -> Any:
+@instructions(load)
+def _load(rows: Any, row: Any, blocks: Any, n: Any, j: Any, left: Any) -> Any:
     result = types.UniTuple(Lanes(rows.dtype), len(blocks))
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -366,8 +366,8 @@ def _read(rows: Any, row: Any, blocks: Any, n: Any, j: Any, left: Any) -> Any:
     return signature(result, rows, types.intp, blocks, *[types.intp] * 3), codegen
 
 
-@instructions(write)
-def _write(rows: Any, row: Any, values: Any, n: Any, j: Any, left: Any) -> Any:
+@instructions(store)
+def _store(rows: Any, row: Any, values: Any, n: Any, j: Any, left: Any) -> Any:
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         array, row, values, n, j, left = args
         block = Block(context, builder, sig.args[0], array, row, left)

@@ -5,17 +5,17 @@ import numpy as np
 import pytest
 
 from bptt.numerics.jit import kernel
-from bptt.numerics.lanes import (
-    at_least,
-    at_most,
+from bptt.numerics.simd import (
+    absolute,
     copysign,
-    count,
     fma,
-    magnitude,
+    lane_count,
+    load,
+    maximum,
+    minimum,
     power_of_two,
-    read,
     select,
-    write,
+    store,
     zero,
 )
 
@@ -30,24 +30,24 @@ BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def results(a, b):
     """MANY values of two, each operation in both orders of lanes and numbers."""
     return (
-        a + b, a - 2, 3 * a, 1 / b, -a, fma(a, b, 0.5), at_most(a, 0.25), at_least(a, b),
-        magnitude(a), copysign(a, b), select(a > b, a, 7), select(a <= 0.5, zero(a), b), zero(a), a / b,
+        a + b, a - 2, 3 * a, 1 / b, -a, fma(a, b, 0.5), minimum(a, 0.25), maximum(a, b),
+        absolute(a), copysign(a, b), select(a > b, a, 7), select(a <= 0.5, zero(a), b), zero(a), a / b,
     )  # fmt: skip
 
 
 @kernel(strict=True)
 def in_vectors(x, out, n):
     for row in range(x.shape[0]):
-        for j in range(0, n, count(x)):
-            a, b = read(x, row, TWO, n, j, n - j)
-            write(out, row, results(a, b), n, j, n - j)
+        for j in range(0, n, lane_count(x)):
+            a, b = load(x, row, TWO, n, j, n - j)
+            store(out, row, results(a, b), n, j, n - j)
 
 
 @kernel(strict=True)
 def shifted(x, out, n):
-    for j in range(0, n, count(x)):
-        (a,) = read(x, 0, (0,), n, j, n - j)
-        write(out, 0, (power_of_two(a),), n, j, n - j)
+    for j in range(0, n, lane_count(x)):
+        (a,) = load(x, 0, (0,), n, j, n - j)
+        store(out, 0, (power_of_two(a),), n, j, n - j)
 
 
 @BOTH
