@@ -6,7 +6,7 @@ The products of `memory_cases.py` run there as well, between guard pages.
 import numpy as np
 
 import memory_cases
-from bptt.numerics import activations, lanes
+from bptt.numerics import activations, simd
 from bptt.numerics.jit import kernel
 from bptt.numerics.simd import lane_count, load, store
 from guarded import serve
@@ -17,7 +17,7 @@ ONE = (0,)
 
 def is_compiled_for(bits, fused):
     """Whether this process took up what its environment says."""
-    assert (lanes.BITS, lanes.FUSED) == (bits, fused), f"{lanes.BITS} bits, fused: {lanes.FUSED}"
+    assert (simd.BITS, simd.FUSED) == (bits, fused), f"{simd.BITS} bits, fused: {simd.FUSED}"
 
 
 @kernel
