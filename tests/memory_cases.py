@@ -10,16 +10,20 @@ from bptt.cells import table
 from bptt.cells.table import CELLS
 from bptt.network.losses import cross_entropy_rows
 from bptt.network.sequence_model import SequenceModel
+from bptt.network.stack import Dropout, Scratch
 from bptt.numerics import matmul, updates
 from bptt.numerics.jit import kernel
 from bptt.numerics.random import dropout
 from bptt.numerics.simd import lanes, load, store
-from bptt.numerics.threads import run, set_num_threads, share
+from bptt.numerics.threads import barrier, run, set_num_threads, share
 from bptt.training import step
 from bptt.training.optimizers import SGD, Adam, AdamW, RMSprop
 from bptt.training.workspace import network_of, workspace_for
+from bptt.unroll import layer as unrolled
 from bptt.unroll import sequence
+from bptt.unroll.layer import LayerErrors, LayerTape, Packed, Transposed
 from bptt.unroll.ragged import rows_of
+from bptt.unroll.sequence import Rows, Weights
 from guarded import everywhere, serve
 
 GAP = 3  # columns between the rows of a view
@@ -257,25 +261,39 @@ def cell(name, dtype, n, ranges, rows=2):
         everywhere(case)
 
 
-# --- unroll.sequence ---
+# --- unroll ---
 
 
 @kernel
-def up(team, cell, x, W, U, b, s, a, y, active, reset, before):
-    sequence.forward(team, cell, x, W, U, b, s, a, y, active, reset, before)
+def forward(team, cell, x, packed, s, a, y, rows):
+    sequence.forward(team, cell, x, packed.W, packed.U, packed.b, s, a, y, rows)
 
 
 @kernel
-def down(team, cell, UT, s_prev, s, a, da, ds, dy, errors, active, reset):
-    sequence.backward(team, cell, UT, s_prev, s, a, da, ds, dy, errors, active, reset)
+def backward(team, cell, UT, s_prev, s, a, da, errors, rows):
+    sequence.backward(team, cell, UT, s_prev, s, a, da, errors.ds, errors.dy, errors.dh, rows)
+
+
+@kernel
+def layer_forward(team, cell, weights, packed, tape, y, rows, between_checks):
+    sequence.pack_forward(team, cell, weights, packed.W, packed.U, packed.b)
+    barrier(team)
+    unrolled.layer_forward(team, cell, packed, tape, y, rows, between_checks)
+
+
+@kernel
+def layer_backward(team, cell, weights, transposed, scratch, grad, tape, errors, rows, between_checks):
+    sequence.pack_backward(team, cell, weights, transposed.W, transposed.U)
+    barrier(team)
+    unrolled.layer_backward(team, cell, transposed, scratch, grad, tape, errors, rows, True, between_checks)
 
 
 class Layer:
     """All arrays of one layer, laid in an arena."""
 
     def __init__(self, arena, name, dtype, T, B, I, H, ends=None, reset=None):
-        self.cell = CELLS[name]
-        self.spec = cell = self.cell.spec
+        cell = CELLS[name].spec
+        self.cell = cell = cell._replace(x_order=arena.copy(cell.x_order), h_order=arena.copy(cell.h_order))
         x_rows, h_rows, width, states = (cell.x1 - cell.x0) * H, (cell.h1 - cell.h0) * H, cell.A * H, cell.S * H
 
         def values(*shape, seed):
@@ -287,27 +305,37 @@ class Layer:
         def empty(*shape):
             return arena.lay(*shape, dtype=dtype)
 
-        self.orders = arena.copy(np.array(self.cell.x_order)), arena.copy(np.array(self.cell.h_order))
-        self.weight_ih, self.weight_hh = values(x_rows, I, seed=1), values(h_rows, H, seed=2)
-        self.weight_hh /= np.sqrt(H)  # else 70 steps of relu overflow
-        self.bias_ih, self.bias_hh = values(x_rows, seed=3), values(h_rows, seed=4)
-        self.x, self.dy, self.ds = values(T * B, I, seed=5), values(T, B, H, seed=6), values(B, states, seed=7)
-        self.s, self.a, self.y = empty(T + 1, B, states), empty(T, B, width), empty(T, B, H)
-        self.s[0] = draw(dtype, B, states, seed=8)
-        self.W, self.b = panels(I, x_rows), empty(width)
-        self.U = panels(H, h_rows // H * matmul.unit_stride(H, dtype))
-        self.WT, self.UT = panels(x_rows, I), panels(h_rows, H)
-        self.nothing = arena.copy(np.zeros((1, I), dtype))
-        self.chunks = empty(2, sequence.chunk_steps(T, B), B, width)
-        self.scratch, self.total = empty(*matmul.packed_rows(H, cell.A, dtype)), empty(width)
-        self.errors, self.dx = empty(T, B, H), empty(T * B, I)
-        self.gradients = [empty(*v.shape) for v in (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)]
-        self.da, self.no_rows, self.no_array = empty(T, B, width), empty(0, 0), empty(0, 0, 0)
+        recurrent = values(h_rows, H, seed=2)
+        recurrent /= np.sqrt(H)  # else 70 steps of relu overflow
+        self.weights = Weights(values(x_rows, I, seed=1), recurrent, values(x_rows, seed=3), values(h_rows, seed=4))
+        self.no_array, self.no_rows = empty(0, 0, 0), empty(0, 0)
+        no_tokens = arena.lay(0, 0, dtype="int32")
+        self.tape = LayerTape(values(T * B, I, seed=5), no_tokens, empty(T + 1, B, states), empty(T, B, width))
+        self.tape.s[0] = draw(dtype, B, states, seed=8)
+        self.y = empty(T, B, H)
+        self.errors = LayerErrors(values(T, B, H, seed=6), values(B, states, seed=7), empty(T, B, H), empty(T * B, I))
+        self.packed = Packed(panels(I, x_rows), panels(H, h_rows // H * matmul.unit_stride(H, dtype)), empty(width))
+        self.transposed = Transposed(panels(x_rows, I), panels(h_rows, H))
+        self.gradients = Weights(*(empty(*array.shape) for array in self.weights))
+        chunk = sequence.chunk_steps(T, B)
         batch = rows_of(T, B, ends, reset)
-        self.active, self.reset = arena.copy(batch.active), arena.copy(batch.reset)
-        some = batch.reset.size > 0
-        self.before = empty(B, states) if some else self.no_rows
-        self.chunk_before = empty(sequence.chunk_steps(T, B), B, states) if some else self.no_array
+        before = empty(chunk, B, states) if batch.reset.size else self.no_array
+        self.rows = Rows(*(arena.copy(array) for array in (batch.active, batch.reset)), before, arena.copy(batch.order))
+        self.scratch = Scratch(
+            da=empty(2 * chunk * B * width),
+            strips=empty(*matmul.packed_rows(H, cell.A, dtype)),
+            total=empty(width),
+            nothing=arena.copy(np.zeros((1, I), dtype)),
+            one_block=arena.copy(np.zeros(1, np.int64)),
+            nowhere=arena.copy(np.full(cell.A, -1)),
+            no_layers=empty(0, 0, 0, 0),
+            no_array=self.no_array,
+            no_rows=self.no_rows,
+            no_tokens=no_tokens,
+            all_rows=self.rows,
+            no_dropout=Dropout(0, 0.0, 0, 0),
+        )
+        self.da = empty(T, B, width)
 
 
 def layer(name, dtype, T, B, I, H, errors=True, ragged=False, resets=False):
@@ -315,30 +343,29 @@ def layer(name, dtype, T, B, I, H, errors=True, ragged=False, resets=False):
     seen, rng = [], np.random.default_rng([T, B, I, H])
     ends = rng.integers(1, T + 1, B) if ragged else None
     reset = rng.random((T, B)) < 0.1 if resets else None
+    often = 3  # steps between two looks for a signal
     for threads in (1, 2, 3):
         set_num_threads(threads)
 
         def case(arena):
             v = Layer(arena, name, dtype, T, B, I, H, ends, reset)
-            run(sequence.layer_forward, v.spec, *v.orders, v.weight_ih, v.weight_hh, v.bias_ih, v.bias_hh, v.x,
-                v.W, v.U, v.b, v.s, v.a, v.y if errors else v.no_array, v.active, v.reset, v.before)  # fmt: skip
-            gates = v.a if name in ("gru", "lstm") else v.no_array  # the simple cells leave nothing there
-            tape = [v.s.copy(), gates.copy(), v.y.copy() if errors else v.no_array]
-            run(sequence.layer_backward, v.spec, *v.orders, v.weight_ih, v.weight_hh, v.x, v.s, v.a, v.chunks,
-                v.scratch, v.total, v.ds, v.dy, v.errors if errors else v.no_array, v.active, v.reset,
-                v.chunk_before, v.WT, v.UT, v.nothing, v.dx, *v.gradients)  # fmt: skip
-            assert v.s.tobytes() == tape[0].tobytes(), "backward changed the states"
+            y = v.y if errors else v.no_array
+            run(layer_forward, v.cell, v.weights, v.packed, v.tape, y, v.rows, often)
+            gates = v.tape.a if name in ("gru", "lstm") else v.no_array  # the simple cells leave nothing there
+            kept = [v.tape.s.copy(), gates.copy(), y.copy()]
+            found = v.errors if errors else v.errors._replace(dh=v.no_array)
+            run(layer_backward, v.cell, v.weights, v.transposed, v.scratch, v.gradients, v.tape, found, v.rows, often)
+            assert v.tape.s.tobytes() == kept[0].tobytes(), "backward changed the states"
             room = (T + 1) // 2
-            few = (
-                arena.lay(room + 1, *v.s.shape[1:], dtype=dtype),
-                arena.lay(room, *v.a.shape[1:], dtype=dtype),
+            few = v.tape._replace(
+                s=arena.lay(room + 1, *v.tape.s.shape[1:], dtype=dtype),
+                a=arena.lay(room, *v.tape.a.shape[1:], dtype=dtype),
             )
-            few[0][0] = v.s[0]
+            few.s[0] = v.tape.s[0]
             y = arena.lay(T, B, H, dtype=dtype)
-            run(sequence.layer_forward, v.spec, *v.orders, v.weight_ih, v.weight_hh, v.bias_ih, v.bias_hh, v.x,
-                v.W, v.U, v.b, *few, y, v.active, v.reset, v.before)  # fmt: skip
-            np.testing.assert_array_equal(y, v.s[1:, :, :H], "without room for all steps")
-            return [*tape, v.ds, v.dx, *v.gradients, *([v.errors] if errors else [])]
+            run(layer_forward, v.cell, v.weights, v.packed, few, y, v.rows, often)
+            np.testing.assert_array_equal(y, v.tape.s[1:, :, :H], "without room for all steps")
+            return [*kept, found.ds, found.dx, *v.gradients, found.dh]
 
         seen.append(everywhere(case))
     for results in seen[1:]:
@@ -352,18 +379,20 @@ def passes(name, dtype, T, B, I, H, without_dy, threads):
 
     def case(arena):
         v, results = Layer(arena, name, dtype, T, B, I, H), []
-        run(sequence.pack_forward, v.spec, *v.orders, v.weight_ih, v.weight_hh, v.bias_ih, v.bias_hh, v.W, v.U, v.b)
-        run(sequence.pack_backward, v.spec, *v.orders, v.weight_ih, v.weight_hh, v.WT, v.UT)
-        run(sequence.project, v.spec, v.x, v.W, v.b, v.a)
-        run(up, v.spec, v.no_rows, v.W, v.U, v.b, v.s, v.a, v.no_array, v.active, v.reset, v.no_rows)
-        results.append(v.s.copy())
+        s, a = v.tape.s, v.tape.a
+        run(sequence.pack_forward, v.cell, v.weights, *v.packed)
+        run(sequence.pack_backward, v.cell, v.weights, *v.transposed)
+        run(sequence.project, v.cell, v.tape.x, v.packed.W, v.packed.b, a)
+        run(forward, v.cell, v.no_rows, v.packed, s, a, v.no_array, v.rows)
+        results.append(s.copy())
         if threads == 1 or B >= matmul.HEIGHT * threads:  # where threads share the units, inputs come multiplied
-            v.s[1:], v.a[...] = np.nan, np.nan
-            run(up, v.spec, v.x, v.W, v.U, v.b, v.s, v.a, v.y, v.active, v.reset, v.no_rows)
-            assert v.s.tobytes() == results[0].tobytes(), "inputs multiplied on the way give other states"
+            s[1:], a[...] = np.nan, np.nan
+            run(forward, v.cell, v.tape.x, v.packed, s, a, v.y, v.rows)
+            assert s.tobytes() == results[0].tobytes(), "inputs multiplied on the way give other states"
             results.append(v.y)
-        run(down, v.spec, v.UT, v.s[:T], v.s[1:], v.a, v.da, v.ds, v.dy[without_dy:], v.errors, v.active, v.reset)
-        return [*results, v.da, v.ds, v.errors]
+        errors = v.errors._replace(dy=v.errors.dy[without_dy:])
+        run(backward, v.cell, v.transposed.U, s[:T], s[1:], a, v.da, errors, v.rows)
+        return [*results, v.da, errors.ds, errors.dh]
 
     everywhere(case)
 
@@ -444,7 +473,11 @@ def cross_entropy(dtype, T, B, V, threads=1):
 
 # --- training ---
 
-ZEROED = {"tokens", "s", "nothing", "W0", "W", "U", "WT0", "WT", "UT", "head", "headT"}
+ALL = None
+# Arrays of a workspace that hold something before the first step: zeros, or numbers.
+FILLED = {
+    "tokens", "s", "nothing", "W0", "W", "U", "head", "headT", "one_block", "nowhere", "active", "reset", "order",
+}  # fmt: skip
 
 
 def training(dtype, rule, sizes, window, options):
@@ -459,17 +492,26 @@ def training(dtype, rule, sizes, window, options):
         set_num_threads(threads)
 
         def case(arena):
-            def laid(record, zeroed):
+            def laid(record, filled):
                 """A record of arrays and numbers with the arrays laid, those that hold nothing full of the pattern."""
-                values = record._asdict().items()
-                return record._replace(**{
-                    name: arena.copy(value) if name in zeroed else arena.lay(*value.shape, dtype=value.dtype)
-                    for name, value in values if isinstance(value, np.ndarray)
-                })  # fmt: skip
+                new = {}
+                for name, value in record._asdict().items():
+                    if isinstance(value, np.ndarray):
+                        full = filled is ALL or name in filled
+                        new[name] = arena.copy(value) if full else arena.lay(*value.shape, dtype=value.dtype)
+                    elif isinstance(value, tuple):
+                        new[name] = laid(value, filled)
+                return record._replace(**new)
+
+            def workspace(network, steps, **options):
+                work = laid(workspace_for(network, B, steps, **options), FILLED)
+                # The tape's tokens are the workspace's, or none.
+                tokens = work.tokens if work.tape.tokens.size else work.tape.tokens
+                return work._replace(tape=work.tape._replace(tokens=tokens))
 
             plain = network_of(model)
-            network = laid(plain, set(plain._fields))
-            work = laid(workspace_for(plain, B, k2, older=k2 - k1), ZEROED)
+            network = laid(plain, ALL)
+            work = workspace(plain, k2, older=k2 - k1)
             size = model.flat.size
             grad, partial = (
                 arena.lay(size, dtype=dtype),
@@ -483,8 +525,8 @@ def training(dtype, rule, sizes, window, options):
             assert done == 3, f"{done} windows of 3: losses {losses}, norms {norms}"
             scores = arena.lay(3, dtype="float64")
             still = network_of(model, network.theta, dropout=False)
-            idle = laid(workspace_for(still, B, k1, training=False), ZEROED)
-            run(step.score_chunk, laid(still, set(still._fields)), idle, at, 0, k1, scores)
+            idle = workspace(still, k1, training=False)
+            run(step.score_chunk, laid(still, ALL), idle, at, 0, k1, scores)
             return [network.theta, m, v, mean, losses, norms, scores]
 
         seen.append(everywhere(case))

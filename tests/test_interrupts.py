@@ -80,7 +80,7 @@ def model_and_tokens(steps):
 
 
 def test_handlers_run_while_a_model_is_evaluated():
-    model, tokens = model_and_tokens(4096)
+    model, tokens = model_and_tokens(12_288)
     expected = score(model, tokens)
     with signals() as heard:
         assert score(model, tokens) == expected

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from bptt.cells import gru, lstm, rnn
 from bptt.numerics.jit import outlined
 from bptt.numerics.simd import lane_count, load, store
@@ -30,6 +32,8 @@ class CellSpec(NamedTuple):
     x1: int
     h0: int
     h1: int
+    x_order: np.ndarray  # int64 (A,): the row block of weight_ih that makes each block, or -1
+    h_order: np.ndarray  # the same of weight_hh
 
 
 class Cell(NamedTuple):
@@ -60,7 +64,8 @@ class Cell(NamedTuple):
 
     @property
     def spec(self) -> CellSpec:
-        return CellSpec(self.kind, len(self.states), len(self.blocks), *self.from_x, *self.from_h)
+        orders = np.array(self.x_order), np.array(self.h_order)
+        return CellSpec(self.kind, len(self.states), len(self.blocks), *self.from_x, *self.from_h, *orders)
 
 
 CELLS = {

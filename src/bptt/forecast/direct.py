@@ -17,12 +17,13 @@ import numpy as np
 
 from bptt.forecast import head
 from bptt.forecast.windows import Batch, Reading, gather, sample
-from bptt.network import stack as recurrent
+from bptt.network import stack as stacked
 from bptt.network.dense_rows import dense_backward, dense_forward, drop, pack_dense, relu_backward, relu_forward
-from bptt.network.stack import Packed, Scratch, Stack, clear, matrix, pack_stack
+from bptt.network.stack import Packed, Scratch, Stack, Transposed, Window, clear, matrix, plain_errors, plain_tape
 from bptt.numerics import updates
 from bptt.numerics.jit import borrow, kernel, outlined
 from bptt.numerics.threads import barrier, share
+from bptt.unroll.layer import NEVER
 from bptt.unroll.units import copy
 
 __all__ = ["Network", "Workspace", "predict", "train"]
@@ -55,6 +56,7 @@ class Workspace(NamedTuple):
 
     batch: Batch
     packed: Packed
+    transposed: Transposed
     scratch: Scratch
     decode: np.ndarray  # packed
     decodeT: np.ndarray
@@ -78,7 +80,9 @@ class Workspace(NamedTuple):
 def prepare(team, network, work, backward):
     """Pack the weights."""
     theta, H = network.theta, network.stack.H
-    pack_stack(team, network.stack, theta, work.packed, backward)
+    stacked.pack(team, network.stack, theta, work.packed)
+    if backward:
+        stacked.pack_transposed(team, network.stack, theta, work.transposed)
     pack_dense(team, matrix(theta, network.decode[0], H, H + network.D), work.decode, work.decodeT, backward)
     pack_dense(team, matrix(theta, network.head[0], network.outputs, H), work.head, work.headT, backward)
     barrier(team)
@@ -101,7 +105,9 @@ def forward(team, network, work, step, training):
     stack, theta, T = network.stack, network.theta, network.reading.T
     clear(team, work.s[:, 0])
     barrier(team)
-    recurrent.forward(team, stack, work.packed, work.scratch, work.batch.x, work.s, work.a, ZERO, T)
+    scratch, window = work.scratch, Window(ZERO, T, YES, NEVER)
+    tape = plain_tape(scratch, work.batch.x, work.s, work.a)
+    stacked.forward(team, stack, work.packed, tape, scratch.all_rows, scratch.no_dropout, window)
     join(team, work.s[stack.L - 1, T], work.batch.future, work.c)
     barrier(team)
     dense_forward(team, work.c, work.decode, theta[network.decode[1] : network.decode[1] + stack.H], work.e)
@@ -134,8 +140,9 @@ def backward(team, network, work, grad, step):
     clear(team, work.ds)
     barrier(team)
     dy = work.dc.reshape(1, work.dc.shape[0], work.dc.shape[1])[:, :, :H]
-    recurrent.backward(team, stack, work.packed, scratch, grad, batch.x, work.s, work.a, work.ds, dy, work.dx, ZERO,
-                       network.reading.T, YES)  # fmt: skip
+    tape, errors = plain_tape(scratch, batch.x, work.s, work.a), plain_errors(scratch, dy, work.ds, work.dx)
+    stacked.backward(team, stack, work.transposed, scratch, grad, tape, errors, scratch.all_rows, scratch.no_dropout,
+                     Window(ZERO, network.reading.T, YES, NEVER))  # fmt: skip
 
 
 @kernel(internal=True, low_opt=True)

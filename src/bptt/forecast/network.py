@@ -14,7 +14,7 @@ from bptt.forecast import direct, recursive, segment
 from bptt.forecast.windows import Batch, Reading
 from bptt.network import parameters as named
 from bptt.network.initialisers import initialise, pytorch_uniform
-from bptt.network.stack import Scratch, packed_for, scratch_for, stack_of
+from bptt.network.stack import Scratch, packed_for, scratch_for, stack_of, transposed_for
 from bptt.numerics import memory
 from bptt.numerics.matmul import panel_shape
 
@@ -151,16 +151,13 @@ def initial(plan: Plan, member: int = 0) -> dict[str, np.ndarray]:
 
 def network_of(plan: Plan, theta: np.ndarray, member: int = 0) -> Any:
     """The network for compiled code, on this flat vector of parameters; `member` of an ensemble says what it draws."""
-    starts, start = {}, 0
-    for name, shape in plan.shapes.items():
-        starts[name] = start
-        start += int(np.prod(shape))
+    starts = named.starts(plan.shapes)
 
     def both(name: str) -> np.ndarray:
         return np.array([starts[f"{name}.weight"], starts[f"{name}.bias"]])
 
     common: dict[str, Any] = {
-        "stack": stack_of(CELLS[plan.cell], plan.inputs, plan.hidden_size, plan.num_layers, starts),
+        "stack": stack_of(CELLS[plan.cell], plan.inputs, plan.hidden_size, plan.num_layers, starts, "rnn."),
         "reading": plan.reading,
         "up": sum(tau > 0.5 for tau in plan.taus[1:]),
         "outputs": plan.outputs,
@@ -222,11 +219,12 @@ def workspace(plan: Plan, network: Any, B: int) -> Any:
         return memory.zeros(panel_shape(depth, columns, dtype), dtype)
 
     def scratch(rows: int) -> Scratch:
-        return scratch_for(stack, T + plan.n, rows, (H, plan.outputs), max(X, H + D), dtype)
+        return scratch_for(stack, T + plan.n, rows, dtype, dense=(H, plan.outputs), inputs=max(X, H + D))
 
     common: dict[str, Any] = {
         "batch": batch_for(plan, B),
         "packed": packed_for(stack, dtype),
+        "transposed": transposed_for(stack, dtype),
         "head": panels(H, plan.outputs),
         "headT": panels(plan.outputs, H),
         "v": empty(rows, H),

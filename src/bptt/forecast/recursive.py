@@ -23,14 +23,15 @@ import numpy as np
 
 from bptt.forecast import head
 from bptt.forecast.windows import CHANGE, DRIFT, LAST, SEASONAL, Batch, Reading, gather, sample
-from bptt.network import stack as recurrent
+from bptt.network import stack as stacked
 from bptt.network.dense_rows import dense_backward, dense_forward, drop, pack_dense
-from bptt.network.stack import Packed, Scratch, Stack, clear, matrix, pack_stack
+from bptt.network.stack import Packed, Scratch, Stack, Transposed, Window, clear, matrix, plain_errors, plain_tape
 from bptt.numerics import updates
 from bptt.numerics.jit import borrow, kernel, outlined
 from bptt.numerics.matmul import shared_product
 from bptt.numerics.random import uniform
 from bptt.numerics.threads import barrier, share
+from bptt.unroll.layer import NEVER
 
 __all__ = ["Network", "Workspace", "predict", "train"]
 
@@ -63,6 +64,7 @@ class Workspace(NamedTuple):
 
     batch: Batch
     packed: Packed
+    transposed: Transposed
     scratch: Scratch
     head: np.ndarray  # packed
     headT: np.ndarray
@@ -84,7 +86,9 @@ class Workspace(NamedTuple):
 @kernel(internal=True, low_opt=True)
 def prepare(team, network, work, backward):
     """Pack the weights."""
-    pack_stack(team, network.stack, network.theta, work.packed, backward)
+    stacked.pack(team, network.stack, network.theta, work.packed)
+    if backward:
+        stacked.pack_transposed(team, network.stack, network.theta, work.transposed)
     pack_dense(team, matrix(network.theta, network.head[0], network.outputs, network.stack.H), work.head, work.headT,
                backward)  # fmt: skip
     barrier(team)
@@ -214,6 +218,8 @@ def forward(team, network, work, source, step, training):
     stack, theta, reading, batch = network.stack, network.theta, network.reading, work.batch
     T, B, n = reading.T, work.path.shape[0], network.n
     back = work.path.shape[1] - n
+    scratch = work.scratch
+    tape = plain_tape(scratch, batch.x, work.s, work.a)
     clear(team, work.s[:, 0])
     begin_path(team, source, batch, work.path, n)
     begin_anchors(team, reading, batch.anchors, B)
@@ -222,11 +228,11 @@ def forward(team, network, work, source, step, training):
     for s in range(n):
         now = T + s
         begin = 0 if s == 0 else now - 1
-        x = batch.x[begin * B : now * B]
         if s > 0:
-            next_inputs(team, reading, s, work.path, batch.future, x)
+            next_inputs(team, reading, s, work.path, batch.future, batch.x[begin * B : now * B])
             barrier(team)
-        recurrent.forward(team, stack, work.packed, work.scratch, x, work.s, work.a, begin, now)
+        stacked.forward(team, stack, work.packed, tape, scratch.all_rows, scratch.no_dropout,
+                        Window(begin, now, YES, NEVER))  # fmt: skip
         rows = slice(s * B, (s + 1) * B)
         v, o, f, anchors = work.v[rows], work.o[rows], work.f[rows], batch.anchors[rows]
         drop(team, work.s[stack.L - 1, now], v, network.dropout_key, s, step, rate)
@@ -246,6 +252,7 @@ def backward(team, network, work, grad, step):
     stack, H, reading, batch, scratch = network.stack, network.stack.H, network.reading, work.batch, work.scratch
     T, B, n = reading.T, work.path.shape[0], network.n
     back = work.path.shape[1] - n
+    tape = plain_tape(scratch, batch.x, work.s, work.a)
     clear(team, work.ds)
     clear(team, work.dpath.reshape(1, B, back + n))
     barrier(team)
@@ -264,8 +271,9 @@ def backward(team, network, work, grad, step):
         drop(team, work.dv, work.dv, network.dropout_key, s, step, network.dropout)
         barrier(team)
         dy = work.dv.reshape(1, B, H)
-        recurrent.backward(team, stack, work.packed, scratch, grad, batch.x[begin * B : now * B], work.s, work.a,
-                           work.ds, dy, work.dx, begin, now, s == n - 1)  # fmt: skip
+        stacked.backward(team, stack, work.transposed, scratch, grad, tape,
+                         plain_errors(scratch, dy, work.ds, work.dx), scratch.all_rows, scratch.no_dropout,
+                         Window(begin, now, s == n - 1, NEVER))  # fmt: skip
         if s > 0:
             next_inputs_back(team, reading, back + s, work.dx, work.dpath)
             barrier(team)

@@ -20,12 +20,13 @@ import numpy as np
 
 from bptt.forecast import head
 from bptt.forecast.windows import Batch, Reading, gather, sample
-from bptt.network import stack as recurrent
+from bptt.network import stack as stacked
 from bptt.network.dense_rows import dense_backward, dense_forward, drop, pack_dense, relu_backward, relu_forward
-from bptt.network.stack import Packed, Scratch, Stack, clear, matrix, pack_stack
+from bptt.network.stack import Packed, Scratch, Stack, Transposed, Window, clear, matrix, plain_errors, plain_tape
 from bptt.numerics import updates
 from bptt.numerics.jit import borrow, kernel, outlined
 from bptt.numerics.threads import barrier, share
+from bptt.unroll.layer import NEVER
 from bptt.unroll.units import copy
 
 __all__ = ["Network", "Workspace", "predict", "train"]
@@ -62,6 +63,7 @@ class Workspace(NamedTuple):
 
     batch: Batch
     packed: Packed
+    transposed: Transposed
     scratch: Scratch
     embed: np.ndarray  # packed
     decode: np.ndarray
@@ -86,7 +88,9 @@ class Workspace(NamedTuple):
 def prepare(team, network, work, backward):
     """Pack the weights."""
     theta, H = network.theta, network.stack.H
-    pack_stack(team, network.stack, theta, work.packed, backward)
+    stacked.pack(team, network.stack, theta, work.packed)
+    if backward:
+        stacked.pack_transposed(team, network.stack, theta, work.transposed)
     pack_dense(team, matrix(theta, network.embed[0], H, network.X), work.embed, work.embed, NO)
     if network.D > 0:
         pack_dense(team, matrix(theta, network.decode, H, network.D), work.decode, work.decode, NO)
@@ -162,10 +166,13 @@ def forward(team, network, work, step, training):
     barrier(team)
     relu_forward(team, work.e)
     barrier(team)
-    recurrent.forward(team, stack, work.packed, work.scratch, work.e, work.s, work.a, ZERO, T)
+    scratch = work.scratch
+    tape, window = plain_tape(scratch, work.e, work.s, work.a), Window(ZERO, T, YES, NEVER)
+    stacked.forward(team, stack, work.packed, tape, scratch.all_rows, scratch.no_dropout, window)
     begin_decoding(team, work.s, work.s_next)
     decoder_inputs(team, network, work)
-    recurrent.forward(team, stack, work.packed, work.scratch, work.u, work.s_next, work.a_next, ZERO, ONE)
+    tape, window = plain_tape(scratch, work.u, work.s_next, work.a_next), Window(ZERO, ONE, YES, NEVER)
+    stacked.forward(team, stack, work.packed, tape, scratch.all_rows, scratch.no_dropout, window)
     rate = network.dropout if training else 0.0
     drop(team, work.s_next[stack.L - 1, 1], work.v, network.dropout_key, ZERO, step, rate)
     barrier(team)
@@ -192,16 +199,21 @@ def backward(team, network, work, grad, step):
     drop(team, dv, dv[:, :H], network.dropout_key, ZERO, step, network.dropout)
     clear(team, work.ds_next)
     barrier(team)
-    recurrent.backward(team, stack, work.packed, scratch, grad, work.u, work.s_next, work.a_next, work.ds_next,
-         dv.reshape(1, rows, work.dx.shape[1])[:, :, :H], work.dx, ZERO, ONE, YES)  # fmt: skip
+    tape = plain_tape(scratch, work.u, work.s_next, work.a_next)
+    dy = dv.reshape(1, rows, work.dx.shape[1])
+    stacked.backward(team, stack, work.transposed, scratch, grad, tape,
+                     plain_errors(scratch, dy, work.ds_next, work.dx), scratch.all_rows, scratch.no_dropout,
+                     Window(ZERO, ONE, YES, NEVER))  # fmt: skip
     position_gradient(team, work.dx[:rows, :H], matrix(grad, network.position, network.n, H))
     if network.D > 0:
         dense_backward(team, batch.future, work.dx[:rows, :H], work.headT, scratch,
                    matrix(grad, network.decode, H, network.D), scratch.total[:H], work.dx[:0])  # fmt: skip
     collect_errors(team, work.ds_next, work.ds)
     barrier(team)
-    recurrent.backward(team, stack, work.packed, scratch, grad, work.e, work.s, work.a, work.ds, scratch.no_array,
-                       work.dx, ZERO, T, NO)  # fmt: skip
+    tape = plain_tape(scratch, work.e, work.s, work.a)
+    stacked.backward(team, stack, work.transposed, scratch, grad, tape,
+                     plain_errors(scratch, scratch.no_array, work.ds, work.dx), scratch.all_rows, scratch.no_dropout,
+                     Window(ZERO, T, NO, NEVER))  # fmt: skip
     de = work.dx[: work.e.shape[0], :H]
     relu_backward(team, work.e, de)
     barrier(team)

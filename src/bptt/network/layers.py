@@ -11,19 +11,20 @@ import numpy.typing as npt
 from bptt import arguments, seeds
 from bptt.cells.table import Cell
 from bptt.network import parameters as named
+from bptt.network import stack as stacked
 from bptt.network.initialisers import INITIALISERS, initialise
 from bptt.network.module import Module
 from bptt.numerics import memory
-from bptt.numerics.matmul import packed_rows, panel_shape, unit_stride
 from bptt.numerics.threads import run
 from bptt.unroll import sequence
 from bptt.unroll.ragged import Rows, counted, rows_of
-from bptt.unroll.tape import LayerTape, Origin, Tape
+from bptt.unroll.tape import Origin, Tape
 
 __all__ = ["Gradients", "Recurrent", "State"]
 
 # Multiply-adds under which a layer runs in one thread: what it wrote is then far from another's cache.
 SMALL = 3_000_000
+NO_TOKENS = np.empty((0, 0), np.int32)
 
 State = np.ndarray | tuple[np.ndarray, ...]
 
@@ -89,7 +90,7 @@ class Recurrent(Module):
     _fixed: ClassVar[frozenset[str]] = Module._fixed | {
         "cell", "input_size", "hidden_size", "num_layers", "batch_first", "seed",
     }  # fmt: skip
-    _own: ClassVar[frozenset[str]] = Module._own | {"_packed", "_buffers"}
+    _own: ClassVar[frozenset[str]] = Module._own | {"_buffers", "_packed", "_scratch", "_stack", "_transposed"}
 
     @arguments.known_keywords
     def __init__(
@@ -120,13 +121,16 @@ class Recurrent(Module):
         shapes = named.layer_shapes(cell, self.input_size, self.hidden_size, self.num_layers)
         super().__init__(shapes, dtype)
         initialise(cell, dict(self.parameters), self.hidden_size, init_, seeds.generator(self.seed, "parameters"))
-        self._orders = np.array(cell.x_order), np.array(cell.h_order)
         self._masks_key = seeds.key(self.seed, "dropout")
         self._masks_drawn = 0
 
     def _connect(self) -> None:
         super()._connect()
-        self._packed: dict[tuple[str, int], tuple[np.ndarray, ...]] = {}
+        sizes = self.input_size, self.hidden_size, self.num_layers
+        self._stack = stacked.stack_of(self.cell, *sizes, named.starts(self._shapes))
+        self._packed: stacked.Packed | None = None
+        self._transposed: stacked.Transposed | None = None
+        self._scratch = stacked.scratch_for(self._stack, 0, 0, self.dtype)
         self._buffers = memory.BufferPool()
 
     @property
@@ -218,41 +222,33 @@ class Recurrent(Module):
     ) -> tuple[np.ndarray, State, Tape]:
         x, batch = self._inputs(x, lengths, reset, own=tape)
         T, B, _ = x.shape
-        H = self.hidden_size
-        initial = batch.to_tape_order(self._states("state", state, B), 1)
-        masks = self._masks_drawn if self.training and self.dropout > 0 and self.num_layers > 1 else None
+        H, L, cell, empty = self.hidden_size, self.num_layers, self._stack.cell, self._buffers.empty
+        masks = self._masks_drawn if self.training and self.dropout > 0 and L > 1 else None
         if masks is not None:
             self._masks_drawn += T
         origin = Origin(self._identity, self._checksum() if tape else 0)
-        rows, layers, final = x.reshape(T * B, self.input_size), [], []
-        spec = self.cell.spec
-        b = np.empty(spec.A * H, self.dtype)
-        threads = self._threads(T * B)
         steps = T if tape or batch.ragged else sequence.chunk_steps(T, B)
-        before = self._buffers.empty((B, spec.S * H), self.dtype) if batch.reset.size else np.empty((0, 0), self.dtype)
-        for layer in range(self.num_layers):
-            top = layer == self.num_layers - 1
-            s = self._buffers.empty((steps + 1, B, spec.S * H), self.dtype)
-            a = self._buffers.empty((steps, B, spec.A * H), self.dtype)
-            y = self._buffers.empty((T, B, H) if top or not tape else (0, 0, 0), self.dtype)
-            s[0] = initial[layer]
-            weights, packed = self._weights(layer), self._packed_forward(layer)
-            run(sequence.layer_forward, spec, *self._orders, *weights, rows, *packed, b, s, a, y,
-                batch.active, batch.reset, before, threads=threads)  # fmt: skip
-            final.append(s[(batch.ends - 1) % steps + 1, np.arange(B)] if batch.ragged else s[(T - 1) % steps + 1])
-            if tape:
-                layers.append(LayerTape(self.cell, rows, s, a, batch))
-            outputs = s[1:] if tape else y
-            if masks is not None and not top:
-                dropped = self._buffers.empty((T, B, H), self.dtype)
-                run(sequence.sequence_dropout, outputs, dropped, self._masks_key, layer, masks, self.dropout,
-                    batch.order)  # fmt: skip
-                outputs = dropped
-            rows = outputs.reshape(T * B, outputs.shape[2])
-        y = batch.to_batch_order(y, 1)
+        through = L == 1 or (tape and masks is None)  # each layer reads what the tape has of the one below
+        kept = stacked.Tape(
+            x=x.reshape(T * B, self.input_size),
+            tokens=NO_TOKENS,
+            s=empty((L, steps + 1, B, cell.S * H), self.dtype),
+            a=empty((L, steps, B, cell.A * H), self.dtype),
+            y=self._scratch.no_layers if through else empty((L - 1, T, B, H), self.dtype),
+            out=empty((T, B, H), self.dtype),
+        )
+        kept.s[:, 0] = batch.to_tape_order(self._states("state", state, B), 1)
+        if self._packed is None:
+            self._packed = stacked.packed_for(self._stack, self.dtype)
+        run(stacked.run_forward, self._stack, self._flat, self._packed, kept, self._rows(batch, 1, B),
+            self._masks(masks, self.dropout), stacked.steps_between_checks(self._stack, B, 1),
+            threads=self._threads(T * B))  # fmt: skip
+        last = kept.s[:, (T - 1) % steps + 1]
+        final = kept.s[:, batch.ends, np.arange(B)] if batch.ragged else last
+        y = batch.to_batch_order(kept.out, 1)
         y = np.ascontiguousarray(y.swapaxes(0, 1)) if self.batch_first else y
-        state = self._as_state(batch.to_batch_order(np.stack(final) if len(final) > 1 else final[0][None], 1))
-        return y, state, Tape(tuple(layers), masks, self.dropout, origin)
+        made = Tape(self.cell, kept.x, kept.s, kept.a, kept.y, batch, masks, self.dropout, origin)
+        return y, self._as_state(batch.to_batch_order(final, 1)), made
 
     def backward(self, dy: np.ndarray, tape: Tape, dstate: State | None = None, *, errors: bool = False) -> Gradients:
         """Back-propagate through all T steps and all layers; the tape stays as it is.
@@ -288,43 +284,50 @@ class Recurrent(Module):
         >>> layer.backward(np.ones_like(y), tape).parameters["weight_hh_l0"].shape
         (15, 5)
         """
-        H, spec = self.hidden_size, self.cell.spec
+        H, L, empty = self.hidden_size, self.num_layers, self._buffers.empty
         errors = arguments.boolean("errors", errors)
         self._check_tape(tape)
-        batch = tape.layers[0].rows
-        T, B = tape.layers[0].a.shape[:2]
+        batch = tape.rows
+        T, B = tape.a.shape[1:3]
         sizes, letters = ((B, T, H), "B, T, H") if self.batch_first else ((T, B, H), "T, B, H")
         steps = counted(batch.lengths, T, self.batch_first) if batch.ragged else None
         dy = arguments.real_array("dy", dy, self.dtype, sizes, letters, counted=steps)
-        dy = batch.to_tape_order(np.ascontiguousarray(dy.swapaxes(0, 1)) if self.batch_first else dy, 1)
-        flat = self._buffers.empty(self.flat.shape, self.dtype)
-        gradients = named.views(flat, self._shapes)
-        kept = np.empty((self.num_layers if errors else 0, T, B, H), self.dtype)
-        ds = batch.to_tape_order(self._states("dstate", dstate, B), 1)
-        chunk = sequence.chunk_steps(T, B)
-        da = self._buffers.empty((2, chunk, B, spec.A * H), self.dtype)
-        room = (chunk, B, spec.S * H)
-        before = self._buffers.empty(room, self.dtype) if batch.reset.size else np.empty((0, 0, 0), self.dtype)
-        scratch = self._buffers.empty(packed_rows(H, spec.A, self.dtype), self.dtype)
-        total = np.empty(spec.A * H, self.dtype)
-        threads = self._threads(T * B)
-        for layer in range(self.num_layers - 1, -1, -1):
-            x, s, a = tape.layers[layer].x, tape.layers[layer].s, tape.layers[layer].a
-            weight_ih, weight_hh, _, _ = self._weights(layer)
-            dweights = list(gradients.values())[4 * layer : 4 * layer + 4]
-            errors_here = kept[layer] if errors else np.empty((0, 0, 0), self.dtype)
-            dx = self._buffers.empty((T * B, weight_ih.shape[1]), self.dtype)
-            run(sequence.layer_backward, spec, *self._orders, weight_ih, weight_hh, x, s, a, da, scratch, total,
-                ds[layer], dy, errors_here, batch.active, batch.reset, before,
-                *self._packed_backward(layer), dx, *dweights, threads=threads)  # fmt: skip
-            dy = dx.reshape(T, B, -1)
-            if layer > 0 and tape.masks is not None:
-                run(sequence.sequence_dropout, dy, dy, self._masks_key, layer - 1, tape.masks, tape.dropout,
-                    batch.order)  # fmt: skip
-        dx = batch.to_batch_order(dy, 1)
+        flat = empty(self._flat.shape, self.dtype)
+        found = stacked.Errors(
+            dy=batch.to_tape_order(np.ascontiguousarray(dy.swapaxes(0, 1)) if self.batch_first else dy, 1),
+            ds=batch.to_tape_order(self._states("dstate", dstate, B), 1),
+            dh=np.empty((L, T, B, H), self.dtype) if errors else self._scratch.no_layers,
+            between=empty((T * B, H), self.dtype) if L > 1 else self._scratch.no_rows,
+            dx=empty((T * B, self.input_size), self.dtype),
+        )
+        scratch = self._scratch._replace(
+            da=empty((stacked.chunk_size(self._stack, T, B),), self.dtype),
+            strips=empty(self._scratch.strips.shape, self.dtype),
+            total=np.empty(self._scratch.total.shape, self.dtype),
+        )
+        kept = stacked.Tape(tape.x, NO_TOKENS, tape.s, tape.a, tape.y, scratch.no_array)
+        if self._transposed is None:
+            self._transposed = stacked.transposed_for(self._stack, self.dtype)
+        run(stacked.run_backward, self._stack, self._flat, self._transposed, scratch, flat, kept, found,
+            self._rows(batch, sequence.chunk_steps(T, B), B), self._masks(tape.masks, tape.dropout),
+            stacked.steps_between_checks(self._stack, B, 3), threads=self._threads(T * B))  # fmt: skip
+        dx = batch.to_batch_order(found.dx.reshape(T, B, self.input_size), 1)
         dx = np.ascontiguousarray(dx.swapaxes(0, 1)) if self.batch_first else dx
-        dh = batch.to_batch_order(kept, 2) if errors else None
-        return Gradients(dx, self._as_state(batch.to_batch_order(ds, 1)), gradients, dh)
+        state = self._as_state(batch.to_batch_order(found.ds, 1))
+        dh = batch.to_batch_order(found.dh, 2) if errors else None
+        return Gradients(dx, state, named.views(flat, self._shapes), dh)
+
+    def _rows(self, batch: Rows, steps: int, B: int) -> sequence.Rows:
+        """The batch's rows for compiled code, with room for the states before `steps` steps."""
+        before = self._scratch.no_array
+        if batch.reset.size:
+            before = self._buffers.empty((steps, B, self._stack.cell.S * self.hidden_size), self.dtype)
+        return sequence.Rows(batch.active, batch.reset, before, batch.order)
+
+    def _masks(self, address: int | None, rate: float) -> stacked.Dropout:
+        """Dropout on the outputs of all layers but the last; none without an address."""
+        layers = 0 if address is None else self.num_layers - 1
+        return stacked.Dropout(layers, rate, self._masks_key, address or 0)
 
     def _inputs(self, x: Any, lengths: Any, reset: Any, own: bool) -> tuple[np.ndarray, Rows]:
         """x (T, B, I) as it lies on the tape, with `own` in memory of the layer's own; and how its rows lie there."""
@@ -347,34 +350,6 @@ class Recurrent(Module):
             x = self._buffers.empty((T, B, I), self.dtype)
             x[...] = turned
         return batch.to_tape_order(x, 1), batch
-
-    def _weights(self, layer: int) -> list[np.ndarray]:
-        return self._views[4 * layer : 4 * layer + 4]
-
-    def _packed_forward(self, layer: int) -> tuple[np.ndarray, ...]:
-        """Memory for a layer's packed W and U."""
-        if ("forward", layer) not in self._packed:
-            weight_ih, weight_hh, _, _ = self._weights(layer)
-            h_blocks, stride = weight_hh.shape[0] // self.hidden_size, unit_stride(self.hidden_size, self.dtype)
-            self._packed["forward", layer] = (
-                self._panels(weight_ih.shape[1], weight_ih.shape[0]),
-                self._panels(weight_hh.shape[1], h_blocks * stride),
-            )
-        return self._packed["forward", layer]
-
-    def _packed_backward(self, layer: int) -> tuple[np.ndarray, ...]:
-        """Memory for a layer's packed weights, transposed; and a row of zeros, from which dx starts."""
-        if ("backward", layer) not in self._packed:
-            weight_ih, weight_hh, _, _ = self._weights(layer)
-            self._packed["backward", layer] = (
-                self._panels(weight_ih.shape[0], weight_ih.shape[1]),
-                self._panels(weight_hh.shape[0], weight_hh.shape[1]),
-                np.zeros((1, weight_ih.shape[1]), self.dtype),
-            )
-        return self._packed["backward", layer]
-
-    def _panels(self, depth: int, columns: int) -> np.ndarray:
-        return memory.zeros(panel_shape(depth, columns, self.dtype), self.dtype)
 
     def _threads(self, rows: int) -> int | None:
         """One thread where waking a second one costs more than it saves, else all there are."""
@@ -404,17 +379,8 @@ class Recurrent(Module):
     def _check_tape(self, tape: Tape) -> None:
         if not isinstance(tape, Tape):
             raise TypeError(f"tape must be the Tape that this layer's forward returned; got {type(tape).__name__}")
-        sizes = [self.input_size] + [self.hidden_size] * (self.num_layers - 1)
-        if (
-            tape.origin.layer != self._identity
-            or len(tape.layers) != self.num_layers
-            or not all(
-                layer.rows is tape.layers[0].rows
-                and layer.a.shape == tape.layers[0].a.shape
-                and layer.fits(self.cell, size, self.hidden_size, self.dtype)
-                for layer, size in zip(tape.layers, sizes, strict=True)
-            )
-        ):
+        sizes = self.input_size, self.hidden_size, self.num_layers
+        if tape.origin.layer != self._identity or not tape.fits(self.cell, sizes, self.dtype):
             raise ValueError(
                 f"tape must come from the forward of this layer, or of one that it is a copy of, {self!r}; got another "
                 f"layer's, {tape!r}"

@@ -7,6 +7,7 @@ says which block of pre-activations each makes.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, NoReturn
@@ -16,7 +17,7 @@ import numpy as np
 from bptt import arguments
 from bptt.cells.table import Cell
 
-__all__ = ["Parameters", "allocate", "convert", "layer_shapes", "load", "views"]
+__all__ = ["Parameters", "allocate", "convert", "layer_shapes", "load", "starts", "views"]
 
 Shapes = dict[str, tuple[int, ...]]
 # Far beyond any use, and few enough for their names to be listed.
@@ -40,6 +41,12 @@ def layer_shapes(cell: Cell, input_size: int, hidden_size: int, num_layers: int,
 def size_of(shapes: Shapes) -> int:
     """How many numbers arrays of these shapes hold together."""
     return sum(math.prod(shape) for shape in shapes.values())
+
+
+def starts(shapes: Shapes) -> dict[str, int]:
+    """Where in the flat vector each parameter begins."""
+    ends = itertools.accumulate((math.prod(shape) for shape in shapes.values()), initial=0)
+    return dict(zip(shapes, ends, strict=False))
 
 
 def views(flat: np.ndarray, shapes: Shapes) -> dict[str, np.ndarray]:

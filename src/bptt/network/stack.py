@@ -1,10 +1,9 @@
-"""Stacked recurrent layers on a flat vector of parameters: what the compiled steps of applications are made of.
+"""Stacked recurrent layers on a flat vector of parameters: what layers, text models and forecasters run on.
 
-    forward     x -> layer 0 -> ... -> layer L-1           states and gates stay on the tape s, a
-    backward    dy -> layer L-1 -> ... -> layer 0 -> dx    the gradient of every weight, the error of every first state
+    forward     x -> layer 0 -> [dropout] -> ... -> layer L-1 -> [dropout]      states and gates stay on the tape
+    backward    dy -> [dropout] -> layer L-1 -> ... -> layer 0 -> dx            the gradient of every weight
 
-Every function is run by all members of a team. Arrays (T, B: steps, rows; I, H, L: inputs, units, layers):
-    x (T*B, >= I)   s (L, T+1, B, S*H)   a (L, T, B, A*H)   ds (L, B, S*H)   dy (<= T, B, H)   dx (T*B, >= I)
+Every function is run by all members of a team. T, B: steps, rows; I, H, L: inputs, units, layers.
 """
 
 from typing import Any, NamedTuple
@@ -13,29 +12,45 @@ import numpy as np
 
 from bptt.cells.table import Cell, CellSpec
 from bptt.numerics import memory
-from bptt.numerics.jit import kernel, outlined
+from bptt.numerics.jit import borrow, kernel, outlined
 from bptt.numerics.matmul import packed_rows, panel_shape, unit_stride
 from bptt.numerics.threads import barrier, share
+from bptt.unroll import layer as one
 from bptt.unroll import sequence
-from bptt.unroll.units import clear_units, copy
+from bptt.unroll.sequence import Rows, Weights
+from bptt.unroll.units import clear_units
 
 __all__ = [
+    "Dropout",
+    "Errors",
     "Packed",
     "Scratch",
     "Stack",
+    "Tape",
+    "Transposed",
+    "Window",
     "backward",
+    "chunk_size",
     "clear",
     "forward",
     "matrix",
-    "pack_stack",
+    "pack",
+    "pack_transposed",
     "packed_for",
+    "plain_errors",
+    "plain_tape",
+    "run_backward",
+    "run_forward",
     "scratch_for",
     "stack_of",
+    "steps_between_checks",
+    "transposed_for",
     "weights_of",
 ]
 
 # A bare 0 has a type of its own for Numba, and each function it is passed to would be compiled once more.
 ZERO = np.int64(0)
+YES = np.bool_(True)
 
 
 class Stack(NamedTuple):
@@ -46,82 +61,156 @@ class Stack(NamedTuple):
     H: int
     L: int
     offsets: np.ndarray  # int64 (L, 4): weight_ih, weight_hh, bias_ih, bias_hh
-    x_order: np.ndarray
-    h_order: np.ndarray
 
 
 class Packed(NamedTuple):
-    """Their weights, laid ready for products; those of layer 0 apart, since its inputs are others."""
+    """Their weights, laid ready for the products of `forward`; layer 0 has inputs of its own."""
 
     W0: np.ndarray
     W: np.ndarray
     U: np.ndarray
     b: np.ndarray
-    WT0: np.ndarray
-    WT: np.ndarray
-    UT: np.ndarray
+
+
+class Transposed(NamedTuple):
+    """The same weights for `backward`."""
+
+    W0: np.ndarray
+    W: np.ndarray
+    U: np.ndarray
+
+
+class Tape(NamedTuple):
+    """What the layers read, and what `forward` leaves for `backward`."""
+
+    x: np.ndarray  # (T*B, >= I); no rows where layer 0's `a` starts as the projected inputs
+    tokens: np.ndarray  # int32 (T, B): the row of a projected table that each input is; (0, 0) where x are the inputs
+    s: np.ndarray  # (L, T+1, B, S*H) states, slot 0 the initial ones
+    a: np.ndarray  # (L, T, B, A*H) gates
+    y: np.ndarray  # (n, T, B, H): outputs of the first n layers as the next one reads them; n = 0: as they are in s
+    out: np.ndarray  # (T, B, H): outputs of the last layer; (0, 0, 0) for none
+
+
+class Errors(NamedTuple):
+    """Derivatives of the loss by what the layers read and write."""
+
+    dy: np.ndarray  # (<= T, B, H) by the last outputs, from outside; overwritten where the last layer has dropout
+    ds: np.ndarray  # (L, B, S*H) in by the final states, out by the initial ones
+    dh: np.ndarray  # (L, T, B, H), or empty: out, the whole derivative by every output
+    between: np.ndarray  # (>= T*B, >= H) scratch, of no rows with one layer; may be the memory of dy or dx
+    dx: np.ndarray  # (>= T*B, >= I) out, by x; with tokens (V, blocks of x * H): += the sums of da by row of the table
+
+
+class Dropout(NamedTuple):
+    """Masks on the outputs of the first layers (Srivastava et al. 2014)."""
+
+    layers: int
+    rate: float
+    key: int
+    time: int  # the address of the masks of the tape's first step
 
 
 class Scratch(NamedTuple):
-    """What the way back needs and forgets."""
+    """What the way back needs and forgets, and arrays that stand for "none"."""
 
     da: np.ndarray  # (2, chunk, B, A*H) as memory of at least so many numbers
-    strips: np.ndarray
+    strips: np.ndarray  # as `matmul.packed_rows` says
     total: np.ndarray  # (most columns of an error,)
     nothing: np.ndarray  # (1, most inputs) zeros
     one_block: np.ndarray  # int64 (1,): 0
     nowhere: np.ndarray  # int64 (A,): -1
+    no_layers: np.ndarray  # (0, 0, 0, 0)
     no_array: np.ndarray  # (0, 0, 0)
     no_rows: np.ndarray  # (0, 0)
-    active: np.ndarray  # int64 (most steps,): every row has every step
-    no_reset: np.ndarray  # bool (0, 0)
+    no_tokens: np.ndarray  # int32 (0, 0)
+    all_rows: Rows  # every row has every step, no state is dropped
+    no_dropout: Dropout
 
 
-def stack_of(cell: Cell, input_size: int, hidden_size: int, num_layers: int, starts: dict[str, int]) -> Stack:
-    """The layers whose parameters begin at `starts["rnn.weight_ih_l0"]` and so on."""
+class Window(NamedTuple):
+    """Steps first to last - 1 of a tape."""
+
+    first: int
+    last: int
+    fresh: bool  # whether gradients start at 0; else they are added to
+    between_checks: int  # steps between two looks for a signal
+
+
+def stack_of(
+    cell: Cell, input_size: int, hidden_size: int, num_layers: int, starts: dict[str, int], prefix: str = ""
+) -> Stack:
+    """The layers whose parameters begin at `starts[prefix + "weight_ih_l0"]` and so on."""
     kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    offsets = [[starts[f"rnn.{kind}_l{layer}"] for kind in kinds] for layer in range(num_layers)]
-    orders = np.array(cell.x_order), np.array(cell.h_order)
-    return Stack(cell.spec, input_size, hidden_size, num_layers, np.array(offsets), *orders)
+    offsets = [[starts[f"{prefix}{kind}_l{layer}"] for kind in kinds] for layer in range(num_layers)]
+    return Stack(cell.spec, input_size, hidden_size, num_layers, np.array(offsets))
 
 
 def packed_for(stack: Stack, dtype: np.dtype[Any]) -> Packed:
     """Room for the weights of `stack`."""
-    cell, I, H, L = stack.cell, stack.I, stack.H, stack.L
-    x_columns, h_columns = (cell.x1 - cell.x0) * H, (cell.h1 - cell.h0) * H
-
-    def panels(depth: int, columns: int, *layers: int) -> np.ndarray:
-        return memory.zeros((*layers, *panel_shape(depth, columns, dtype)), dtype)
-
+    cell, H, L = stack.cell, stack.H, stack.L
+    x_columns, h_columns = (cell.x1 - cell.x0) * H, (cell.h1 - cell.h0) * unit_stride(H, dtype)
     return Packed(
-        W0=panels(I, x_columns),
-        W=panels(H, x_columns, L - 1),
-        U=panels(H, (cell.h1 - cell.h0) * unit_stride(H, dtype), L),
+        W0=memory.zeros(panel_shape(stack.I, x_columns, dtype), dtype),
+        W=memory.zeros((L - 1, *panel_shape(H, x_columns, dtype)), dtype),
+        U=memory.zeros((L, *panel_shape(H, h_columns, dtype)), dtype),
         b=memory.zeros((L, cell.A * H), dtype),
-        WT0=panels(x_columns, I),
-        WT=panels(x_columns, H, L - 1),
-        UT=panels(h_columns, H, L),
     )
+
+
+def transposed_for(stack: Stack, dtype: np.dtype[Any]) -> Transposed:
+    """Room for the same weights, transposed."""
+    cell, H, L = stack.cell, stack.H, stack.L
+    x_columns, h_columns = (cell.x1 - cell.x0) * H, (cell.h1 - cell.h0) * H
+    return Transposed(
+        W0=memory.zeros(panel_shape(x_columns, stack.I, dtype), dtype),
+        W=memory.zeros((L - 1, *panel_shape(x_columns, H, dtype)), dtype),
+        U=memory.zeros((L, *panel_shape(h_columns, H, dtype)), dtype),
+    )
+
+
+def chunk_size(stack: Stack, steps: int, rows: int) -> int:
+    """Numbers of `Scratch.da` for the way back through at most so many steps of so many rows."""
+    return 2 * min(steps * rows, max(sequence.CHUNK, rows)) * stack.cell.A * stack.H
 
 
 def scratch_for(
-    stack: Stack, steps: int, rows: int, dense: tuple[int, ...], inputs: int, dtype: np.dtype[Any]
+    stack: Stack,
+    steps: int,
+    rows: int,
+    dtype: np.dtype[Any],
+    *,
+    dense: tuple[int, ...] = (),
+    inputs: int = 0,
 ) -> Scratch:
     """Room for the way back through at most so many steps of so many rows, and dense layers of these widths."""
     shapes = [packed_rows(stack.H, stack.cell.A, dtype), *(packed_rows(width, 1, dtype) for width in dense)]
-    chunk = max(sequence.CHUNK, rows)
+    no_array = np.empty((0, 0, 0), dtype)
     return Scratch(
-        da=memory.empty((2 * chunk * stack.cell.A * stack.H,), dtype),
+        da=memory.empty((chunk_size(stack, steps, rows),), dtype),
         strips=memory.empty(max(shapes), dtype),
-        total=memory.empty((max(stack.cell.A * stack.H, *dense),), dtype),
-        nothing=memory.zeros((1, max(stack.I, stack.H, inputs)), dtype),
+        total=memory.empty((max(stack.cell.A * stack.H, *dense, 0),), dtype),
+        nothing=np.zeros((1, max(stack.I, stack.H, inputs)), dtype),
         one_block=np.zeros(1, np.int64),
         nowhere=np.full(stack.cell.A, -1),
-        no_array=np.empty((0, 0, 0), dtype),
+        no_layers=np.empty((0, 0, 0, 0), dtype),
+        no_array=no_array,
         no_rows=np.empty((0, 0), dtype),
-        active=np.full(steps, np.iinfo(np.int64).max),
-        no_reset=np.empty((0, 0), np.bool_),
+        no_tokens=np.empty((0, 0), np.int32),
+        all_rows=Rows(
+            active=np.full(steps, np.iinfo(np.int64).max),
+            reset=np.empty((0, 0), np.bool_),
+            before=no_array,
+            order=np.empty(0, np.int64),
+        ),
+        no_dropout=Dropout(0, 0.0, 0, 0),
     )
+
+
+def steps_between_checks(stack: Stack, rows: int, passes: int) -> int:
+    """How many steps of so many rows are made between two looks for a signal; 1 pass forward, 3 forward and back."""
+    inputs = stack.I + (stack.L - 1) * stack.H
+    step = passes * rows * stack.H * stack.cell.A * (inputs + stack.L * (stack.H + one.FORMULAS))
+    return max(1, one.OPERATIONS // step)
 
 
 @kernel(internal=True)
@@ -138,109 +227,128 @@ def matrix(flat, start, rows, columns):
 
 
 @kernel(internal=True, low_opt=True)
-def weights_of(cell, H, inputs, start, flat):
-    """weight_ih, weight_hh, bias_ih, bias_hh of a layer in `flat` (theta or its gradient), where `start` (4) says."""
+def weights_of(stack, flat, layer):
+    """The parameters of a layer in `flat`, which is theta or its gradient."""
+    cell, H, start = stack.cell, stack.H, stack.offsets[layer]
     x_size, h_size = (cell.x1 - cell.x0) * H, (cell.h1 - cell.h0) * H
-    return (
-        matrix(flat, start[0], x_size, inputs),
+    return Weights(
+        matrix(flat, start[0], x_size, stack.I if layer == 0 else H),
         matrix(flat, start[1], h_size, H),
         flat[start[2] : start[2] + x_size],
         flat[start[3] : start[3] + h_size],
     )
 
 
-@kernel(internal=True, low_opt=True)
-def layer_of(stack, flat, layer):
-    """`weights_of` a layer of the stack."""
-    return weights_of(stack.cell, stack.H, stack.I if layer == 0 else stack.H, stack.offsets[layer], flat)
+@outlined(low_opt=True)
+def pack(team, stack, theta, packed):
+    """Lay all layers' weights ready for `forward`. The caller sets the barrier."""
+    for layer in range(stack.L):
+        W = packed.W0 if layer == 0 else packed.W[layer - 1]
+        sequence.pack_forward(team, stack.cell, weights_of(stack, theta, layer), W, packed.U[layer], packed.b[layer])
 
 
 @outlined(low_opt=True)
-def pack_stack(team, stack, theta, packed, backward):
-    """Lay all layers' weights ready for `forward`, and with `backward` for `backward`. The caller sets the barrier."""
+def pack_transposed(team, stack, theta, transposed):
+    """The same for `backward`."""
     for layer in range(stack.L):
-        weight_ih, weight_hh, bias_ih, bias_hh = layer_of(stack, theta, layer)
-        W = packed.W0 if layer == 0 else packed.W[layer - 1]
-        sequence.pack_forward(team, stack.cell, stack.x_order, stack.h_order, weight_ih, weight_hh, bias_ih, bias_hh,
-                              W, packed.U[layer], packed.b[layer])  # fmt: skip
-        if backward:
-            WT = packed.WT0 if layer == 0 else packed.WT[layer - 1]
-            sequence.pack_backward(team, stack.cell, stack.x_order, stack.h_order, weight_ih, weight_hh, WT,
-                                   packed.UT[layer])  # fmt: skip
+        W = transposed.W0 if layer == 0 else transposed.W[layer - 1]
+        sequence.pack_backward(team, stack.cell, weights_of(stack, theta, layer), W, transposed.U[layer])
 
 
 @kernel(internal=True, low_opt=True)
-def below(x, s, layer, first, last):
-    """What a layer reads in steps first to last - 1, as rows; x are the rows of these steps."""
-    if layer == 0:
-        return x
-    return s[layer - 1, first + 1 : last + 1].reshape((last - first) * s.shape[2], s.shape[3])
+def plain_tape(scratch, x, s, a):
+    """A tape without dropout, of which every output is read in s."""
+    return Tape(x, scratch.no_tokens, s, a, scratch.no_layers, scratch.no_array)
 
 
 @kernel(internal=True, low_opt=True)
-def forward(team, stack, packed, scratch, x, s, a, first, last):
-    """Steps first to last - 1, from their inputs x and the states s[:, first]; ends with a barrier."""
+def plain_errors(scratch, dy, ds, dx):
+    """Errors where only dx is of interest, in memory (>= T*B, >= max(I, H)) for all layers."""
+    return Errors(dy, ds, scratch.no_layers, dx, dx)
+
+
+@kernel(internal=True, low_opt=True)
+def tape_of(tape, layer, first, last):
+    """The part of the tape that belongs to a layer and to these steps."""
+    s, a = tape.s[layer, first : last + 1], tape.a[layer, first:last]
+    B = tape.s.shape[2]
+    x, tokens = tape.x[first * B : last * B], tape.tokens[first:last]
+    if layer > 0:
+        tokens = tape.tokens[:0]
+        if tape.y.shape[0] > 0:
+            x = tape.y[layer - 1, first:last].reshape((last - first) * B, tape.y.shape[3])
+        else:
+            x = tape.s[layer - 1, first + 1 : last + 1].reshape((last - first) * B, tape.s.shape[3])
+    return one.LayerTape(x, tokens, s, a)
+
+
+@kernel(internal=True, low_opt=True)
+def rows_of(rows, first, last):
+    return Rows(rows.active[first:last], rows.reset[first:last], rows.before, rows.order)
+
+
+@kernel(internal=True, low_opt=True)
+def forward(team, stack, packed, tape, rows, dropout, window):
+    """The steps of a window, from their inputs x and the states s[:, first]; ends with a barrier."""
+    first, last = window.first, window.last
+    here = rows_of(rows, first, last)
     for layer in range(stack.L):
         W = packed.W0 if layer == 0 else packed.W[layer - 1]
-        states, gates = s[layer, first : last + 1], a[layer, first:last]
-        sequence.project(team, stack.cell, below(x, s, layer, first, last), W, packed.b[layer], gates)
+        y = tape.out[first:last] if layer == stack.L - 1 else tape.out[:0]
+        if layer < tape.y.shape[0]:
+            y = tape.y[layer, first:last]
+        one.layer_forward(team, stack.cell, one.Packed(W, packed.U[layer], packed.b[layer]),
+                          tape_of(tape, layer, first, last), y, here, window.between_checks)  # fmt: skip
         barrier(team)
-        sequence.forward(team, stack.cell, scratch.no_rows, W, packed.U[layer], packed.b[layer], states, gates,
-                         scratch.no_array, scratch.active, scratch.no_reset, scratch.no_rows)  # fmt: skip
-        barrier(team)
-
-
-@kernel(internal=True, low_opt=True)
-def backward(team, stack, packed, scratch, grad, x, s, a, ds, dy, dx, first, last, fresh):
-    """Back through steps last - 1 to first: dy the errors of the last dy.shape[0] outputs, ds in of the last states,
-    out of s[first].
-
-    The gradient starts at 0 with `fresh`, else it is added to. dx (at least the rows of x, >= max(I, H)): the error
-    of x in its first I columns. Ends with a barrier.
-    """
-    cell, H, B = stack.cell, stack.H, s.shape[2]
-    width, most = cell.A * H, min(last - first, max(1, sequence.CHUNK // B))
-    da = scratch.da[: 2 * most * B * width].reshape(2, most, B, width)
-    total = scratch.total[:width]
-    for layer in range(stack.L - 1, -1, -1):
-        inputs = stack.I if layer == 0 else H
-        dweight_ih, dweight_hh, dbias_ih, dbias_hh = layer_of(stack, grad, layer)
-        WT = packed.WT0 if layer == 0 else packed.WT[layer - 1]
-        x_l = below(x, s, layer, first, last)
-        if not fresh:
-            sums_so_far(team, stack, total, dbias_ih, dbias_hh)
-        without_dy = last - dy.shape[0]
-        end, half = last, 0
-        while end > first:
-            begin = max(first, end - most)
-            chunk = da[half, : end - begin]
-            dy_chunk = dy[max(0, begin - without_dy) : max(0, end - without_dy)]
-            s_prev = s[layer, begin:end]
-            sequence.backward(team, cell, packed.UT[layer], s_prev, s[layer, begin + 1 : end + 1], a[layer, begin:end],
-                              chunk, ds[layer], dy_chunk, scratch.no_array, scratch.active,
-                              scratch.no_reset)  # fmt: skip
+        if layer < dropout.layers:
+            time = dropout.time + first
+            sequence.sequence_dropout(team, y, y, dropout.key, layer, time, dropout.rate, rows.order)
             barrier(team)
-            row, row_end = (begin - first) * B, (end - first) * B
-            sequence.weight_gradients(team, cell, stack.x_order, stack.h_order, x_l[row:row_end], s_prev, chunk,
-                                      scratch.strips, total, dweight_ih, dweight_hh,
-                                      fresh and end == last)  # fmt: skip
-            sequence.input_error(team, cell, WT, chunk, scratch.nothing[:, :inputs], dx[row:row_end, :inputs])
-            end, half = begin, 1 - half
-        barrier(team)
-        sequence.bias_gradients(team, stack.x_order, stack.h_order, total, dbias_ih, dbias_hh)
-        barrier(team)
-        steps = last - first
-        dy = dx[: steps * B].reshape(steps, B, dx.shape[1])[:, :, :H]
 
 
 @kernel(internal=True, low_opt=True)
-def sums_so_far(team, stack, total, dbias_ih, dbias_hh):
-    """`sequence.bias_gradients` backwards, for more to be added."""
-    if team.index == 0:
-        H = stack.H
-        for j in range(stack.x_order.size):
-            x, h = stack.x_order[j], stack.h_order[j]
-            if x >= 0:
-                copy(dbias_ih[x * H : (x + 1) * H], total[j * H : (j + 1) * H])
-            elif h >= 0:
-                copy(dbias_hh[h * H : (h + 1) * H], total[j * H : (j + 1) * H])
+def backward(team, stack, transposed, scratch, grad, tape, errors, rows, dropout, window):
+    """`forward` from the last layer to the first, from the last step of the window to its first: see `Errors`.
+
+    dy are the errors of the window's last outputs, dx that of its inputs alone. Ends with a barrier.
+    """
+    first, last, H, B = window.first, window.last, stack.H, tape.s.shape[2]
+    here, dy = rows_of(rows, first, last), errors.dy[:, :, :H]
+    for layer in range(stack.L - 1, -1, -1):
+        if layer < dropout.layers:
+            time = dropout.time + last - dy.shape[0]
+            sequence.sequence_dropout(team, dy, dy, dropout.key, layer, time, dropout.rate, rows.order)
+            barrier(team)
+        W = transposed.W0 if layer == 0 else transposed.W[layer - 1]
+        dh = errors.dh[layer, first:last] if errors.dh.shape[0] > 0 else scratch.no_array
+        dx = errors.dx if layer == 0 else errors.between
+        one.layer_backward(team, stack.cell, one.Transposed(W, transposed.U[layer]), scratch,
+                           weights_of(stack, grad, layer), tape_of(tape, layer, first, last),
+                           one.LayerErrors(dy, errors.ds[layer], dh, dx), here, window.fresh,
+                           window.between_checks)  # fmt: skip
+        barrier(team)
+        if layer > 0:
+            steps = last - first
+            dy = errors.between[: steps * B].reshape(steps, B, errors.between.shape[1])[:, :, :H]
+
+
+@kernel(low_opt=True)
+def run_forward(team, stack, theta, packed, tape, rows, dropout, between_checks):
+    """All steps, from the parameters in the users' layout."""
+    stack, theta, packed, tape, rows = borrow(stack), borrow(theta), borrow(packed), borrow(tape), borrow(rows)
+    pack(team, stack, theta, packed)
+    barrier(team)
+    forward(team, stack, packed, tape, rows, dropout, Window(ZERO, rows.active.size, YES, between_checks))
+
+
+@kernel(low_opt=True)
+def run_backward(team, stack, theta, transposed, scratch, grad, tape, errors, rows, dropout, between_checks):
+    """All steps back, from the parameters in the users' layout."""
+    stack, theta, transposed, scratch, grad = (
+        borrow(stack), borrow(theta), borrow(transposed), borrow(scratch), borrow(grad),
+    )  # fmt: skip
+    tape, errors, rows = borrow(tape), borrow(errors), borrow(rows)
+    pack_transposed(team, stack, theta, transposed)
+    barrier(team)
+    window = Window(ZERO, rows.active.size, YES, between_checks)
+    backward(team, stack, transposed, scratch, grad, tape, errors, rows, dropout, window)

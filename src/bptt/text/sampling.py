@@ -187,7 +187,7 @@ def stream(
         return
     network = network_of(model, dropout=False)
     work = workspace_for(network, 1, 1, training=False)
-    key, threads_here = seeds.key(seed, "sampling"), None if work.U.size > SMALL else 1
+    key, threads_here = seeds.key(seed, "sampling"), None if work.packed.U.size > SMALL else 1
     last_read = prompt[-1:]
     # The tokens before the last of the prompt are read, from that one on each step writes the next.
     before, total = len(prompt) - 1, len(prompt) - 1 + length

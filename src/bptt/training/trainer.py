@@ -14,7 +14,7 @@ from bptt.numerics import updates
 from bptt.numerics.threads import run
 from bptt.training import step
 from bptt.training.optimizers import Adam, Optimizer
-from bptt.training.workspace import network_of, threads_for, windows_unheard, workspace_for
+from bptt.training.workspace import network_of, threads_for, windows_between_checks, workspace_for
 from bptt.unroll.windows import TBPTT
 
 __all__ = ["DivergedError", "NonFiniteError", "Record", "Trainer"]
@@ -142,7 +142,7 @@ class Trainer:
 
     def reset(self) -> None:
         """Forget the carried state and the older steps, as at the start of an epoch."""
-        self._work.s[:, 0] = 0
+        self._work.tape.s[:, 0] = 0
         self._older = 0
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -194,7 +194,7 @@ class Trainer:
         steps = steps_of(tokens, first, end + 1, self.model.vocabulary_size)
         losses, norms = np.full((2, rates.size), np.nan)
         mean = np.empty(0, self.model.dtype) if self.averaged is None else self.averaged
-        most = windows_unheard(self._network, self.streams * k1, 3)
+        most = windows_between_checks(self._network, self.streams * k1, 3)
         for start in range(0, rates.size, most):
             part = slice(start, min(start + most, rates.size))
             try:
@@ -215,7 +215,7 @@ class Trainer:
         """Where the first infinity or NaN of the window that failed stands."""
         where = "nowhere in the states"
         stop = self._older + self.window.k1
-        bad = ~np.isfinite(self._work.s[:, 1 : stop + 1]).all(axis=(2, 3))
+        bad = ~np.isfinite(self._work.tape.s[:, 1 : stop + 1]).all(axis=(2, 3))
         if bad.any():
             layer, t = min(np.argwhere(bad), key=lambda index: (index[1], index[0]))
             where = f"first in the state of layer {layer} at time index {t} of the window"

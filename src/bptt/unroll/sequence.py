@@ -11,30 +11,29 @@ The rows of a batch never meet, so each thread takes a share of them through all
 Where there are too few rows for that, or weights too large for a thread's own cache, the threads share the hidden
 units instead and meet at each step. Either way an element's sum is one chain over k, and has the same bits.
 
-The way back goes in chunks of steps: the error da of a chunk is kept just as long as its products are made, while it
-is in the cache. Sums over the batch are made chunk after chunk, in an order that no number of threads changes. Every
-function here is run by all members of a team (`numerics.threads`); where one needs what another wrote, its caller
-puts a barrier between.
+Every function here is run by all members of a team (`numerics.threads`); where one needs what another wrote, its
+caller puts a barrier between. `unroll.layer` makes a whole layer of them.
 
 Sequences of a batch may end before step T, the longest first: `active` says how many rows have a step t. The others are
 left out of its products, their states, gates and errors are 0, and their error ds waits for their last step. Where
 `reset` is set, a row's state is dropped before the step: `before` holds it with 0 there, while s keeps what it was.
+See `Rows`.
 
 T, B, H, I: steps, rows, hidden units, inputs; S states and A blocks a unit (see `cells.table`).
     x (T*B, >= I)   inputs, its first I columns        s (T+1, B, S*H)     states, slot 0 the initial one
     a (T, B, A*H)   pre-activations, then gates        da (2, chunk, B, A*H)   two chunks in turns
     W, U, WT, UT    packed weights (`numerics.matmul`)  b (A*H)
-    x_order, h_order (A)    the row block of weight_ih and weight_hh that makes each block of a, or -1
-    active int64 (T)        not rising               reset (T, B) truth values, or (0, 0)
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
 from bptt.cells import table
 from bptt.numerics.jit import borrow, kernel, outlined
-from bptt.numerics.matmul import HEIGHT, block_stride, pack, product, shared_product, transposed_products
+from bptt.numerics.matmul import block_stride, pack, product, shared_product, transposed_products
 from bptt.numerics.random import dropout
-from bptt.numerics.threads import barrier, check_signals, share
+from bptt.numerics.threads import barrier, share
 from bptt.unroll.units import add_units, any_of, clear_units, copy, copy_units, drop_states
 
 # A bare 0 has a type of its own for Numba, and each function it is passed to would be compiled once more.
@@ -48,9 +47,24 @@ WORTH_A_MEETING = 30_000
 # each thread with which larger ones may stream through it, the next panel fetched while one is multiplied.
 CACHED = 1_500_000
 MANY_ROWS = 24
-# Multiply-adds between two looks for a signal: some tenths of a second of one core. A unit's formulas count as so many.
-HEARING = 3_000_000_000
-FORMULAS = 64
+
+
+class Rows(NamedTuple):
+    """The rows of a batch (`unroll.ragged`) for compiled code."""
+
+    active: np.ndarray  # int64 (T,), not rising: how many rows have a step t
+    reset: np.ndarray  # bool (T, B): where the state is dropped before step t; (0, 0) for nowhere
+    before: np.ndarray  # (chunk, B, S*H) scratch; (0, 0, 0) where there is no reset
+    order: np.ndarray  # int64 (B,): the batch's number of each row; (0,) where they lie as they came
+
+
+class Weights(NamedTuple):
+    """One layer's parameters in the users' layout, or their gradients."""
+
+    ih: np.ndarray
+    hh: np.ndarray
+    b_ih: np.ndarray
+    b_hh: np.ndarray
 
 
 def chunk_steps(T: int, B: int) -> int:
@@ -71,12 +85,6 @@ def first_row(i, size, B, active):
         if steps * size > total * i:
             return row
     return B if i > 0 else ZERO
-
-
-@kernel(internal=True, low_opt=True)
-def steps_between_checks(B, H, weights):
-    """How many steps are made before the next look for a signal."""
-    return max(1, HEARING // (B * (weights + FORMULAS * H)))
 
 
 @kernel(internal=True, low_opt=True)
@@ -107,12 +115,13 @@ def my_share(team, B, H, units, active, like):
 
 
 @kernel(low_opt=True)
-def pack_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, bias_hh, W, U, b):
-    """Lay one layer's parameters, in the users' layout, ready for `forward`."""
+def pack_forward(team, cell, weights, W, U, b):
+    """Lay one layer's parameters ready for `forward`."""
+    weight_ih, weight_hh, bias_ih, bias_hh = weights
     H = weight_hh.shape[1]
     stride = block_stride(H, weight_hh)
     for j in range(cell.A):
-        x, h = x_order[j], h_order[j]
+        x, h = cell.x_order[j], cell.h_order[j]
         if x >= 0:
             pack(team, weight_ih[x * H : (x + 1) * H].T, W, ZERO, (j - cell.x0) * H)
         if h >= 0:
@@ -127,15 +136,15 @@ def pack_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, bi
 
 
 @kernel(low_opt=True)
-def pack_backward(team, cell, x_order, h_order, weight_ih, weight_hh, WT, UT):
+def pack_backward(team, cell, weights, WT, UT):
     """Lay the same weights, transposed, ready for `backward` and `input_error`."""
-    H = weight_hh.shape[1]
+    H = weights.hh.shape[1]
     for j in range(cell.A):
-        x, h = x_order[j], h_order[j]
+        x, h = cell.x_order[j], cell.h_order[j]
         if x >= 0:
-            pack(team, weight_ih[x * H : (x + 1) * H], WT, (j - cell.x0) * H, ZERO)
+            pack(team, weights.ih[x * H : (x + 1) * H], WT, (j - cell.x0) * H, ZERO)
         if h >= 0:
-            pack(team, weight_hh[h * H : (h + 1) * H], UT, (j - cell.h0) * H, ZERO)
+            pack(team, weights.hh[h * H : (h + 1) * H], UT, (j - cell.h0) * H, ZERO)
 
 
 @kernel(low_opt=True)
@@ -171,25 +180,26 @@ def recur(cell, h, U, b, a, first, last):
 
 
 @outlined()
-def forward(team, cell, x, W, U, b, s, a, y, active, reset, before):
+def forward(team, cell, x, W, U, b, s, a, y, rows):
     """From x (or, where it has no rows, from the projected inputs in `a`) and s[0] to all states and gates.
 
     x has rows only where members share the rows of the batch (see `by_units`): each makes all columns of its own.
-    y (T, B, H), or empty: a copy of the outputs. before (B, S*H), or empty where there is no reset: scratch.
+    y (T, B, H), or empty: a copy of the outputs.
     """
     T, B, width = a.shape
     H = width // cell.A
     units = by_units(team, B, U)
-    first, last, unit, end = my_share(team, B, H, units, active, a)
-    x, W, U, s, a, y, before = borrow(x), borrow(W), borrow(U), borrow(s), borrow(a), borrow(y), borrow(before)
-    active, reset = borrow(active), borrow(reset)
+    first, last, unit, end = my_share(team, B, H, units, rows.active, a)
+    x, W, U, s, a, y = borrow(x), borrow(W), borrow(U), borrow(s), borrow(a), borrow(y)
+    active, reset, before = borrow(rows.active), borrow(rows.reset), borrow(rows.before)
     bias = b.reshape(1, width)[:, cell.x0 * H : cell.x1 * H]
     for t in range(T):
         stop = max(first, min(last, active[t]))
         a_t, s_t, s_next = a[t, first:stop], s[t, first:stop], s[t + 1, first:stop]
         if any_of(reset[t : t + 1, first:stop]):
-            drop_states(s_t, reset[t, first:stop], before[first:stop], H, unit, end)
-            s_t = before[first:stop]
+            kept = before[0, first:stop]
+            drop_states(s_t, reset[t, first:stop], kept, H, unit, end)
+            s_t = kept
             if units:
                 barrier(team)
         if x.shape[0] > 0:
@@ -206,59 +216,72 @@ def forward(team, cell, x, W, U, b, s, a, y, active, reset, before):
 
 
 @outlined()
-def backward(team, cell, UT, s_prev, s, a, da, ds, dy, errors, active, reset):
+def backward(team, cell, UT, s_prev, s, a, da, ds, dy, dh, rows):
     """From the outputs' errors to da and the error of the initial state: `forward` read from the bottom up.
 
     s_prev, s (T, B, S*H): the states before (0 where they were dropped) and after each step. ds (B, S*H): in error of
-    the final state, out that of the initial one. dy (<= T, B, H): errors of the last outputs from outside. errors
+    the final state, out that of the initial one. dy (<= T, B, H): errors of the last outputs from outside. dh
     (T, B, H), or empty: on return the whole dL/dh of every output. `a` stays as it is.
     """
     T, B, width = a.shape
     H = width // cell.A
     units = by_units(team, B, UT)
-    first, last, unit, end = my_share(team, B, H, units, active, a)
+    first, last, unit, end = my_share(team, B, H, units, rows.active, a)
     without_dy = T - dy.shape[0]
     s_prev, s, a, da, ds, dy = borrow(s_prev), borrow(s), borrow(a), borrow(da), borrow(ds), borrow(dy)
-    errors, active, reset = borrow(errors), borrow(active), borrow(reset)
+    dh, active, reset = borrow(dh), borrow(rows.active), borrow(rows.reset)
     for t in range(T - 1, -1, -1):
         stop = max(first, min(last, active[t]))
         a_t, da_t, ds_t = a[t, first:stop], da[t, first:stop], ds[first:stop]
         if t >= without_dy:
             add_units(dy[t - without_dy, first:stop], ds_t, unit, end)
-        if errors.shape[0] > 0:
-            copy_units(ds_t, errors[t, first:stop], unit, end)
-            clear_units(errors[t, stop:last], H, unit, end)
+        if dh.shape[0] > 0:
+            copy_units(ds_t, dh[t, first:stop], unit, end)
+            clear_units(dh[t, stop:last], H, unit, end)
         table.backward(cell.kind, H, unit, end, ds_t, s_prev[t, first:stop], s[t, first:stop], a_t, da_t)
         if stop < last:
             clear_units(da[t, stop:last], H, unit, end)
         if units:
             barrier(team)
-        dh = ds_t[:, unit:end]
-        product(da_t[:, cell.h0 * H : cell.h1 * H], UT, dh, dh, unit)
+        dh_t = ds_t[:, unit:end]
+        product(da_t[:, cell.h0 * H : cell.h1 * H], UT, dh_t, dh_t, unit)
         if any_of(reset[t : t + 1, first:stop]):
             drop_states(ds_t, reset[t, first:stop], ds_t, H, unit, end)
 
 
 @kernel(low_opt=True)
-def weight_gradients(team, cell, x_order, h_order, x, s_prev, da, scratch, total, dweight_ih, dweight_hh, fresh):
+def weight_gradients(team, cell, x_order, x, s_prev, da, strips, total, grad, fresh):
     """dW += x^T da, dU += h^T da, total += sums of da, over the rows of a chunk."""
     T, B, width = da.shape
-    h = s_prev.reshape(T * B, s_prev.shape[2])[:, : dweight_hh.shape[1]]
-    transposed_products(team, da.reshape(T * B, width), h, dweight_hh, h_order,
-                        x[:, : dweight_ih.shape[1]], dweight_ih, x_order, scratch, total, fresh)  # fmt: skip
+    h = s_prev.reshape(T * B, s_prev.shape[2])[:, : grad.hh.shape[1]]
+    transposed_products(team, da.reshape(T * B, width), h, grad.hh, cell.h_order,
+                        x[:, : grad.ih.shape[1]], grad.ih, x_order, strips, total, fresh)  # fmt: skip
 
 
 @kernel(low_opt=True)
-def bias_gradients(team, x_order, h_order, total, dbias_ih, dbias_hh):
+def bias_gradients(team, cell, total, grad):
     """The sums of da in the users' layout."""
     if team.index == 0:
-        H = total.size // x_order.size
-        for j in range(x_order.size):
-            x, h = x_order[j], h_order[j]
+        H = total.size // cell.A
+        for j in range(cell.A):
+            x, h = cell.x_order[j], cell.h_order[j]
             if x >= 0:
-                copy(total[j * H : (j + 1) * H], dbias_ih[x * H : (x + 1) * H])
+                copy(total[j * H : (j + 1) * H], grad.b_ih[x * H : (x + 1) * H])
             if h >= 0:
-                copy(total[j * H : (j + 1) * H], dbias_hh[h * H : (h + 1) * H])
+                copy(total[j * H : (j + 1) * H], grad.b_hh[h * H : (h + 1) * H])
+
+
+@kernel(internal=True, low_opt=True)
+def bias_sums(team, cell, grad, total):
+    """`bias_gradients` the other way, for more to be added."""
+    if team.index == 0:
+        H = total.size // cell.A
+        for j in range(cell.A):
+            x, h = cell.x_order[j], cell.h_order[j]
+            if x >= 0:
+                copy(grad.b_ih[x * H : (x + 1) * H], total[j * H : (j + 1) * H])
+            elif h >= 0:
+                copy(grad.b_hh[h * H : (h + 1) * H], total[j * H : (j + 1) * H])
 
 
 @kernel(low_opt=True)
@@ -266,8 +289,18 @@ def input_error(team, cell, WT, da, nothing, dx):
     """dx = da W^T over the rows of a chunk; dx (chunk*B, I), nothing (1, >= I) zeros."""
     T, B, width = da.shape
     H = width // cell.A
-    rows = da.reshape(T * B, width)[:, cell.x0 * H : cell.x1 * H]
-    shared_product(team, rows, WT, nothing[:, : dx.shape[1]], dx[:, : nothing.shape[1]])
+    shared_product(team, da.reshape(T * B, width)[:, cell.x0 * H : cell.x1 * H], WT, nothing[:, : dx.shape[1]], dx)
+
+
+@kernel(internal=True)
+def scatter(team, rows, tokens, total):
+    """total (V, n) += for each symbol the rows (T*B, n) of the steps at which it was the input, in order."""
+    first, last = share(total.shape[1], team)
+    B = tokens.shape[1]
+    for r in range(rows.shape[0]):
+        source, target = rows[r, first:last], total[tokens[r // B, r % B], first:last]
+        for j in range(target.size):
+            target[j] += source[j]
 
 
 @kernel(low_opt=True)
@@ -292,78 +325,3 @@ def states_before(team, s, reset, before):
     first, last = share(T * B, team)
     states, flags, rows = s.reshape(T * B, width), reset.reshape(T * B), before.reshape(T * B, width)
     drop_states(states[first:last], flags[first:last], rows[first:last], width, ZERO, width)
-
-
-@kernel(internal=True, low_opt=True)
-def layer_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, bias_hh, x, W, U, b, s, a, y,
-                  active, reset, before):  # fmt: skip
-    """One layer up, from the users' parameters to the tape.
-
-    s and a have room for all steps, or for fewer: then they are used again and again, and only y is complete.
-    """
-    pack_forward(team, cell, x_order, h_order, weight_ih, weight_hh, bias_ih, bias_hh, W, U, b)
-    barrier(team)
-    room, B, width = a.shape
-    # Step by step where that costs no time for the weights, so that `a` is in the cache; else all at once: fewer rows
-    # than a tile has would use each weight less often than the rows of all steps together do.
-    weights = (W.size + U.size) * U.itemsize
-    on_the_way = B >= HEIGHT * team.size and not by_units(team, B, U) and not streams(team, B, weights)
-    T = x.shape[0] // B
-    most = steps_between_checks(B, width, W.size + U.size)
-    first = checked = ZERO
-    while first < T:
-        slot = first % room
-        if first - checked >= most:
-            check_signals(team)
-            checked = first
-        if first > 0:
-            barrier(team)  # the rows may be shared otherwise
-            if slot == 0:
-                row, last = share(B, team)
-                copy_units(s[room, row:last], s[0, row:last], ZERO, s.shape[2])
-                barrier(team)
-        n = min(most, room - slot, T - first)
-        rows = x[first * B : (first + n) * B]
-        if not on_the_way:
-            project(team, cell, rows, W, b, a[slot : slot + n])
-            barrier(team)
-        forward(team, cell, rows if on_the_way else rows[:0], W, U, b, s[slot : slot + n + 1], a[slot : slot + n],
-                y[first : first + n], active[first : first + n], reset[first : first + n], before)  # fmt: skip
-        first += n
-
-
-@kernel(internal=True, low_opt=True)
-def layer_backward(team, cell, x_order, h_order, weight_ih, weight_hh, x, s, a, da, scratch, total, ds, dy, errors,
-                   active, reset, before, WT, UT, nothing, dx, dweight_ih, dweight_hh, dbias_ih, dbias_hh):  # fmt: skip
-    """One layer down, chunk after chunk from the end: all gradients. The tape stays as it is.
-
-    before (chunk, B, S*H), or empty where there is no reset: scratch.
-    """
-    pack_backward(team, cell, x_order, h_order, weight_ih, weight_hh, WT, UT)
-    barrier(team)
-    T, B, width = a.shape
-    last, half = T, 0
-    most = steps_between_checks(B, 2 * width, 2 * (WT.size + UT.size))
-    checked = T
-    while last > 0:
-        if last <= checked - most:
-            check_signals(team)
-            checked = last
-        first = max(0, last - da.shape[1])
-        chunk = da[half, : last - first]
-        s_prev = s[first:last]
-        if any_of(reset[first:last]):
-            barrier(team)  # the chunk before may still be read
-            s_prev = before[: last - first]
-            states_before(team, s[first:last], reset[first:last], s_prev)
-            barrier(team)
-        backward(team, cell, UT, s_prev, s[first + 1 : last + 1], a[first:last], chunk, ds, dy[first:last],
-                 errors[first:last], active[first:last], reset[first:last])  # fmt: skip
-        barrier(team)
-        rows = x[first * B : last * B]
-        weight_gradients(team, cell, x_order, h_order, rows, s_prev, chunk, scratch, total,
-                         dweight_ih, dweight_hh, last == T)  # fmt: skip
-        input_error(team, cell, WT, chunk, nothing, dx[first * B : last * B])
-        last, half = first, 1 - half
-    barrier(team)
-    bias_gradients(team, x_order, h_order, total, dbias_ih, dbias_hh)

@@ -79,20 +79,6 @@ class LayerTape:
         shown.flags.writeable = False
         return shown
 
-    def fits(self, cell: Cell, inputs: int, hidden_size: int, dtype: np.dtype[np.floating]) -> bool:
-        """Whether compiled code may read these arrays as those of such a layer: a tape may come from anywhere."""
-        if self.cell != cell or self.a.ndim != 3 or self.s.ndim != 3 or self.x.ndim != 2:
-            return False
-        T, B = self.a.shape[:2]
-        return (
-            self.a.shape[2] == len(cell.blocks) * hidden_size
-            and self.s.shape == (T + 1, B, len(cell.states) * hidden_size)
-            and self.x.shape[0] == T * B
-            and self.x.shape[1] >= inputs
-            and all(array.dtype == dtype and array.flags.carray for array in (self.a, self.s, self.x))
-            and self.rows.fits(T, B)
-        )
-
 
 @dataclass(frozen=True)
 class Origin:
@@ -104,21 +90,70 @@ class Origin:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Tape:
-    """Everything that a stack of layers computed on the way up: one `LayerTape` a layer, first layer first.
+    """Everything that a stack of L layers computed in `forward`.
 
-    `masks` is the address of the first step's dropout masks (they are drawn again, not stored), or None where no
-    dropout was active; `dropout` is its probability; `origin` tells the layer and the parameters.
+    Attributes
+    ----------
+    x : array (T*B, I)
+        What the first layer read.
+    s : array (L, T+1, B, S*H)
+        States, slot 0 the initial ones.
+    a : array (L, T, B, A*H)
+        Gates.
+    y : array (L-1, T, B, H) or (0, 0, 0, 0)
+        The outputs that went through dropout, as the next layer read them; none without dropout.
+    rows : Rows
+        How long each row is, where its state was dropped, and in which order they lie in these arrays.
+    masks : int or None
+        Address of the first step's dropout masks (they are drawn again, not stored); None without dropout.
+    dropout : float
+        Probability of the dropout.
+    origin : Origin
+        The layer and the parameters.
     """
 
-    layers: tuple[LayerTape, ...]
+    cell: Cell
+    x: np.ndarray
+    s: np.ndarray
+    a: np.ndarray
+    y: np.ndarray
+    rows: Rows
     masks: int | None
     dropout: float
     origin: Origin
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(writable(state))
+
     def __repr__(self) -> str:
-        return f"Tape({', '.join(map(repr, self.layers))})"
+        return f"Tape({self.cell.name}, x {self.x.shape}, s {self.s.shape}, a {self.a.shape}, {self.a.dtype})"
+
+    @property
+    def layers(self) -> tuple[LayerTape, ...]:
+        """Each layer's part, first layer first."""
+        T, B = self.a.shape[1:3]
+        inputs = [self.x]
+        for layer in range(len(self.a) - 1):
+            outputs = self.y[layer] if len(self.y) else self.s[layer, 1:]
+            inputs.append(outputs.reshape(T * B, outputs.shape[2]))
+        return tuple(LayerTape(self.cell, *arrays, self.rows) for arrays in zip(inputs, self.s, self.a, strict=True))
 
     @property
     def h(self) -> list[np.ndarray]:
         """(T+1, B, H): the outputs of each layer, the initial state before them."""
         return [layer.h for layer in self.layers]
+
+    def fits(self, cell: Cell, sizes: tuple[int, int, int], dtype: np.dtype[np.floating]) -> bool:
+        """Whether compiled code may read these arrays as those of layers of these sizes (inputs, units, layers)."""
+        I, H, L = sizes
+        if self.cell != cell or self.a.ndim != 4:
+            return False
+        T, B = self.a.shape[1:3]
+        return (
+            self.a.shape == (L, T, B, len(cell.blocks) * H)
+            and self.s.shape == (L, T + 1, B, len(cell.states) * H)
+            and self.x.shape == (T * B, I)
+            and self.y.shape == ((0, 0, 0, 0) if self.masks is None else (L - 1, T, B, H))
+            and all(array.dtype == dtype and array.flags.carray for array in (self.a, self.s, self.x, self.y))
+            and self.rows.fits(T, B)
+        )
