@@ -128,11 +128,12 @@ def pack_forward(team, cell, weights, W, U, b):
             pack(team, weight_hh[h * H : (h + 1) * H].T, U, ZERO, (j - cell.h0) * stride)
         if team.index == 0:
             for unit in range(H):
-                b[j * H + unit] = 0
+                bias = b.dtype.type(0)
                 if x >= 0:
-                    b[j * H + unit] += bias_ih[x * H + unit]
+                    bias += bias_ih[x * H + unit]
                 if h >= 0:
-                    b[j * H + unit] += bias_hh[h * H + unit]
+                    bias += bias_hh[h * H + unit]
+                b[j * H + unit] = bias  # once: other calls on the same layer may read it
 
 
 @kernel(low_opt=True)
