@@ -22,10 +22,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import bptt
-from bptt.network.sequence_model import SequenceModel
+from bptt.text.network.model import SequenceModel
+from bptt.text.network.trainer import Trainer
 from bptt.text.sampling import generate
 from bptt.training.optimizers import Adam
-from bptt.training.trainer import Trainer
 from side_by_side import Comparison, Table, agree, in_turns, marked, options, pytorch, verdict, warn_if_busy
 
 V, E, RATE, CLIP = 65, 64, 2e-3, 1.0

@@ -39,8 +39,8 @@ import numpy as np
 import pandas as pd
 
 import bptt
+from bptt.files.saving import check_writable, write_bytes
 from bptt.forecast import GRU, LSTM, RNN, ConformalIntervals, Forecaster, fill_gaps
-from bptt.training.saving import check_writable, write_bytes
 from forecast_data import (
     DATA,
     ETT_ROWS,

@@ -33,9 +33,9 @@ assert lm.history["validation_nats"].notna().all()
 
 FIRST_WINDOW = """
 import numpy as np
-from bptt.network.sequence_model import SequenceModel
+from bptt.text.network.model import SequenceModel
 from bptt.training.optimizers import Adam
-from bptt.training.trainer import Trainer
+from bptt.text.network.trainer import Trainer
 
 model = SequenceModel(
     cell="lstm", vocabulary_size=65, embedding_size=64, hidden_size=256, num_layers=1, dropout=0.2

@@ -21,8 +21,8 @@ import numpy as np
 
 import bptt
 from bptt.numerics.threads import teams_as_asked
+from bptt.text.network.trainer import Trainer
 from bptt.training.optimizers import Adam
-from bptt.training.trainer import Trainer
 from characters import CLIP, RATE, SETTINGS, Setting, model_of, ours, tokens_of
 from layer_step import BLOCKS, GRID, Row, inputs
 from layer_step import ours as our_layer

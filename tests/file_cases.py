@@ -19,7 +19,7 @@ import pandas as pd
 
 from bptt import NonFiniteError
 from bptt.forecast import GRU, LSTM, Forecaster
-from bptt.forecast.intervals import ConformalIntervals
+from bptt.forecast.evaluation.intervals import ConformalIntervals
 from bptt.text import CharLM
 from file_mutants import mutant
 from guarded import serve

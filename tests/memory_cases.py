@@ -8,17 +8,17 @@ import numpy as np
 
 from bptt.cells import table
 from bptt.cells.table import CELLS
-from bptt.network.losses import cross_entropy_rows
-from bptt.network.sequence_model import SequenceModel
+from bptt.network.loss_kernels import cross_entropy_rows
 from bptt.network.stack import Dropout, Scratch
 from bptt.numerics import matmul, updates
 from bptt.numerics.jit import kernel
 from bptt.numerics.random import dropout
 from bptt.numerics.simd import lanes, load, store
 from bptt.numerics.threads import barrier, run, set_num_threads, share
-from bptt.training import step
+from bptt.text.network import step
+from bptt.text.network.model import SequenceModel
+from bptt.text.network.workspace import network_of, workspace_for
 from bptt.training.optimizers import SGD, Adam, AdamW, RMSprop
-from bptt.training.workspace import network_of, workspace_for
 from bptt.unroll import layer as unrolled
 from bptt.unroll import sequence
 from bptt.unroll.layer import LayerErrors, LayerTape, Packed, Transposed
@@ -401,10 +401,9 @@ def passes(name, dtype, T, B, I, H, without_dy, threads):
 
 
 @kernel
-def optimize(team, kind, theta, g, m, v, mean, count, rate, hyper, partial, limit, high):
-    updates.clip_value(team, g, high)
-    length = updates.clip_norm(team, g, limit, partial)
-    updates.update(team, kind, theta, g, m, v, count, rate, hyper)
+def optimize(team, optimizer, theta, g, mean, count, rate):
+    length = updates.clip(team, optimizer, g)
+    updates.update(team, optimizer, theta, g, count, rate)
     updates.average(team, theta, mean, 0.9)
     return length
 
@@ -420,8 +419,9 @@ def flat_vectors(dtype, size, threads=1):
         def case(arena, rule=rule):
             theta, g, m, mean = (arena.copy(draw(dtype, size, seed=k)) for k in range(4))
             v = arena.copy(draw(dtype, size, seed=4) ** 2)
-            partial, hyper = arena.lay(updates.blocks(size), dtype="float64"), arena.copy(rule.hyper)
-            length = run(optimize, rule.kind, theta, g, m, v, mean, 2, 0.1, hyper, partial, 0.5, 0.9)
+            partial, coefficients = arena.lay(updates.blocks(size), dtype="float64"), arena.copy(rule.coefficients)
+            optimizer = updates.Optimizer(rule.rule, coefficients, m, v, partial, 0.5, 0.9)
+            length = run(optimize, optimizer, theta, g, mean, 2, 0.1)
             return [theta, m, v, mean, length]
 
         everywhere(case)
@@ -520,8 +520,9 @@ def training(dtype, rule, sizes, window, options):
             m, v = (arena.copy(np.zeros(size, dtype)) for _ in range(2))
             mean, at, rates = arena.copy(model.flat), arena.copy(tokens), arena.copy(np.full(3, 0.01))
             losses, norms = arena.lay(3, dtype="float64"), arena.lay(3, dtype="float64")
-            done = run(step.train_chunk, network, work, grad, m, v, mean, partial, at, 0, k1, k2, 0, 0, optimizer.kind,
-                       arena.copy(optimizer.hyper), rates, 0.5, 0.1, 0.9, losses, norms)  # fmt: skip
+            state = updates.Optimizer(optimizer.rule, arena.copy(optimizer.coefficients), m, v, partial, 0.5, 0.1)
+            done = run(step.train_chunk, network, work, state, step.Average(mean, 0.9), grad, at,
+                       step.Position(0, k1, k2, 0, 0), rates, losses, norms)  # fmt: skip
             assert done == 3, f"{done} windows of 3: losses {losses}, norms {norms}"
             scores = arena.lay(3, dtype="float64")
             still = network_of(model, network.theta, dropout=False)

@@ -23,9 +23,10 @@ import bptt.forecast
 import bptt.text
 from bptt import testing
 from bptt.cells.table import CELLS
-from bptt.network.sequence_model import SequenceModel
-from bptt.training import evaluation, optimizers, schedules
-from bptt.training.trainer import Trainer
+from bptt.text.network import scoring
+from bptt.text.network.model import SequenceModel
+from bptt.text.network.trainer import Trainer
+from bptt.training import optimizers, schedules
 
 ACCEPTED = (ValueError, TypeError, OSError, RuntimeError, KeyError, AttributeError, MemoryError, ArithmeticError)
 NAMES_NOTHING = "names no argument"
@@ -77,6 +78,8 @@ def targets(folder: Path) -> list[Target]:
     layer = bptt.LSTM(3, 5, 2, seed=0)
     y, state, tape = layer.forward(F32)
     linear, embedding = bptt.Linear(3, 5, seed=0), bptt.Embedding(9, 3, seed=0)
+    model = bptt.Sequential(bptt.GRU(3, 4, seed=0), bptt.LastStep(), bptt.Linear(4, 2, seed=1))
+    model_y, _, model_tape = model.forward(F32)
     vocabulary = bptt.text.Vocabulary("abc")
     tokens = np.arange(40).reshape(2, 20) % 5
     numbers = np.arange(40) % 5
@@ -100,12 +103,21 @@ def targets(folder: Path) -> list[Target]:
         Target("LSTM.flat", lambda flat: setattr(layer, "flat", flat), {"flat": layer.flat.copy()}),
         Target("Linear", bptt.Linear, {"in_features": 3, "out_features": 5, "dtype": "float32", "seed": 0}),
         Target("Linear.forward", linear.forward, {"x": F32}),
-        Target("Linear.backward", linear.backward, {"dy": np.ones((4, 2, 5), "float32"), "x": F32}),
+        Target("Linear.backward", linear.backward,
+               {"dy": np.ones((4, 2, 5), "float32"), "tape": linear.forward(F32)[1]}),
         Target("Linear.parameters", lambda parameters: linear.parameters.__setitem__("bias", parameters),
                {"parameters": [1.0] * 5}),
         Target("Embedding", bptt.Embedding, {"num_embeddings": 9, "embedding_dim": 3, "dtype": "float32", "seed": 0}),
         Target("Embedding.forward", embedding.forward, {"x": [[1, 2]]}),
-        Target("Embedding.backward", embedding.backward, {"dy": np.ones((1, 2, 3), "float32"), "x": [[1, 2]]}),
+        Target("Embedding.backward", embedding.backward,
+               {"dy": np.ones((1, 2, 3), "float32"), "tape": embedding.forward([[1, 2]])[1]}),
+        Target("Sequential", lambda layer, names, seed: bptt.Sequential(layer, names=names, seed=seed),
+               {"layer": bptt.Linear(2, 3), "names": ["a"], "seed": 0}),
+        Target("Sequential.forward", model.forward, {"x": F32, "state": None, "lengths": [2, 4], "reset": None}),
+        Target("Sequential.backward", model.backward, {"dy": model_y, "tape": model_tape, "dstate": None}),
+        Target("Sequential.load_state_dict", model.load_state_dict, {"state_dict": model.state_dict()}),
+        Target("clip_grad_norm", bptt.training.clip_grad_norm,
+               {"gradients": model.backward(model_y, model_tape), "max_norm": 1.0}),
         Target("cross_entropy", bptt.cross_entropy, {"logits": F32, "targets": np.ones((4, 2), int)}),
         Target("l1_loss", bptt.l1_loss, losses),
         Target("mse_loss", bptt.mse_loss, losses),
@@ -121,7 +133,7 @@ def targets(folder: Path) -> list[Target]:
                "clip_norm": 1.0, "clip_value": 1.0, "average": 0.9, "seed": 0}),
         Target("Trainer.run", trainer(streams=2, window=4).run,
                {"tokens": tokens, "first": 0, "learning_rates": np.full(2, 1e-3)}),
-        Target("score", evaluation.score, {"model": sequence_model, "tokens": tokens, "window": 4, "flat": None}),
+        Target("score", scoring.score, {"model": sequence_model, "tokens": tokens, "window": 4, "flat": None}),
         Target("SGD", optimizers.SGD, {"momentum": 0.9, "weight_decay": 0.0}),
         Target("RMSprop", optimizers.RMSprop, {"alpha": 0.9, "eps": 1e-8, "momentum": 0.0, "weight_decay": 0.0}),
         Target("Adam", optimizers.Adam, {"beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.0}),

@@ -19,7 +19,10 @@ def load(name):
 
 
 def test_every_example_is_tested():
-    tested = {"vanishing_gradient", "train_char_model", "forecast_one_series", "forecast_many_series"}
+    tested = {
+        "vanishing_gradient", "train_char_model", "forecast_one_series", "forecast_many_series", "adding_problem",
+        "classify_sequences",
+    }  # fmt: skip
     assert {path.stem for path in EXAMPLES.glob("*.py")} == tested
 
 
@@ -123,3 +126,15 @@ def test_error_by_lag_is_the_slope_of_the_last_loss(cell):
     for lag in range(steps):
         slopes = [(last_loss(lag, v) - last_loss(lag, -v)) / 2e-5 for v in 1e-5 * np.eye(6)]
         assert lengths[lag] == pytest.approx(np.linalg.norm(slopes), rel=1e-6)
+
+
+def test_adding_problem_is_solved_over_20_steps(capsys):
+    best = load("adding_problem").main(["--steps", "20", "--epochs", "10"])
+    assert best < 0.01  # always answering 1 has 1/6
+    assert f"{best:.4f}; always answering 1 has 0.1667" in capsys.readouterr().out
+
+
+def test_classify_sequences(capsys):
+    accuracy = load("classify_sequences").main(["--epochs", "6"])
+    assert accuracy > 0.75  # guessing has 0.25
+    assert f"{accuracy:.3f}; guessing" in capsys.readouterr().out

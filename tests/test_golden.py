@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bptt.network.sequence_model import SequenceModel
+from bptt.text.network.model import SequenceModel
+from bptt.text.network.trainer import Trainer
 from bptt.training.optimizers import SGD, Adam
-from bptt.training.trainer import Trainer
 from problem import LAYERS, every_cell, every_dtype
 from reference import REFERENCES, stack, training
 

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 import bptt
-from bptt.network.sequence_model import SequenceModel
-from bptt.training.evaluation import score
-from bptt.training.trainer import Trainer
+from bptt.text.network.model import SequenceModel
+from bptt.text.network.scoring import score
+from bptt.text.network.trainer import Trainer
 
 pytestmark = [
     pytest.mark.skipif(numba.config.DISABLE_JIT, reason="the interpreter hears everything"),

@@ -7,8 +7,8 @@ import pytest
 
 import bptt
 from bptt import seeds
-from bptt.network.sequence_model import SequenceModel
 from bptt.numerics.random import dropout, uniform
+from bptt.text.network.model import SequenceModel
 
 ADDRESSES = list(itertools.product(range(4), seeds.PURPOSES, range(4)))
 

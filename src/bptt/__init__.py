@@ -9,12 +9,15 @@ TYPE_CHECKING = False  # to type checkers it is true; `typing` itself takes as l
 if TYPE_CHECKING:
     from typing import Any
 
-    from bptt.network.criteria import huber_loss, l1_loss, mse_loss, pinball_loss
-    from bptt.network.dense import Embedding, Linear, cross_entropy
-    from bptt.network.layers import Gradients
+    from bptt import forecast, losses, testing, text, training
+    from bptt.errors import DivergedError, NonFiniteError, NotFittedError
+    from bptt.losses import cross_entropy, huber_loss, l1_loss, mse_loss, pinball_loss
+    from bptt.network.dense import Embedding, Linear
+    from bptt.network.gradients import Gradients
     from bptt.network.recurrent import GRU, LSTM, RNN
+    from bptt.network.sequential import Dropout, LastStep, Sequential
     from bptt.numerics.threads import get_num_threads, set_num_threads
-    from bptt.training.trainer import NonFiniteError
+    from bptt.training.fit import train
     from bptt.unroll.tape import Tape
     from bptt.unroll.windows import TBPTT
 
@@ -25,42 +28,58 @@ __all__ = [
     "LSTM",
     "RNN",
     "TBPTT",
+    "DivergedError",
+    "Dropout",
     "Embedding",
     "Gradients",
+    "LastStep",
     "Linear",
     "NonFiniteError",
+    "NotFittedError",
+    "Sequential",
     "Tape",
     "cross_entropy",
+    "forecast",
     "get_num_threads",
     "huber_loss",
     "l1_loss",
+    "losses",
     "mse_loss",
     "pinball_loss",
     "set_num_threads",
+    "testing",
+    "text",
+    "train",
+    "training",
 ]
 
 _MODULES = {
-    "network.criteria": ("huber_loss", "l1_loss", "mse_loss", "pinball_loss"),
-    "network.dense": ("Embedding", "Linear", "cross_entropy"),
-    "network.layers": ("Gradients",),
+    "errors": ("DivergedError", "NonFiniteError", "NotFittedError"),
+    "losses": ("cross_entropy", "huber_loss", "l1_loss", "mse_loss", "pinball_loss"),
+    "network.dense": ("Embedding", "Linear"),
+    "network.gradients": ("Gradients",),
     "network.recurrent": ("GRU", "LSTM", "RNN"),
+    "network.sequential": ("Dropout", "LastStep", "Sequential"),
     "numerics.threads": ("get_num_threads", "set_num_threads"),
-    "training.trainer": ("NonFiniteError",),
+    "training.fit": ("train",),
     "unroll.tape": ("Tape",),
     "unroll.windows": ("TBPTT",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+_SUBPACKAGES = ("forecast", "losses", "testing", "text", "training")
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if name in _SUBPACKAGES:
+        return import_module(f"{__name__}.{name}")
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     globals()[name] = value  # found at once from now on
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return [*__all__, "__version__"]

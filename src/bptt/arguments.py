@@ -23,9 +23,11 @@ __all__ = [
     "choice",
     "did_you_mean",
     "dtype",
+    "feature_rows",
     "finite",
     "flag",
     "fraction",
+    "indices",
     "integer",
     "integer_array",
     "known_keywords",
@@ -262,6 +264,23 @@ def integer_array(
         where = tuple(int(i) for i in outside[0])
         raise ValueError(f"{name} must be {accepted}; got {checked[where]} at index {where}")
     return checked
+
+
+def indices(name: str, value: Any, size: int) -> np.ndarray:
+    """Integers of any shape in 0 .. size - 1."""
+    found = array(name, value)
+    if found.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be integers in 0 .. {size - 1}; got dtype {found.dtype}")
+    if found.size and (found.min() < 0 or found.max() >= size):
+        raise ValueError(f"{name} must be integers in 0 .. {size - 1}; got {found.min()} .. {found.max()}")
+    return found
+
+
+def feature_rows(name: str, value: Any, dtype: np.dtype[Any], features: int) -> np.ndarray:
+    """A `real_array` of shape (..., features) as rows."""
+    found = array(name, value)
+    rows = found.reshape(-1, found.shape[-1]) if found.size and found.ndim else found
+    return real_array(name, rows, dtype, (None, features), "rows, features")
 
 
 def boolean_array(name: str, value: Any, shape: tuple[int | None, ...], letters: str) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bptt.forecast.panel import columns_of
+from bptt.forecast.frames.panel import columns_of
 
 
 class SeasonalNaive:

@@ -5,18 +5,19 @@ from dataclasses import replace
 import numpy as np
 
 from bptt import seeds
-from bptt.forecast.learning import source_of
-from bptt.forecast.network import STRATEGIES, Plan, initial, network_of, workspace
-from bptt.forecast.windows import AVERAGE, CHANGE, DRIFT, LAST, MEAN, SEASONAL, sample
-from bptt.network.losses import MSE
+from bptt.forecast.fitting.training import source_of
+from bptt.forecast.network.architecture import Architecture, initial, network_of, workspace
+from bptt.forecast.network.batches import AVERAGE, CHANGE, DRIFT, LAST, MEAN, SEASONAL, sample
+from bptt.forecast.network.step import Pool, train
+from bptt.network.loss_kernels import MSE
 from bptt.numerics import updates
 from bptt.numerics.threads import run
 
 SGD_RATE = 1e-300  # a step that shows the gradient and moves nothing
 
 
-def plan_of(strategy: str, cell: str, **changes) -> Plan:
-    plan = Plan(
+def plan_of(strategy: str, cell: str, **changes) -> Architecture:
+    plan = Architecture(
         strategy=strategy,
         cell=cell,
         n=5,
@@ -42,7 +43,7 @@ def plan_of(strategy: str, cell: str, **changes) -> Plan:
     return replace(plan, **changes)
 
 
-def source_for(plan: Plan, seed: int = 0):
+def source_for(plan: Architecture, seed: int = 0):
     """Three series of 30, 4 and 17 rows, some missing."""
     rng = np.random.default_rng(seed)
     lengths = np.array([30, 4, 17])
@@ -63,14 +64,14 @@ def source_for(plan: Plan, seed: int = 0):
     )
 
 
-def windows_of(plan: Plan):
-    chances = np.array([0.5, 0.7, 1.0])
+def windows_of(plan: Architecture):
+    probabilities = np.array([0.5, 0.7, 1.0])
     first = np.array([2, 1, 2])
     last = np.array([25, 3, 12])
-    return chances, first, last
+    return probabilities, first, last
 
 
-def start_of(plan: Plan, seed: int = 1) -> np.ndarray:
+def start_of(plan: Architecture, seed: int = 1) -> np.ndarray:
     """Weights all of which matter: the head is not at 0."""
     rng = np.random.default_rng(seed)
     parameters = initial(plan)
@@ -79,21 +80,22 @@ def start_of(plan: Plan, seed: int = 1) -> np.ndarray:
     return np.concatenate([view.ravel() for view in parameters.values()])
 
 
-def loss_and_gradient(plan: Plan, theta: np.ndarray, B: int = 6, step: int = 2, threads: int | None = None):
+def loss_and_gradient(plan: Architecture, theta: np.ndarray, B: int = 6, step: int = 2, threads: int | None = None):
     """The loss of a training step at `theta`, and its gradient."""
     theta = theta.copy()
     network, source = network_of(plan, theta), source_for(plan)
     work = workspace(plan, network, B)
     grad, m, v = np.zeros_like(theta), np.zeros_like(theta), np.zeros_like(theta)
     losses, norms = np.zeros(1), np.zeros(1)
-    hyper = np.array([0.0, 0.999, 1e-8, 0.0])
-    run(STRATEGIES[plan.strategy].train, network, work, source, *windows_of(plan), grad, m, v,
-        np.empty(updates.blocks(theta.size)), hyper, np.full(1, SGD_RATE), 1e300, step, losses, norms,
-        threads=threads)  # fmt: skip
+    partial = np.empty(updates.blocks(theta.size))
+    # Adam with b1 = 0: its m is the gradient.
+    optimizer = updates.Optimizer(updates.ADAM, np.array([0.0, 0.999, 1e-8, 0.0]), m, v, partial, 1e300, 0.0)
+    run(train, network, work, source, Pool(*windows_of(plan)), optimizer, grad, np.full(1, SGD_RATE), step, losses,
+        norms, threads=threads)  # fmt: skip
     return losses[0], m
 
 
-def drawn(plan: Plan, B: int = 6, step: int = 2):
+def drawn(plan: Architecture, B: int = 6, step: int = 2):
     """The windows of that step."""
     series, ends = np.zeros(B, np.int64), np.zeros(B, np.int64)
     sample(seeds.key(plan.seed, "windows"), step, *windows_of(plan), series, ends)

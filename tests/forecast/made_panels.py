@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from bptt.forecast.calendar import parse_freq
-from bptt.forecast.panel import Panel
+from bptt.forecast.frames.frequency import parse_freq
+from bptt.forecast.frames.panel import Panel
 
 DAILY = parse_freq("D")
 INTEGER = parse_freq(1)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bptt.forecast.calendar import GUESSES, calendar_features, guess_freq, parse_freq
+from bptt.forecast.frames.frequency import GUESSES, calendar_features, guess_freq, parse_freq
 
 ALIASES = [
     *("YS", "YE", "YS-APR", "YE-JUN", "QS", "QE", "QS-FEB", "QE-NOV", "MS", "ME", "2MS", "3ME", "2QE", "6MS"),

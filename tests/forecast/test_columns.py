@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from bptt.forecast import Forecaster, plot
-from bptt.forecast.columns import as_pandas, dated
-from bptt.forecast.frame import fill_gaps, read, to_frame
+from bptt.forecast.frames.columns import as_pandas, dated
+from bptt.forecast.frames.reading import fill_gaps, read, to_frame
 
 BERLIN = "timestamp[us, tz=Europe/Berlin][pyarrow]"
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bptt.forecast.encoding import Encoding
-from bptt.forecast.frame import future_rows, make_future_dataframe, read, to_frame
-from bptt.forecast.panel import columns_of
+from bptt.forecast.frames.panel import columns_of
+from bptt.forecast.frames.reading import future_rows, make_future_dataframe, read, to_frame
+from bptt.forecast.frames.schema import FrameSchema
 
 DS = pd.date_range("2024-01-01", periods=4, freq="D")
 
@@ -33,7 +33,7 @@ def frame(ids, ds=DS):
 def test_settings_there_and_back(df):
     static = df[["unique_id"]].assign(kind=list("mnnn"))
     panel, encoding = read(df, "d", futr=["x"], hist=["n"], static_df=static, stat=["kind"], calendar=True)
-    again = Encoding.from_settings(json.loads(json.dumps(encoding.settings)))
+    again = FrameSchema.from_settings(json.loads(json.dumps(encoding.settings)))
     assert again == encoding
     pd.testing.assert_frame_equal(to_frame(panel, again), df[["unique_id", "ds", "y"]])
     future = make_future_dataframe(panel, again, 3)
@@ -46,7 +46,7 @@ def test_settings_there_and_back(df):
 
 def test_integers_there_and_back():
     _, encoding = read(frame(list("abcd"), [1, 2, 3, 4]), 1)
-    again = Encoding.from_settings(json.loads(json.dumps(encoding.settings)))
+    again = FrameSchema.from_settings(json.loads(json.dumps(encoding.settings)))
     assert again == encoding
     assert again.freq.step(np.array([3]), 2).tolist() == [5]
 
@@ -55,7 +55,7 @@ def test_integers_there_and_back():
 def test_frequencies_there_and_back(freq):
     ds = pd.date_range("2024-01-01", periods=1, freq=freq.replace("M", "ME").replace("SMEE", "SME").replace("T", "min"))
     _, encoding = read(pd.DataFrame({"unique_id": "a", "ds": ds, "y": 1.0}), freq)
-    assert Encoding.from_settings(json.loads(json.dumps(encoding.settings))) == encoding
+    assert FrameSchema.from_settings(json.loads(json.dumps(encoding.settings))) == encoding
 
 
 def test_frequencies_without_a_name():

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_panels import DAILY, forecast, panel_of
 
-from bptt.forecast import GRU, few
-from bptt.forecast.network import STRATEGIES
-from bptt.forecast.windows import LAST, MEAN
+from bptt.forecast import GRU
+from bptt.forecast.fitting import few
+from bptt.forecast.network.batches import LAST, MEAN
+from bptt.forecast.network.step import STRATEGIES
 
 every_strategy = pytest.mark.parametrize("strategy", STRATEGIES)
 

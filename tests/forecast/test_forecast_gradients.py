@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from forecast_problem import loss_and_gradient, plan_of, start_of
 
-from bptt.forecast.network import STRATEGIES
-from bptt.network.losses import HUBER
+from bptt.forecast.network.step import STRATEGIES
+from bptt.network.loss_kernels import HUBER
 from bptt.network.parameters import views
 
 CELLS = ("rnn_tanh", "gru", "lstm")

@@ -7,10 +7,10 @@ from test_forecast_windows import assert_is_naive, one_of, reading_of
 from test_head import forward_and_back, naive_forward
 from test_head import problem as head_problem
 
-from bptt.forecast.learning import say
-from bptt.forecast.network import STRATEGIES
-from bptt.forecast.windows import CHANGE, DRIFT, LAST, MEAN, SEASONAL
-from bptt.network.losses import MSE
+from bptt.forecast.fitting.training import predict_windows
+from bptt.forecast.network.batches import CHANGE, DRIFT, LAST, MEAN, SEASONAL
+from bptt.forecast.network.step import STRATEGIES
+from bptt.network.loss_kernels import MSE
 
 SMALL = {"n": 3, "input_size": 4, "hidden_size": 3, "num_layers": 1}
 
@@ -45,7 +45,7 @@ def test_without_dropout_a_training_step_and_a_forecast_have_the_same_loss(strat
     plan = plan_of(strategy, "gru", dropout=0.0, told=0.0, **SMALL)
     theta = start_of(plan)
     loss, _ = loss_and_gradient(plan, theta, B=4)
-    z, _, _, again = say(plan, source_for(plan), theta, *drawn(plan, B=4))
+    z, _, _, again = predict_windows(plan, source_for(plan), theta, *drawn(plan, B=4))
     assert loss == pytest.approx(again, rel=1e-12)
     assert z.shape == (4, 3, 4)
     assert np.isfinite(z).all()

@@ -1,4 +1,4 @@
-"""Windows against what the docstring of `bptt.forecast.windows` says of them, written down step by step in NumPy."""
+"""Windows against the docstring of `bptt.forecast.network.batches`, written down step by step in NumPy."""
 
 from typing import NamedTuple
 
@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bptt.forecast.learning import source_of
-from bptt.forecast.windows import (
+from bptt.forecast.fitting.training import source_of
+from bptt.forecast.network.batches import (
     AVERAGE,
     BY_MEAN,
     CHANGE,
@@ -20,7 +20,7 @@ from bptt.forecast.windows import (
     SPREAD,
     STANDARD,
     Batch,
-    Reading,
+    WindowSpec,
     gather,
     sample,
 )
@@ -186,7 +186,7 @@ def problems(draw):
         )
     R = draw(st.integers(1, 4))
     kinds = draw(st.lists(st.sampled_from([LAST, MEAN, SEASONAL, CHANGE, DRIFT, AVERAGE]), max_size=4))
-    reading = Reading(
+    reading = WindowSpec(
         T=draw(st.integers(1, 4)),
         S=draw(st.integers(1, 3)),
         R=R,
@@ -228,7 +228,7 @@ def reading_of(**changes):
     fields = {"T": 2, "S": 2, "R": 3, "h": 3, "scaler": SPREAD, "ahead": 0}
     fields |= {"lags": none, "kinds": none, "periods": none}
     fields |= {name: np.array(value, np.int64) if isinstance(value, list) else value for name, value in changes.items()}
-    return Reading(**fields)
+    return WindowSpec(**fields)
 
 
 def test_a_window_by_hand():
@@ -276,9 +276,9 @@ def test_single_precision():
     assert_is_naive([one], reading, [0, 0, 0], [2, 11, 20], rtol=1e-6, dtype="float32")
 
 
-def drawn(seed, step, chances, first, last, B=4000):
+def drawn(seed, step, probabilities, first, last, B=4000):
     series, ends = np.zeros(B, np.int64), np.zeros(B, np.int64)
-    sample(seed, step, np.array(chances), np.array(first), np.array(last), series, ends)
+    sample(seed, step, np.array(probabilities), np.array(first), np.array(last), series, ends)
     return series, ends
 
 

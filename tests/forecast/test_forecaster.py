@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
+from bptt.forecast.evaluation.intervals import ConformalIntervals
 from bptt.forecast.forecaster import Forecaster
-from bptt.forecast.intervals import ConformalIntervals
 from bptt.forecast.models import GRU
 
 

@@ -16,8 +16,8 @@ from pandas.testing import assert_frame_equal
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from bptt.forecast.evaluation.intervals import ConformalIntervals
 from bptt.forecast.forecaster import Forecaster
-from bptt.forecast.intervals import ConformalIntervals
 from bptt.forecast.models import GRU, LSTM, MODELS
 
 GOLDEN = Path(__file__).parent.parent / "golden"

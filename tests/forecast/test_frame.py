@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bptt.forecast.frame import read, to_frame, warn_unobserved_ends
+from bptt.forecast.frames.reading import read, to_frame, warn_unobserved_ends
 
 FREQS = ["h", "D", "B", "W-SUN", "MS", "ME", "QE", "YS", "SME", "15min", "2D", "2MS"]
 

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bptt.forecast.frame import fill_gaps, future_rows, get_missing_future, make_future_dataframe, read, to_frame
+from bptt.forecast.frames.reading import (
+    fill_gaps,
+    future_rows,
+    get_missing_future,
+    make_future_dataframe,
+    read,
+    to_frame,
+)
 
 FREQS = ["h", "15min", "D", "B", "W-TUE", "MS", "ME", "2ME", "QS", "QE-NOV", "YE", "SMS"]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bptt.forecast.gaps import fill_gaps
+from bptt.forecast.frames.gaps import fill_gaps
 
 
 def frame(ids, ds, **columns):

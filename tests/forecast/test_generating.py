@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bptt.forecast.generating import generate_series
+from bptt.forecast.datasets import generate_series
 
 
 @given(st.integers(1, 12), st.integers(1, 30), st.integers(0, 30), st.integers(0, 2**63 - 1))

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bptt.forecast import head
-from bptt.network.losses import HUBER, MAE, MSE
+from bptt.forecast.network import head
+from bptt.network.loss_kernels import HUBER, MAE, MSE
 from bptt.numerics.threads import run
 
 SIZES = st.tuples(st.integers(1, 5), st.integers(1, 4), st.integers(0, 3), st.integers(0, 3), st.integers(0, 3))

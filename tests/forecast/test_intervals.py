@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from made_panels import DAILY, ends_of, panel_of, seasonal_series
 
 from bptt.forecast import GRU
-from bptt.forecast.intervals import Calibration, ConformalIntervals, interpolate, request
-from bptt.forecast.trained import Trained
+from bptt.forecast.evaluation.fitted import Trained
+from bptt.forecast.evaluation.intervals import Calibration, ConformalIntervals, interpolate, request
 
 z = NormalDist().inv_cdf
 

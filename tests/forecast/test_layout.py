@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bptt.forecast.frame import read
+from bptt.forecast.frames.reading import read
 
 
 def series(name, n, freq, start="2020-01-06"):

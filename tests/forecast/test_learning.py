@@ -5,8 +5,9 @@ import pytest
 from made_panels import DAILY, panel_of
 
 from bptt.forecast import GRU
-from bptt.forecast.network import STRATEGIES, initial
-from bptt.forecast.windows import AVERAGE, CHANGE, DRIFT, LAST, MEAN, SEASONAL
+from bptt.forecast.network.architecture import initial
+from bptt.forecast.network.batches import AVERAGE, CHANGE, DRIFT, LAST, MEAN, SEASONAL
+from bptt.forecast.network.step import STRATEGIES
 
 every_strategy = pytest.mark.parametrize("strategy", STRATEGIES)
 RATE = 1e-6

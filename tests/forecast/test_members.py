@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from bptt.forecast.members import Members
+from bptt.forecast.fitting.ensemble import Members
 from bptt.numerics.compiling import Abandoned
 
 

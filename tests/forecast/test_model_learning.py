@@ -5,7 +5,7 @@ import pytest
 from made_panels import DAILY, ends_of, forecast, panel_of
 
 from bptt.forecast import GRU, LSTM, RNN
-from bptt.forecast.network import STRATEGIES
+from bptt.forecast.network.step import STRATEGIES
 
 every_strategy = pytest.mark.parametrize("strategy", STRATEGIES)
 

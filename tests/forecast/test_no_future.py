@@ -8,8 +8,8 @@ import pytest
 from made_panels import DAILY, panel_of
 
 from bptt.forecast import GRU, ConformalIntervals, Forecaster
-from bptt.forecast.network import STRATEGIES
-from bptt.forecast.trained import train
+from bptt.forecast.evaluation.fitted import train
+from bptt.forecast.network.step import STRATEGIES
 
 # Series end in missing values here on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore:.* series end in missing values:UserWarning")

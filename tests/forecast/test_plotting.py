@@ -16,7 +16,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.dates import num2date
 from matplotlib.figure import Figure
 
-from bptt.forecast.generating import generate_series
+from bptt.forecast.datasets import generate_series
 from bptt.forecast.plotting import plot
 
 matplotlib.use("Agg")

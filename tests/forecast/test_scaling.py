@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bptt.forecast.panel import Panel
-from bptt.forecast.scaling import movement, scaling
+from bptt.forecast.fitting.local_scaling import mase_scale, scaling
+from bptt.forecast.frames.panel import Panel
 
 
 def panel_of(parts):
@@ -38,7 +38,7 @@ def test_movement_is_the_mean_absolute_seasonal_difference_before_the_end(parts,
         if len(moves) < period:
             moves = differences(parts[at][:end], 1)
         expected.append(np.mean(moves) if moves else 0.0)
-    assert movement(panel_of(parts), series, ends, period) == pytest.approx(np.array(expected), abs=1e-12)
+    assert mase_scale(panel_of(parts), series, ends, period) == pytest.approx(np.array(expected), abs=1e-12)
 
 
 @given(panels, st.integers(0, 5), st.sampled_from(["standard", "robust", "minmax"]))
@@ -73,4 +73,4 @@ def test_robust_scales_outlast_outliers_and_many_equal_values():
 
 def test_a_small_series_beside_a_large_one_keeps_its_digits():
     panel = panel_of([[1e15, -1e15] * 5, [1e-5, 2e-5, 3e-5]])
-    assert movement(panel, np.array([1]), np.array([3]), 1) == pytest.approx(1e-5, rel=1e-9)
+    assert mase_scale(panel, np.array([1]), np.array([3]), 1) == pytest.approx(1e-5, rel=1e-9)

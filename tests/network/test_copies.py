@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import bptt
-from bptt.network.sequence_model import SequenceModel
-from bptt.training.trainer import Trainer
+from bptt.text.network.model import SequenceModel
+from bptt.text.network.trainer import Trainer
 
 ONES = np.ones((7, 2, 3), "float32")
 
@@ -47,9 +47,9 @@ every_copy = pytest.mark.parametrize("duplicate", [copy.deepcopy, through_pickle
 def outputs(module):
     """What the module computes, by whatever way it does."""
     if isinstance(module, bptt.Linear):
-        return module.forward(ONES.astype(module.dtype))
+        return module(ONES.astype(module.dtype))
     if isinstance(module, bptt.Embedding):
-        return module.forward([0, 1, 2, 3])
+        return module([0, 1, 2, 3])
     if isinstance(module, SequenceModel):
         return Trainer(module, streams=1, window=3).run(np.array([[0, 1, 2, 3]]), 0, [0.0]).loss
     return module(ONES.astype(module.dtype))[0]

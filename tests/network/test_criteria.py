@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bptt
-from bptt.network.losses import HUBER, MAE, MSE, PINBALL, pointwise
+from bptt.network.loss_kernels import HUBER, MAE, MSE, PINBALL, pointwise
 from bptt.numerics.jit import kernel
 from problem import EPS, every_dtype, slopes
 

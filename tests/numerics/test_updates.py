@@ -116,6 +116,11 @@ def test_clip_value(dtype):
 # --- the rules
 
 
+def update(rule, theta, g, m, v, number, rate, coefficients, threads=None):
+    optimizer = updates.Optimizer(rule, np.asarray(coefficients, np.float64), m, v, scratch(theta), 0.0, 0.0)
+    run(updates.update, optimizer, theta, g, number, rate, threads=threads)
+
+
 def plain_rule(kind, theta, g, m, v, step, eta, hyper):
     """PyTorch's documented rules, from their pages; float64."""
     b1, b2, eps, decay = hyper
@@ -146,7 +151,7 @@ def test_rules_over_three_steps(kind, hyper, dtype, size, first, seed):
     gradients = vectors(size, dtype, 3, seed + 1)
     for step, g in enumerate(gradients, first):
         expected = plain_rule(kind, expected[0], g.astype(np.float64), *expected[1:], step, 0.01, hyper)
-        run(updates.update, kind, theta, g.copy(), m, v, step, 0.01, np.array(hyper, np.float64), threads=1)
+        update(kind, theta, g.copy(), m, v, step, 0.01, hyper, threads=1)
     bounds = {"rtol": 40 * np.finfo(dtype).eps, "atol": 40 * np.finfo(dtype).eps}
     np.testing.assert_allclose(theta, expected[0], **bounds)
     if kind != SGD:
@@ -176,7 +181,7 @@ def test_rules_over_three_steps(kind, hyper, dtype, size, first, seed):
 def test_rules_by_hand(dtype, kind, hyper, expected):
     theta, m, v = np.ones(1, dtype), np.zeros(1, dtype), np.zeros(1, dtype)
     for step, (g, after) in enumerate(zip((2, -1), expected, strict=True), 1):
-        run(updates.update, kind, theta, np.array([g], dtype), m, v, step, 0.1, np.array(hyper, np.float64), threads=1)
+        update(kind, theta, np.array([g], dtype), m, v, step, 0.1, hyper, threads=1)
         np.testing.assert_allclose(theta, after, rtol=4 * np.finfo(dtype).eps)
 
 
@@ -185,9 +190,9 @@ def test_states_a_rule_has_no_use_of_may_be_empty(dtype):
     theta, g, m, v = vectors(11, dtype)
     empty, hyper = np.empty(0, dtype), np.array([0.5, 0.9, 1e-8, 0])
     plain = np.array([0, 0.9, 1e-8, 0])
-    run(updates.update, SGD, theta, g, empty, empty, 1, 0.1, plain, threads=1)
-    run(updates.update, SGD, theta, g, m, empty, 1, 0.1, hyper, threads=1)
-    run(updates.update, RMSPROP, theta, g, empty, v, 1, 0.1, plain, threads=1)
+    update(SGD, theta, g, empty, empty, 1, 0.1, plain, threads=1)
+    update(SGD, theta, g, m, empty, 1, 0.1, hyper, threads=1)
+    update(RMSPROP, theta, g, empty, v, 1, 0.1, plain, threads=1)
     assert np.isfinite(theta).all()
 
 
@@ -196,7 +201,7 @@ def test_states_a_rule_has_no_use_of_may_be_empty(dtype):
 def test_nan_in_the_gradient_reaches_the_weight(kind, hyper, dtype):
     theta, g, m, v = vectors(20, dtype)
     g[6] = np.nan
-    run(updates.update, kind, theta, g, m, v, 1, 0.01, np.array(hyper, np.float64), threads=1)
+    update(kind, theta, g, m, v, 1, 0.01, hyper, threads=1)
     np.testing.assert_array_equal(np.isnan(theta), np.arange(20) == 6)
 
 
@@ -223,7 +228,7 @@ def test_any_number_of_threads_gives_the_same_bits(dtype, threads, block_edges):
             gradient = g.copy()
             results.append(run(updates.clip_norm, gradient, 1.0, scratch(g)))
             run(updates.clip_value, gradient, 0.01)
-            run(updates.update, kind, theta, gradient, m, v, 3, 0.01, np.array(hyper, np.float64))
+            update(kind, theta, gradient, m, v, 3, 0.01, hyper)
             run(updates.average, theta, mean, 0.9)
             results.append(run(updates.norm, theta, scratch(g)))
         return [np.array(results), theta, m, v, mean]

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bptt.forecast.learning import say
-from bptt.forecast.network import STRATEGIES, network_of, workspace
-from bptt.forecast.windows import AVERAGE, CHANGE, DRIFT, LAST, MEAN, SEASONAL, gather
-from bptt.network.losses import HUBER, MAE, MSE
+from bptt.forecast.fitting.training import predict_windows
+from bptt.forecast.network.architecture import network_of, workspace
+from bptt.forecast.network.batches import AVERAGE, CHANGE, DRIFT, LAST, MEAN, SEASONAL, gather
+from bptt.forecast.network.step import STRATEGIES, predict
+from bptt.network.loss_kernels import HUBER, MAE, MSE
 from bptt.network.parameters import views
 from bptt.numerics.threads import run
 
@@ -28,8 +29,8 @@ def batch_of(plan, theta):
     network, source = network_of(plan, theta.copy()), source_for(plan)
     work = workspace(plan, network, B)
     work.batch.series[:], work.batch.ends[:] = drawn(plan, B, STEP)
-    run(STRATEGIES[plan.strategy].predict, network, work, source)
-    return work.batch, say(plan, source, theta, *drawn(plan, B, STEP))[0]
+    run(predict, network, work, source)
+    return work.batch, predict_windows(plan, source, theta, *drawn(plan, B, STEP))[0]
 
 
 def rnn_of(plan, parameters, inputs):

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bptt
-from bptt.network.sequence_model import SequenceModel
+from bptt.text.network.model import SequenceModel
+from bptt.text.network.trainer import Trainer
 from bptt.training.optimizers import SGD, Adam
-from bptt.training.trainer import Trainer
 from reference import training
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install -e '.[peers]'")
@@ -141,16 +141,17 @@ def test_cross_entropy_linear_embedding(dtype):
         torch.from_numpy(v.copy()).requires_grad_()
         for v in (embedding.parameters["weight"], linear.parameters["weight"], linear.parameters["bias"])
     )
-    x = embedding.forward(tokens)
-    loss, dlogits = bptt.cross_entropy(linear.forward(x), targets)
-    dx, g = linear.backward(dlogits, x)
-    dembedding = embedding.backward(dx, tokens)["weight"]
+    x, embedding_tape = embedding.forward(tokens)
+    y, linear_tape = linear.forward(x)
+    loss, dlogits = bptt.cross_entropy(y, targets)
+    g = linear.backward(dlogits, linear_tape)
+    dembedding = embedding.backward(g.x, embedding_tape).parameters["weight"]
     loss_ = torch.nn.functional.cross_entropy(e_[tokens] @ w_.T + b_, torch.from_numpy(targets))
     loss_.backward()
     assert abs(loss - loss_.item()) <= TOLERANCE[dtype]
     pairs = {
-        "weight": (g["weight"], w_),
-        "bias": (g["bias"], b_),
+        "weight": (g.parameters["weight"], w_),
+        "bias": (g.parameters["bias"], b_),
         "embedding": (dembedding, e_),
     }
     assert_close({key: (ours, p.grad.numpy()) for key, (ours, p) in pairs.items()}, dtype)

@@ -15,11 +15,11 @@ from safetensors.numpy import load_file, save_file
 
 import bptt
 from bptt import seeds
-from bptt.network.sequence_model import SequenceModel
 from bptt.text import CharLM, Vocabulary, corpus
-from bptt.text.recipe import Recipe, dropout_for
+from bptt.text.network.model import SequenceModel
+from bptt.text.network.trainer import Trainer
+from bptt.text.recipe import FitConfig, dropout_for
 from bptt.training.optimizers import SGD, AdamW
-from bptt.training.trainer import Trainer
 from reference import REFERENCES
 from reference.training import SGD as ReferenceSGD
 from reference.training import Training
@@ -611,9 +611,11 @@ def test_half_a_surrogate_pair_is_named_with_its_place() -> None:
 
 @pytest.mark.parametrize(("characters", "streams"), [(600, 1), (2_000, 1), (7_000, 2), (35_000, 4), (1_100_000, 32)])
 def test_streams_fit_the_length(characters: int, streams: int) -> None:
-    recipe = Recipe(**{**{field.name: None for field in fields(Recipe)}, "window": 64, "epochs": 1, "optimizer": "adam",
-                       "learning_rate": 1e-3, "schedule": "cosine", "warmup": 0, "validation_split": 0.1,
-                       "split": "tail"})  # fmt: skip
+    given = {
+        "window": 64, "epochs": 1, "optimizer": "adam", "learning_rate": 1e-3, "schedule": "cosine", "warmup": 0,
+        "validation_split": 0.1, "split": "tail",
+    }  # fmt: skip
+    recipe = FitConfig(**{field.name: None for field in fields(FitConfig)} | given)
     train = int(0.9 * characters)
     assert recipe.for_length(train).streams == streams
     assert streams * 64 < train

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bptt.network.sequence_model import SequenceModel
 from bptt.text import corpus
 from bptt.text.evaluating import dynamic, static
+from bptt.text.network.model import SequenceModel
 from reference import REFERENCES
 from reference.training import SGD, Adam, Training
 

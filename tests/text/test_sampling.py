@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bptt.network.sequence_model import SequenceModel
+from bptt.text.network.model import SequenceModel
+from bptt.text.network.scoring import score
 from bptt.text.sampling import choose, generate
-from bptt.training.evaluation import score
 
 pytestmark = pytest.mark.interpreted
 

@@ -21,8 +21,8 @@ from bptt.training.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop, optim
     ],
 )
 def test_kind_and_numbers(optimizer: Optimizer, kind: int, hyper: list[float]) -> None:
-    assert optimizer.kind == kind
-    assert optimizer.hyper.tolist() == hyper
+    assert optimizer.rule == kind
+    assert optimizer.coefficients.tolist() == hyper
     with pytest.raises(FrozenInstanceError):
         optimizer.weight_decay = 1.0  # type: ignore[misc]
 

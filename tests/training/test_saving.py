@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from bptt.training.saving import (
+from bptt.files.saving import (
     check_replaceable,
     check_writable,
     kind_of,
@@ -138,7 +138,7 @@ def test_brackets_inside_of_strings_do_not_count(tmp_path: Path) -> None:
 
 
 def test_a_header_that_could_not_be_read_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bptt.training.saving.LARGEST_HEADER", 1000)
+    monkeypatch.setattr("bptt.files.saving.LARGEST_HEADER", 1000)
     with pytest.raises(ValueError, match=r"m: cannot be written: names .* take 1,\d\d\d bytes"):
         write_tensors(tmp_path / "m", "test.Model", 1, {}, {"names": ["x" * 1000]})
     assert os.listdir(tmp_path) == []
@@ -322,7 +322,7 @@ def test_what_is_not_there_or_not_a_file_is_of_no_kind(tmp_path: Path) -> None:
 WRITER = """
 import sys
 import numpy as np
-from bptt.training.saving import write_tensors
+from bptt.files.saving import write_tensors
 print("ready", flush=True)
 number = 0
 while True:
@@ -351,7 +351,7 @@ def test_a_killed_process_leaves_a_whole_file(tmp_path: Path) -> None:
 
 KILLED = """
 import os, sys, time
-from bptt.training.saving import write_bytes
+from bptt.files.saving import write_bytes
 def wait(descriptor):
     print("writing", flush=True)
     time.sleep(600)
@@ -384,7 +384,7 @@ def test_a_process_killed_while_writing_leaves_the_old_file(tmp_path: Path) -> N
 
 LIMITED = """
 import os, resource, signal, sys
-from bptt.training.saving import write_bytes
+from bptt.files.saving import write_bytes
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     write_bytes(sys.argv[1], bytes(5000))

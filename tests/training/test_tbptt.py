@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import bptt
-from bptt.network.sequence_model import SequenceModel
 from bptt.numerics.threads import run
-from bptt.training.evaluation import score
+from bptt.text.network.model import SequenceModel
+from bptt.text.network.scoring import score
+from bptt.text.network.trainer import Trainer
 from bptt.training.optimizers import SGD, Adam, AdamW, RMSprop
 from bptt.training.pace import paced
-from bptt.training.trainer import Trainer
 from reference import REFERENCES, training
 
 CELLS = {
@@ -404,7 +404,7 @@ def test_a_long_evaluation_is_many_calls_and_ctrl_c_ends_it(monkeypatch):
         return run(*arguments, **options)
 
     monkeypatch.setattr("bptt.training.pace.SECONDS", 1e-9)
-    monkeypatch.setattr("bptt.training.evaluation.run", counted)
+    monkeypatch.setattr("bptt.text.network.scoring.run", counted)
     limit = None
     assert score(model, tokens, window=4) == whole
     assert len(calls) == 11  # each window of 4 steps, and the rest

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bptt.forecast.calendar import guess_freq, parse_freq
+from bptt.forecast.frames.frequency import guess_freq, parse_freq
 
 __all__ = ["ascending", "read"]
 

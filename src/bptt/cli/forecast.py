@@ -199,7 +199,7 @@ def _periods(season: str) -> list[int]:
 
 def _check_names(output: str | None, plot: str | None) -> None:
     """Before anything is trained: both can be written, in the format that their names say."""
-    from bptt.training.saving import check_writable
+    from bptt.files.saving import check_writable
 
     for path in (output, plot):
         if path is not None:
@@ -241,14 +241,14 @@ def _write_csv(forecasts: pd.DataFrame, output: str | None) -> None:
     if output is None:
         sys.stdout.write(text)
     else:
-        from bptt.training.saving import write_bytes
+        from bptt.files.saving import write_bytes
 
         write_bytes(output, text.encode())
 
 
 def _write_plot(df: pd.DataFrame, forecasts: pd.DataFrame, path: str, columns: dict[str, Any]) -> None:
     from bptt import forecast as library
-    from bptt.training.saving import write_bytes
+    from bptt.files.saving import write_bytes
 
     picture = io.BytesIO()
     library.plot(df, forecasts, **columns).savefig(picture, format=_suffix(path), dpi=150)
@@ -264,7 +264,7 @@ def _report(
     seconds: float,
 ) -> None:
     """The demo's accuracy: MASE (Hyndman & Koehler 2006) beside the seasonal naive's and that of the expected value."""
-    from bptt.forecast.calendar import parse_freq
+    from bptt.forecast.frames.frequency import parse_freq
 
     season = (*parse_freq(freq).seasonality, 1)[0]
     series = train.groupby("unique_id", sort=False)["y"]

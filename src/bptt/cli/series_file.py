@@ -14,7 +14,7 @@ import pandas as pd
 
 from bptt.cli import dates
 from bptt.cli.dates import ascending
-from bptt.forecast.calendar import guess_freq
+from bptt.forecast.frames.frequency import guess_freq
 
 __all__ = ["SeriesFile", "Writing", "read"]
 

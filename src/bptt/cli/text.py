@@ -117,9 +117,9 @@ def train(
         os.environ.setdefault("TQDM_MININTERVAL", "10")  # a log wants no bar redrawn ten times a second
     from tqdm.auto import tqdm
 
+    from bptt.files.saving import check_replaceable, unused
     from bptt.numerics import compiling
     from bptt.text import CharLM, corpus
-    from bptt.training.saving import check_replaceable, unused
 
     set_threads(threads)
     output = str(unused(OUTPUT)) if output is None else output
@@ -350,13 +350,13 @@ def _summary(report: dict[str, Any]) -> list[str]:
 
 def _check_json(path: str | None, overwrite: bool) -> None:
     if path is not None and path != STANDARD_STREAM:
-        from bptt.training.saving import check_replaceable
+        from bptt.files.saving import check_replaceable
 
         check_replaceable(path, overwrite=overwrite)
 
 
 def _write_json(path: str | None, value: dict[str, Any], overwrite: bool) -> None:
-    from bptt.training.saving import check_replaceable, plain, write_json
+    from bptt.files.saving import check_replaceable, plain, write_json
 
     if path == STANDARD_STREAM:
         print(json.dumps(plain(value), indent=2))

@@ -12,21 +12,11 @@ import numpy as np
 import pandas as pd
 
 from bptt import arguments
-from bptt.forecast import forecaster_file
-from bptt.forecast.backtest import Windows, insample_windows, last_windows, number_of_windows
-from bptt.forecast.calendar import Freq, calendar_features, parse_freq
-from bptt.forecast.clock import warn_clock_changes
-from bptt.forecast.columns import check_names
-from bptt.forecast.frame import (
-    Encoding,
-    future_rows,
-    get_missing_future,
-    make_future_dataframe,
-    read,
-    warn_unobserved_ends,
-)
-from bptt.forecast.intervals import ConformalIntervals, check_calibration, request
-from bptt.forecast.model import (
+from bptt.forecast import saving
+from bptt.forecast.evaluation.cutoffs import Windows, insample_windows, last_windows, number_of_windows
+from bptt.forecast.evaluation.fitted import Trained, cross_validate, train
+from bptt.forecast.evaluation.intervals import ConformalIntervals, check_calibration, request
+from bptt.forecast.fitting.interface import (
     Model,
     check_aliases,
     check_horizon,
@@ -36,9 +26,19 @@ from bptt.forecast.model import (
     column_names,
     reach,
 )
-from bptt.forecast.panel import Panel
-from bptt.forecast.scaling import SCALERS, scaling
-from bptt.forecast.trained import Trained, cross_validate, train
+from bptt.forecast.fitting.local_scaling import SCALERS, scaling
+from bptt.forecast.frames.clock import warn_clock_changes
+from bptt.forecast.frames.columns import check_names
+from bptt.forecast.frames.frequency import Freq, calendar_features, parse_freq
+from bptt.forecast.frames.panel import Panel
+from bptt.forecast.frames.reading import (
+    FrameSchema,
+    future_rows,
+    get_missing_future,
+    make_future_dataframe,
+    read,
+    warn_unobserved_ends,
+)
 
 __all__ = ["Forecaster"]
 
@@ -124,7 +124,7 @@ class Forecaster:
         self.local_scaler_type = local_scaler_type
         self._fit: Trained | None = None
         self._panel: Panel | None = None
-        self._encoding: Encoding | None = None
+        self._encoding: FrameSchema | None = None
 
     def __repr__(self) -> str:
         state = "not fitted" if self._panel is None else f"fitted to {len(self._panel)} series"
@@ -458,7 +458,7 @@ class Forecaster:
             Naming the path, if it cannot be written.
         """
         trained, panel, encoding = self._fitted("saving")
-        forecaster_file.write(path, trained, panel, encoding, self.local_scaler_type, overwrite=overwrite)
+        saving.write(path, trained, panel, encoding, self.local_scaler_type, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Forecaster:
@@ -476,22 +476,22 @@ class Forecaster:
             Naming the path and the reason: a truncated file, one of another program or of a newer version, parts
             that are missing or do not fit together.
         """
-        trained, panel, encoding, local_scaler_type = forecaster_file.read(path)
+        trained, panel, encoding, local_scaler_type = saving.read(path)
         forecaster = cls(trained.models, trained.freq, local_scaler_type)
         forecaster.aliases = list(trained.aliases)
         forecaster._keep(trained, panel, encoding)
         return forecaster
 
-    def _keep(self, trained: Trained, panel: Panel, encoding: Encoding) -> None:
+    def _keep(self, trained: Trained, panel: Panel, encoding: FrameSchema) -> None:
         self.models = list(trained.models)
         self._fit, self._panel, self._encoding = trained, panel, encoding
 
-    def _fitted(self, doing: str) -> tuple[Trained, Panel, Encoding]:
+    def _fitted(self, doing: str) -> tuple[Trained, Panel, FrameSchema]:
         if self._fit is None or self._panel is None or self._encoding is None:
             raise ValueError(f"You must fit the model before {doing}. Call fit(df), or Forecaster.load(path).")
         return self._fit, self._panel, self._encoding
 
-    def _histories(self, df: pd.DataFrame | None) -> tuple[Panel, Encoding]:
+    def _histories(self, df: pd.DataFrame | None) -> tuple[Panel, FrameSchema]:
         _, panel, encoding = self._fitted("asking for its future")
         if df is None:
             return panel, encoding
@@ -507,7 +507,7 @@ class Forecaster:
         target_col: str,
         *,
         as_before: bool = False,
-    ) -> tuple[Panel, Encoding]:
+    ) -> tuple[Panel, FrameSchema]:
         """A frame to train on; `as_before` with the columns that categories had in an earlier fit, if there was one."""
         if as_before and self._encoding is not None:
             encoding = replace(self._encoding, id_col=id_col, time_col=time_col, target_col=target_col)
@@ -531,7 +531,7 @@ class Forecaster:
 
 
 def _beside_y(
-    panel: Panel, encoding: Encoding, windows: Windows, h: int, columns: dict[str, np.ndarray]
+    panel: Panel, encoding: FrameSchema, windows: Windows, h: int, columns: dict[str, np.ndarray]
 ) -> pd.DataFrame:
     """The frame of windows that are forecast: ids, times, cutoffs, the columns, and what came true."""
     first = panel.starts[windows.series] + windows.ends
@@ -541,7 +541,7 @@ def _beside_y(
     return _frame(panel, encoding, rows, {CUTOFF: cutoffs, **columns, encoding.target_col: y})
 
 
-def _frame(panel: Panel, encoding: Encoding, rows: np.ndarray, columns: dict[str, Any]) -> pd.DataFrame:
+def _frame(panel: Panel, encoding: FrameSchema, rows: np.ndarray, columns: dict[str, Any]) -> pd.DataFrame:
     """Ids and times of some of a panel's rows, with further columns beside them."""
     keys = encoding.rows(panel, panel.series[rows], panel.ds[rows])
     return pd.concat([keys, pd.DataFrame(columns)], axis=1)

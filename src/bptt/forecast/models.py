@@ -11,20 +11,21 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from bptt import arguments, seeds
-from bptt.forecast import defaults, few, restoring
-from bptt.forecast.anchors import candidates, choose_anchors
-from bptt.forecast.calendar import Freq
-from bptt.forecast.learning import TOGETHER, Course, Learned, learn, say, source_of
-from bptt.forecast.members import Members
-from bptt.forecast.network import STRATEGIES, Plan, initial
-from bptt.forecast.panel import Panel, columns_of
-from bptt.forecast.preparing import floor_of, scales_of, validation_windows, windows_of
-from bptt.forecast.transforms import TRANSFORMS, Transform, choose
-from bptt.forecast.windows import BY_MEAN, IDENTITY, SPREAD, STANDARD, Source
-from bptt.network.losses import HUBER, MAE, MSE
+from bptt.files.schema import check_equal, record, within
+from bptt.forecast.fitting import defaults, few, restoring
+from bptt.forecast.fitting.ensemble import Members
+from bptt.forecast.fitting.naive import candidates, choose_anchors
+from bptt.forecast.fitting.training import TOGETHER, TrainingConfig, TrainingResult, learn, predict_windows, source_of
+from bptt.forecast.fitting.transforms import TRANSFORMS, Transform, choose
+from bptt.forecast.fitting.windows import min_spread_of, scales_of, validation_windows, windows_of
+from bptt.forecast.frames.frequency import Freq
+from bptt.forecast.frames.panel import Panel, columns_of
+from bptt.forecast.network.architecture import Architecture, initial
+from bptt.forecast.network.batches import BY_MEAN, IDENTITY, SPREAD, STANDARD, SeriesArrays
+from bptt.forecast.network.step import STRATEGIES
+from bptt.network.loss_kernels import HUBER, MAE, MSE
 from bptt.network.parameters import views
 from bptt.numerics.threads import get_num_threads
-from bptt.training.file_schema import check_equal, record, within
 from bptt.user_warnings import warn
 
 __all__ = ["GRU", "LSTM", "MODELS", "RNN", "Recurrent"]
@@ -112,7 +113,7 @@ class Recurrent:
     ----------
     parameters : dict of arrays
         Weights by name after `fit`, of the first network of an ensemble; `members` has those of all.
-    history : list of Learned
+    history : list of TrainingResult
         Losses of each network's training.
 
     Raises
@@ -232,10 +233,10 @@ class Recurrent:
             for lag in lags:
                 arguments.integer("lags", lag, 2)
         self._given: dict[str, Any] = given
-        self._plan: Plan | None = None
+        self._plan: Architecture | None = None
         self._scales: dict[str, np.ndarray] = {}
         self._offsets: np.ndarray | None = None
-        self.history: list[Learned] = []
+        self.history: list[TrainingResult] = []
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(h={self.h}, strategy={self.strategy!r}, alias={self.alias!r})"
@@ -310,7 +311,7 @@ class Recurrent:
         elif given["anchors"] == "auto":
             plan = choose_anchors(plan, source, windows, seasons)
         steps = given["max_steps"] or defaults.default_max_steps(plan, windows, given["batch_size"])
-        course = Course(
+        course = TrainingConfig(
             max_steps=steps,
             schedule=steps,
             batch_size=given["batch_size"],
@@ -332,14 +333,14 @@ class Recurrent:
 
     def _settle_few(
         self,
-        plan: Plan,
+        plan: Architecture,
         panel: Panel,
-        source: Source,
-        course: Course,
+        source: SeriesArrays,
+        course: TrainingConfig,
         stops: np.ndarray,
         seasons: tuple[int, ...],
         verbose: int,
-    ) -> tuple[Plan, Course, np.ndarray | None]:
+    ) -> tuple[Architecture, TrainingConfig, np.ndarray | None]:
         """Of few windows: the anchors, the steps (0: a naive forecast does as well), the offsets of the quantiles."""
         tried = tuple(candidates(seasons))
         held = stops - few.held_out_rows(stops, plan.n)
@@ -362,7 +363,7 @@ class Recurrent:
             )  # fmt: skip
             told = f"{self.alias}, held-out rows"
             learned = self._learn(plan, source._replace(stops=held), source, watched, False, verbose, 1, told)[0]
-            z = say(plan, source, learned.theta, *late)[0][:, :, 0]
+            z = predict_windows(plan, source, learned.theta, *late)[0][:, :, 0]
             own = few.mean_error(plan, z - target, weight)
             if own <= few.CLEARLY * error:
                 steps = min(learned.valid, key=lambda check: check[1])[0]
@@ -386,15 +387,15 @@ class Recurrent:
 
     def _learn(
         self,
-        plan: Plan,
-        source: Source,
-        validating: Source,
-        course: Course,
+        plan: Architecture,
+        source: SeriesArrays,
+        validating: SeriesArrays,
+        course: TrainingConfig,
         goes_on: bool,
         verbose: int,
         ensemble: int,
         title: str,
-    ) -> list[Learned]:
+    ) -> list[TrainingResult]:
         members = range(ensemble)
         silent = not verbose or course.max_steps == 0
         bar = tqdm(total=course.max_steps * len(members), desc=title, unit="step", disable=silent)
@@ -408,7 +409,7 @@ class Recurrent:
             bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
             bar.update(steps)
 
-        def member(k: int) -> Learned:
+        def member(k: int) -> TrainingResult:
             before = self.history[k] if goes_on else None
             theta = _flat(initial(plan, k)) if before is None else before.theta
             # Members side by side need no barriers: one thread each.
@@ -482,7 +483,7 @@ class Recurrent:
             part = slice(first, min(series.size, first + TOGETHER))
             said = []
             for learned in self.history:
-                z, shift, spread, _ = say(plan, source, learned.theta, series[part], ends[part])
+                z, shift, spread, _ = predict_windows(plan, source, learned.theta, series[part], ends[part])
                 z = z[:, :steps]
                 if self._offsets is not None:
                     z = z[:, :, :1] + few.extended(self._offsets, steps)
@@ -575,7 +576,7 @@ class Recurrent:
             )
         return self._periods(freq)
 
-    def _settle(self, seasons: tuple[int, ...], widths: tuple[int, ...]) -> Plan:
+    def _settle(self, seasons: tuple[int, ...], widths: tuple[int, ...]) -> Architecture:
         """The network's numbers, from the arguments, the seasons and the columns; anchors="auto" is still open."""
         given, h = self._given, self.h
         anchors = defaults.anchors_from([] if given["anchors"] in ("auto", None) else given["anchors"])
@@ -588,7 +589,7 @@ class Recurrent:
             lags = tuple(period for period in seasons if period > 1)
         above = [tau for tau in self.quantiles if tau > 0.5]
         below = [tau for tau in self.quantiles if tau < 0.5]
-        return Plan(
+        return Architecture(
             strategy=self.strategy,
             cell=self.cell,
             n=(given["h_train"] or h) if self.strategy == "recursive" else h,
@@ -628,7 +629,7 @@ class Recurrent:
         stops: np.ndarray,
         transform: Transform,
         until: np.ndarray,
-    ) -> Source:
+    ) -> SeriesArrays:
         """The panel as the network reads it: transformed and scaled; how small a spread may be, rows before `until`
         say."""
         y = transform.apply(panel.y, panel.series)
@@ -637,7 +638,9 @@ class Recurrent:
             name: (array[:, own] - scales[f"{name}.mean"]) / scales[f"{name}.spread"]
             for own, (name, array) in zip(columns, arrays.items(), strict=True)
         }
-        return source_of(y, panel.observed, panel.starts, stops, floor_of(y, transform.logs, panel, until), **parts)
+        return source_of(
+            y, panel.observed, panel.starts, stops, min_spread_of(y, transform.logs, panel, until), **parts
+        )
 
 
 def _number(windows: tuple[np.ndarray, ...]) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bptt import arguments
-from bptt.forecast.columns import check_names, dated
+from bptt.forecast.frames.columns import check_names, dated
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,32 +1,43 @@
-"""What stands below and above the recurrent layers: Embedding, Linear, softmax cross-entropy; NumPy does the work."""
+"""The layers below and above the recurrent ones: Embedding and Linear; NumPy does the work."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from bptt import arguments, seeds
+from bptt.network.gradients import Gradients
 from bptt.network.initialisers import pytorch_uniform
 from bptt.network.module import Module
+from bptt.network.parameters import views
+from bptt.unroll.tape import Origin
 
-__all__ = ["Embedding", "Linear", "cross_entropy"]
-
-
-def _indices(name: str, value: Any, size: int) -> np.ndarray:
-    array = arguments.array(name, value)
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"{name} must be integers in 0 .. {size - 1}; got dtype {array.dtype}")
-    if array.size and (array.min() < 0 or array.max() >= size):
-        raise ValueError(f"{name} must be integers in 0 .. {size - 1}; got {array.min()} .. {array.max()}")
-    return array
+__all__ = ["DenseTape", "Embedding", "Linear"]
 
 
-def _rows(name: str, value: Any, dtype: np.dtype[Any], features: int) -> np.ndarray:
-    array = arguments.array(name, value)
-    rows = array.reshape(-1, array.shape[-1]) if array.size and array.ndim else array
-    return arguments.real_array(name, rows, dtype, (None, features), "rows, features")
+@dataclass(frozen=True, eq=False, repr=False)
+class DenseTape:
+    """What `forward` of a Linear or an Embedding leaves for `backward`.
+
+    Attributes
+    ----------
+    x : array
+        A copy of the input: rows of features, or integers.
+    shape : tuple of int
+        The input's own shape.
+    origin : Origin
+        The layer and the parameters.
+    """
+
+    x: np.ndarray
+    shape: tuple[int, ...]
+    origin: Origin
+
+    def __repr__(self) -> str:
+        return f"DenseTape(x {self.shape}, {self.x.dtype})"
 
 
 class Embedding(Module):
@@ -51,7 +62,7 @@ class Embedding(Module):
     Examples
     --------
     >>> import bptt
-    >>> bptt.Embedding(10, 3).forward([[1, 2], [3, 4]]).shape
+    >>> bptt.Embedding(10, 3)([[1, 2], [3, 4]]).shape
     (2, 2, 3)
     """
 
@@ -77,21 +88,58 @@ class Embedding(Module):
     def __repr__(self) -> str:
         return f"Embedding({self.num_embeddings}, {self.embedding_dim}, dtype={self.dtype.name!r})"
 
-    def forward(self, x: Any) -> np.ndarray:
+    def __call__(self, x: Any) -> np.ndarray:
         """Rows of the table: integers (...) in 0 .. num_embeddings - 1 to (..., embedding_dim)."""
-        return self.parameters["weight"][_indices("x", x, self.num_embeddings)]
+        return self.parameters["weight"][arguments.indices("x", x, self.num_embeddings)]
 
-    def backward(self, dy: np.ndarray, x: Any) -> dict[str, np.ndarray]:
-        """{"weight": gradient}: each row the sum of the errors dy (..., embedding_dim) where its symbol stood in x."""
-        x = _indices("x", x, self.num_embeddings)
+    def forward(self, x: Any) -> tuple[np.ndarray, DenseTape]:
+        """The same, and what `backward` needs.
+
+        Parameters
+        ----------
+        x : integers (...) in 0 .. num_embeddings - 1
+
+        Returns
+        -------
+        y : array (..., embedding_dim)
+        tape : DenseTape
+
+        Raises
+        ------
+        TypeError, ValueError
+            x are not integers in that range.
+        """
+        x = np.array(arguments.indices("x", x, self.num_embeddings))
+        return self.parameters["weight"][x], DenseTape(x, x.shape, self._origin())
+
+    def backward(self, dy: np.ndarray, tape: DenseTape) -> Gradients:
+        """The gradient of the table: each row the sum of the errors dy where its symbol stood in x.
+
+        Parameters
+        ----------
+        dy : array like y
+            Derivatives of the loss by the outputs.
+        tape : DenseTape
+            From the `forward` of this layer.
+
+        Raises
+        ------
+        TypeError, ValueError
+            dy has another shape or dtype, or holds NaN or infinity; the tape is another layer's.
+        RuntimeError
+            The parameters have changed since `forward`.
+        """
+        self._check_origin(tape, DenseTape)
+        x = arguments.indices("tape.x", tape.x, self.num_embeddings)
         dy = arguments.array("dy", dy)
         if dy.shape != (*x.shape, self.embedding_dim):
             raise ValueError(f"dy must have shape {(*x.shape, self.embedding_dim)}; got {dy.shape}")
         rows = dy.reshape(x.size, self.embedding_dim)
-        dy = arguments.real_array("dy", rows, self.dtype, (x.size, self.embedding_dim), "N, D")
-        dweight = np.zeros_like(self.parameters["weight"])
-        np.add.at(dweight, x.ravel(), dy)
-        return {"weight": dweight}
+        rows = arguments.real_array("dy", rows, self.dtype, (x.size, self.embedding_dim), "N, D")
+        flat = np.zeros_like(self._flat)
+        named = views(flat, self._shapes)
+        np.add.at(named["weight"], x.ravel(), rows)
+        return Gradients(None, None, named, flat)
 
 
 class Linear(Module):
@@ -103,6 +151,8 @@ class Linear(Module):
         Features of x; at least 1.
     out_features : int
         Features of y; at least 1.
+    bias : bool
+        Whether there is a b. Default True.
     dtype : {"float32", "float64"}
         Of the parameters, of x, dy and what comes out. Default "float32".
     seed : int, optional
@@ -117,11 +167,13 @@ class Linear(Module):
     Examples
     --------
     >>> import bptt, numpy as np
-    >>> bptt.Linear(3, 5).forward(np.ones((7, 2, 3), "float32")).shape
-    (7, 2, 5)
+    >>> layer = bptt.Linear(3, 5, bias=False)
+    >>> y, tape = layer.forward(np.ones((7, 2, 3), "float32"))
+    >>> layer.backward(np.ones_like(y), tape)
+    Gradients(x (7, 2, 3), 1 parameters of 15 numbers, float32)
     """
 
-    _fixed: ClassVar[frozenset[str]] = Module._fixed | {"in_features", "out_features", "seed"}
+    _fixed: ClassVar[frozenset[str]] = Module._fixed | {"in_features", "out_features", "bias", "seed"}
 
     @arguments.known_keywords
     def __init__(
@@ -129,74 +181,83 @@ class Linear(Module):
         in_features: int,
         out_features: int,
         *,
+        bias: bool = True,
         dtype: Literal["float32", "float64"] | npt.DTypeLike = "float32",
         seed: int | None = None,
     ) -> None:
         self.in_features = arguments.integer("in_features", in_features)
         self.out_features = arguments.integer("out_features", out_features)
+        self.bias = arguments.boolean("bias", bias)
         dtype = arguments.dtype("dtype", dtype)
         self.seed = seeds.resolve("seed", seed)
-        super().__init__({"weight": (self.out_features, self.in_features), "bias": (self.out_features,)}, dtype)
+        shapes: dict[str, tuple[int, ...]] = {"weight": (self.out_features, self.in_features)}
+        super().__init__(shapes | ({"bias": (self.out_features,)} if self.bias else {}), dtype)
         rng = seeds.generator(self.seed, "parameters")
         for view in self.parameters.values():
             view[...] = pytorch_uniform(rng, view.shape, self.in_features)
 
     def __repr__(self) -> str:
-        return f"Linear({self.in_features}, {self.out_features}, dtype={self.dtype.name!r})"
+        bias = "" if self.bias else ", bias=False"
+        return f"Linear({self.in_features}, {self.out_features}{bias}, dtype={self.dtype.name!r})"
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
+    def __call__(self, x: np.ndarray) -> np.ndarray:
         """x (..., in_features) to (..., out_features)."""
-        rows = _rows("x", x, self.dtype, self.in_features)
-        y = rows @ self.parameters["weight"].T + self.parameters["bias"]
-        return y.reshape(*np.shape(x)[:-1], self.out_features)
+        return self._outputs(arguments.feature_rows("x", x, self.dtype, self.in_features), np.shape(x))
 
-    def backward(self, dy: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """dx = dy W, and {"weight": dW = dy^T x, "bias": db = sum of dy}."""
-        x, dy = arguments.array("x", x), arguments.array("dy", dy)
-        rows, errors = _rows("x", x, self.dtype, self.in_features), _rows("dy", dy, self.dtype, self.out_features)
-        if x.shape[:-1] != dy.shape[:-1]:
-            raise ValueError(f"dy must have shape {(*x.shape[:-1], self.out_features)}, as x {x.shape}; got {dy.shape}")
-        dx = (errors @ self.parameters["weight"]).reshape(np.shape(x))
-        return dx, {"weight": errors.T @ rows, "bias": errors.sum(0)}
+    def _outputs(self, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        y = rows @ self.parameters["weight"].T
+        if self.bias:
+            y += self.parameters["bias"]
+        return y.reshape(*shape[:-1], self.out_features)
 
+    def forward(self, x: np.ndarray) -> tuple[np.ndarray, DenseTape]:
+        """The same as a call, and what `backward` needs.
 
-def cross_entropy(logits: np.ndarray, targets: Any) -> tuple[float, np.ndarray]:
-    """Mean of -log softmax(logits)[target] over all rows, in nats, and its derivative by the logits.
+        Parameters
+        ----------
+        x : array (..., in_features)
+            Finite, of the layer's dtype. It is copied: it may be written to before `backward`.
 
-    Parameters
-    ----------
-    logits : float array (..., V)
-        Finite, float32 or float64.
-    targets : integer array (...)
-        In 0 .. V - 1.
+        Returns
+        -------
+        y : array (..., out_features)
+        tape : DenseTape
 
-    Returns
-    -------
-    loss : float
-    dlogits : array like logits
-        (softmax(logits) - one-hot(target)) / rows.
+        Raises
+        ------
+        TypeError, ValueError
+            x has another shape or dtype, or holds NaN or infinity.
+        """
+        rows = arguments.feature_rows("x", x, self.dtype, self.in_features)
+        return self._outputs(rows, np.shape(x)), DenseTape(np.array(rows), np.shape(x), self._origin())
 
-    Raises
-    ------
-    TypeError, ValueError
-        The arrays are of another type or shape, logits are not finite, targets lie outside 0 .. V - 1.
+    def backward(self, dy: np.ndarray, tape: DenseTape) -> Gradients:
+        """dx = dy W, dW = dy^T x, db = sum of dy.
 
-    Examples
-    --------
-    >>> import bptt, numpy as np
-    >>> round(bptt.cross_entropy(np.zeros((2, 4)), [0, 3])[0], 6)
-    1.386294
-    """
-    z = arguments.array("logits", logits)
-    if z.ndim < 1:
-        raise ValueError(f"logits must have shape (..., V); got {z.shape}")
-    z = _rows("logits", z, arguments.dtype("logits", z.dtype), z.shape[-1])
-    target = _indices("targets", targets, z.shape[1])
-    if target.shape != np.shape(logits)[:-1]:
-        raise ValueError(f"targets must have shape {np.shape(logits)[:-1]}; got {target.shape}")
-    rows = np.arange(z.shape[0])
-    shifted = z - z.max(axis=1, keepdims=True)
-    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    dz = np.exp(log_p)
-    dz[rows, target.ravel()] -= 1
-    return float(-log_p[rows, target.ravel()].mean()), (dz / z.dtype.type(z.shape[0])).reshape(np.shape(logits))
+        Parameters
+        ----------
+        dy : array like y
+            Derivatives of the loss by the outputs.
+        tape : DenseTape
+            From the `forward` of this layer.
+
+        Raises
+        ------
+        TypeError, ValueError
+            dy has another shape or dtype, or holds NaN or infinity; the tape is another layer's.
+        RuntimeError
+            The parameters have changed since `forward`.
+        """
+        self._check_origin(tape, DenseTape)
+        rows = arguments.feature_rows("tape.x", tape.x, self.dtype, self.in_features)
+        if np.shape(dy) != (*tape.shape[:-1], self.out_features):
+            raise ValueError(
+                f"dy must have shape {(*tape.shape[:-1], self.out_features)}, as x {tape.shape}; got {np.shape(dy)}"
+            )
+        errors = arguments.feature_rows("dy", dy, self.dtype, self.out_features)
+        flat = np.empty_like(self._flat)
+        named = views(flat, self._shapes)
+        np.matmul(errors.T, rows, out=named["weight"])
+        if self.bias:
+            errors.sum(0, out=named["bias"])
+        return Gradients((errors @ self.parameters["weight"]).reshape(tape.shape), None, named, flat)

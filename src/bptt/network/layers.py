@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -12,6 +11,7 @@ from bptt import arguments, seeds
 from bptt.cells.table import Cell
 from bptt.network import parameters as named
 from bptt.network import stack as stacked
+from bptt.network.gradients import Gradients, State
 from bptt.network.initialisers import INITIALISERS, initialise
 from bptt.network.module import Module
 from bptt.numerics import memory
@@ -20,44 +20,11 @@ from bptt.unroll import sequence
 from bptt.unroll.ragged import Rows, counted, rows_of
 from bptt.unroll.tape import Origin, Tape
 
-__all__ = ["Gradients", "Recurrent", "State"]
+__all__ = ["Recurrent"]
 
 # Multiply-adds under which a layer runs in one thread: what it wrote is then far from another's cache.
 SMALL = 3_000_000
 NO_TOKENS = np.empty((0, 0), np.int32)
-
-State = np.ndarray | tuple[np.ndarray, ...]
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Gradients:
-    """What `backward` returns: derivatives of the loss.
-
-    Attributes
-    ----------
-    x : array like the layer's input
-    state : array (L, B, H), for the LSTM a tuple (h, c) of them
-        For the initial state.
-    parameters : dict of arrays
-        Under the names of `layer.parameters`.
-    errors : array (L, T, B, H) or None
-        With `errors=True`: the whole derivative dL/dh_t for the output of every layer at every step t, what
-        arrives from above and from the step after together.
-    """
-
-    x: np.ndarray
-    state: State
-    parameters: dict[str, np.ndarray]
-    errors: np.ndarray | None = None
-
-    def __repr__(self) -> str:
-        state = self.state if isinstance(self.state, tuple) else (self.state,)
-        size = sum(gradient.size for gradient in self.parameters.values())
-        errors = "" if self.errors is None else f", errors {self.errors.shape}"
-        return (
-            f"Gradients(x {self.x.shape}, state {' '.join(str(part.shape) for part in state)}, "
-            f"{len(self.parameters)} parameters of {size} numbers{errors}, {self.x.dtype})"
-        )
 
 
 class Recurrent(Module):
@@ -226,7 +193,7 @@ class Recurrent(Module):
         masks = self._masks_drawn if self.training and self.dropout > 0 and L > 1 else None
         if masks is not None:
             self._masks_drawn += T
-        origin = Origin(self._identity, self._checksum() if tape else 0)
+        origin = self._origin() if tape else Origin(self._identity, 0)
         steps = T if tape or batch.ragged else sequence.chunk_steps(T, B)
         through = L == 1 or (tape and masks is None)  # each layer reads what the tape has of the one below
         kept = stacked.Tape(
@@ -315,7 +282,7 @@ class Recurrent(Module):
         dx = np.ascontiguousarray(dx.swapaxes(0, 1)) if self.batch_first else dx
         state = self._as_state(batch.to_batch_order(found.ds, 1))
         dh = batch.to_batch_order(found.dh, 2) if errors else None
-        return Gradients(dx, state, named.views(flat, self._shapes), dh)
+        return Gradients(dx, state, named.views(flat, self._shapes), flat, dh)
 
     def _rows(self, batch: Rows, steps: int, B: int) -> sequence.Rows:
         """The batch's rows for compiled code, with room for the states before `steps` steps."""
@@ -377,16 +344,7 @@ class Recurrent(Module):
         return parts if len(parts) > 1 else parts[0]
 
     def _check_tape(self, tape: Tape) -> None:
-        if not isinstance(tape, Tape):
-            raise TypeError(f"tape must be the Tape that this layer's forward returned; got {type(tape).__name__}")
+        self._check_origin(tape, Tape)
         sizes = self.input_size, self.hidden_size, self.num_layers
-        if tape.origin.layer != self._identity or not tape.fits(self.cell, sizes, self.dtype):
-            raise ValueError(
-                f"tape must come from the forward of this layer, or of one that it is a copy of, {self!r}; got another "
-                f"layer's, {tape!r}"
-            )
-        if tape.origin.checksum != self._checksum():
-            raise RuntimeError(
-                f"the parameters of {self!r} have changed since the forward that made this tape (an optimizer step, "
-                f"load_state_dict, an assignment): call backward before changing them, or forward again"
-            )
+        if not tape.fits(self.cell, sizes, self.dtype):
+            raise ValueError(f"tape must come from the forward of this layer, {self!r}; got other arrays, {tape!r}")

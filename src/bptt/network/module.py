@@ -12,6 +12,7 @@ from bptt.network.parameters import Parameters, Shapes, convert, is_same, load, 
 from bptt.numerics import memory
 from bptt.numerics.checksum import checksum
 from bptt.numerics.threads import run
+from bptt.unroll.tape import Origin
 
 __all__ = ["Module"]
 
@@ -33,7 +34,7 @@ class Module:
     # Attributes that hold for a layer's life: its arrays have their shapes.
     _fixed: ClassVar[frozenset[str]] = frozenset({"dtype"})
     # What a copy makes anew.
-    _own: ClassVar[frozenset[str]] = frozenset({"_flat", "_words", "_parameters", "_views"})
+    _own: ClassVar[frozenset[str]] = frozenset({"_flat", "_words", "_parameters", "_views", "_contained"})
 
     dtype: np.dtype[Any]
 
@@ -57,11 +58,19 @@ class Module:
         """Make the views into `_storage`, and whatever else a copy has for itself."""
         if not self._storage.flags.carray:  # unpickled from a buffer that cannot be written to
             self._storage = np.array(self._storage, order="C")
-        self._words = self._storage.view(np.uint64)
+        whole = self._storage.nbytes % 8 == 0 and self._storage.ctypes.data % 8 == 0
+        self._words = self._storage.view(np.uint64 if whole else np.uint32)
         self._flat = self._storage[: self._size]
         named = views(self._flat, self._shapes)
         self._views = list(named.values())
         self._parameters = Parameters(named)
+
+    def _move_to(self, storage: np.ndarray) -> None:
+        """Have the parameters in this memory, a part of a container's, from now on."""
+        storage[:] = self._flat
+        self._storage = storage
+        self._connect()
+        self._contained = True
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in self._own}
@@ -123,6 +132,27 @@ class Module:
             A key is missing or unknown, or a value has another shape, is not real or not finite. Nothing was loaded.
         """
         load(self._parameters, state_dict)
+
+    def _origin(self) -> Origin:
+        """By which a tape knows this layer and its parameters as they are now."""
+        return Origin(self._identity, self._checksum())
+
+    def _check_origin(self, tape: Any, kind: type[Any]) -> None:
+        """That `tape` is of this kind, and from a forward of this layer with the parameters as they are now."""
+        if type(tape) is not kind:
+            raise TypeError(
+                f"tape must be the {kind.__name__} that this layer's forward returned; got {type(tape).__name__}"
+            )
+        if tape.origin.layer != self._identity:
+            raise ValueError(
+                f"tape must come from the forward of this layer, or of one that it is a copy of, {self!r}; got another "
+                f"layer's, {tape!r}"
+            )
+        if tape.origin.checksum != self._checksum():
+            raise RuntimeError(
+                f"the parameters of {self!r} have changed since the forward that made this tape (an optimizer step, "
+                f"load_state_dict, an assignment): call backward before changing them, or forward again"
+            )
 
     def _checksum(self) -> int:
         with np.errstate(over="ignore"):  # uncompiled, NumPy would warn that the sum is one mod 2^64

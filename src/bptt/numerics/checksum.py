@@ -17,9 +17,9 @@ LOW, BITS, K = np.uint64(0xFFFFFFFF), np.uint64(32), np.uint64(0x9E3779B9)
 
 @kernel
 def checksum(team, words):
-    """The sum above over words, uint64; the first member does it alone."""
+    """The sum above over words, uint64, or uint32 that stand for whole ones; the first member does it alone."""
     total = np.uint64(0)
     for i in range(words.size if team.index == 0 else 0):
-        word, key = words[i], np.uint64(i) + K
+        word, key = np.uint64(words[i]), np.uint64(i) + K
         total += ((word + key) & LOW) * (((word >> BITS) + key) & LOW)
     return total

@@ -26,7 +26,7 @@ from numba.extending import lower_builtin
 from bptt.numerics import compiling
 from bptt.numerics.kernel_cache import CACHE, KernelCache
 
-__all__ = ["Kernel", "bind", "borrow", "emit_call", "instructions", "kernel", "outlined"]
+__all__ = ["Kernel", "bind", "borrow", "chosen_by_type", "emit_call", "instructions", "kernel", "outlined"]
 
 # Never "nnan" or "ninf": training must see the NaN that they would let LLVM assume away.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
@@ -194,6 +194,31 @@ def outlined(*, plain: Any = None, **flags: bool) -> Callable[..., Any]:
         return stub
 
     return decorate
+
+
+def chosen_by_type(position: int, choices: dict[type, Any]) -> Callable[..., Any]:
+    """The outlined kernel of `choices` for the named tuple at this position of the arguments, chosen when compiling."""
+
+    def stub(*arguments: Any) -> Any:
+        return choices[type(arguments[position])](*arguments)
+
+    class Template(AbstractTemplate):  # type: ignore[misc]
+        key = stub
+
+        def generic(self, args: Any, kws: Any) -> Any:
+            argtypes = tuple(any_strides(types.unliteral(type_)) for type_ in args)
+            return signature(bind(choices[args[position].instance_class].dispatcher, argtypes), *argtypes)
+
+    builtin_registry.globals.append((stub, types.Function(Template)))
+
+    @lower_builtin(stub, types.VarArg(types.Any))
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        status, result = emit_call(context, builder, choices[sig.args[position].instance_class], sig, args)
+        with cgutils.if_unlikely(builder, status.is_error):
+            context.call_conv.return_status_propagate(builder, status)
+        return result
+
+    return stub
 
 
 def instructions(function: Any) -> Callable[..., Any]:

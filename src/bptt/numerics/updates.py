@@ -14,6 +14,7 @@ threads changes a bit.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,8 +26,10 @@ __all__ = [
     "ADAMW",
     "RMSPROP",
     "SGD",
+    "Optimizer",
     "average",
     "blocks",
+    "clip",
     "clip_norm",
     "clip_value",
     "norm",
@@ -38,6 +41,18 @@ RMSPROP = 1
 ADAM = 2
 ADAMW = 3
 BLOCK = 4096
+
+
+class Optimizer(NamedTuple):
+    """A rule, its numbers and its state for compiled code."""
+
+    rule: int
+    coefficients: np.ndarray  # float64 (4,): momentum or b1, alpha or b2, eps, weight decay
+    m: np.ndarray  # like theta, or empty where the rule has no use of it
+    v: np.ndarray
+    partial: np.ndarray  # float64 (blocks(theta.size),) scratch
+    limit_norm: float  # of the gradient's norm, none if not positive
+    limit_value: float  # of each element, before the norm; none if not positive
 
 
 def blocks(size: int) -> int:
@@ -99,44 +114,53 @@ def clip_value(team, g, limit):
         barrier(team)
 
 
-@outlined(strict=True)
-def update(team, kind, theta, g, m, v, step, learning_rate, hyper):
-    """One optimizer step; `step` counts from 1.
+@kernel(internal=True, low_opt=True)
+def clip(team, optimizer, g):
+    """Clip by value, then by norm, as the optimizer says; returns the norm before."""
+    if optimizer.limit_value > 0:
+        # Measured first: clipping by value would make an infinite gradient finite.
+        length = norm(team, g, optimizer.partial)
+        clip_value(team, g, optimizer.limit_value)
+        clip_norm(team, g, optimizer.limit_norm, optimizer.partial)
+        return length
+    return clip_norm(team, g, optimizer.limit_norm, optimizer.partial)
 
-    hyper (4): momentum or b1, alpha or b2, eps, weight decay. m and v may be empty where the rule has no use
-    of them. g is used up: RMSprop and weight decay write into it.
-    """
+
+@outlined(strict=True)
+def update(team, optimizer, theta, g, step, learning_rate):
+    """One optimizer step; `step` counts from 1. g is used up: RMSprop and weight decay write into it."""
+    rule, coefficients, m, v = optimizer.rule, optimizer.coefficients, optimizer.m, optimizer.v
     number = theta.dtype.type
     first, last = elements(theta.size, team)
-    eta, decay, eps = number(learning_rate), number(hyper[3]), number(hyper[2])
+    eta, decay, eps = number(learning_rate), number(coefficients[3]), number(coefficients[2])
     theta, g = theta[first:last], g[first:last]
-    if kind == ADAMW:
-        shrink = number(1.0 - learning_rate * hyper[3])
+    if rule == ADAMW:
+        shrink = number(1.0 - learning_rate * coefficients[3])
         for j in range(theta.size):
             theta[j] *= shrink
-    elif hyper[3] > 0:
+    elif coefficients[3] > 0:
         for j in range(theta.size):
             g[j] += decay * theta[j]
-    if kind == ADAM or kind == ADAMW:
+    if rule == ADAM or rule == ADAMW:
         m, v = m[first:last], v[first:last]
-        b1, b2 = number(hyper[0]), number(hyper[1])
-        new1, new2 = number(1.0 - hyper[0]), number(1.0 - hyper[1])
-        eta = number(learning_rate / (1.0 - hyper[0] ** step))
-        unbias = number(1.0 / math.sqrt(1.0 - hyper[1] ** step))
+        b1, b2 = number(coefficients[0]), number(coefficients[1])
+        new1, new2 = number(1.0 - coefficients[0]), number(1.0 - coefficients[1])
+        eta = number(learning_rate / (1.0 - coefficients[0] ** step))
+        unbias = number(1.0 / math.sqrt(1.0 - coefficients[1] ** step))
         for j in range(theta.size):
             m[j] = b1 * m[j] + new1 * g[j]
             v[j] = b2 * v[j] + new2 * g[j] * g[j]
             theta[j] -= eta * m[j] / (np.sqrt(v[j]) * unbias + eps)
     else:
-        if kind == RMSPROP:
+        if rule == RMSPROP:
             v = v[first:last]
-            alpha, new = number(hyper[1]), number(1.0 - hyper[1])
+            alpha, new = number(coefficients[1]), number(1.0 - coefficients[1])
             for j in range(theta.size):
                 v[j] = alpha * v[j] + new * g[j] * g[j]
                 g[j] = g[j] / (np.sqrt(v[j]) + eps)
-        if hyper[0] > 0:
+        if coefficients[0] > 0:
             m = m[first:last]
-            momentum = number(hyper[0])
+            momentum = number(coefficients[0])
             for j in range(theta.size):
                 m[j] = momentum * m[j] + g[j]
                 theta[j] -= eta * m[j]

@@ -5,3 +5,7 @@ from bptt.text.char_lm import CharLM
 from bptt.text.vocabulary import ByteVocabulary, Vocabulary
 
 __all__ = ["ByteVocabulary", "CharLM", "Vocabulary", "witten_bell"]
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

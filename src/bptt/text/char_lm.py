@@ -14,18 +14,18 @@ import numpy as np
 import pandas as pd
 
 from bptt import arguments, seeds
-from bptt.network.sequence_model import SequenceModel
+from bptt.files.saving import check_replaceable
 from bptt.text import corpus, evaluating, source
 from bptt.text import sampling as generating
-from bptt.text.fitting import Best, Fitting, count_unknown, divide
+from bptt.text.fitting import Checkpoint, TrainingRun, count_unknown, divide
 from bptt.text.model_file import read_model, write_model
-from bptt.text.recipe import Recipe, dropout_for
+from bptt.text.network.model import SequenceModel
+from bptt.text.network.trainer import Trainer
+from bptt.text.recipe import FitConfig, dropout_for
 from bptt.text.source import Text
 from bptt.text.vocabulary import ByteVocabulary, Vocabulary
 from bptt.training.optimizers import Optimizer
-from bptt.training.saving import check_replaceable
 from bptt.training.schedules import Schedule
-from bptt.training.trainer import Trainer
 
 __all__ = ["CharLM"]
 
@@ -221,7 +221,7 @@ class CharLM:
             If a loss or gradient is not finite, or the training diverged; `output` has the best model so far, if
             there was one.
         """
-        recipe = Recipe(
+        recipe = FitConfig(
             streams=streams,
             window=window,
             epochs=epochs,
@@ -276,7 +276,7 @@ class CharLM:
         }
         saved = False
 
-        def keep(best: Best, flat: np.ndarray) -> None:
+        def keep(best: Checkpoint, flat: np.ndarray) -> None:
             nonlocal saved
             kept.flat[:] = flat
             training["best"] = asdict(best)
@@ -285,7 +285,7 @@ class CharLM:
                 write_model(output, kept, vocabulary, training, overwrite=overwrite or saved)
                 saved = True
 
-        fitting = Fitting(
+        fitting = TrainingRun(
             model,
             trainer,
             recipe,

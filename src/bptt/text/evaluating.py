@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bptt.network.sequence_model import SequenceModel
 from bptt.text import corpus
-from bptt.training.evaluation import score
+from bptt.text.network.model import SequenceModel
+from bptt.text.network.scoring import score
+from bptt.text.network.trainer import Trainer
 from bptt.training.optimizers import Adam
 from bptt.training.pace import paced
-from bptt.training.trainer import Trainer
 
 __all__ = ["RATE", "dynamic", "static"]
 

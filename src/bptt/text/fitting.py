@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from bptt import seeds
-from bptt.network.sequence_model import SequenceModel
+from bptt.errors import DivergedError
 from bptt.text import corpus
 from bptt.text.evaluating import static
-from bptt.text.recipe import Recipe
+from bptt.text.network.model import SequenceModel
+from bptt.text.network.trainer import Trainer
+from bptt.text.recipe import FitConfig
 from bptt.text.vocabulary import ByteVocabulary, Vocabulary
-from bptt.training.pace import paced
-from bptt.training.trainer import DivergedError, Trainer
+from bptt.training.loop import Loop
 
-__all__ = ["Best", "Fitting", "count_unknown", "divide", "split_tokens"]
+__all__ = ["Checkpoint", "TrainingRun", "count_unknown", "divide", "split_tokens"]
 
 # Seconds after which the first epoch leaves a file, for a process that is killed before its first validation.
 CHECKPOINT = 60.0
@@ -53,8 +54,8 @@ def _characters(text: str, validation_split: float) -> Vocabulary:
 
 
 def divide(
-    text: str, symbols: str, recipe: Recipe
-) -> tuple[Recipe, Vocabulary | ByteVocabulary, NDArray[np.int32], NDArray[np.int32]]:
+    text: str, symbols: str, recipe: FitConfig
+) -> tuple[FitConfig, Vocabulary | ByteVocabulary, NDArray[np.int32], NDArray[np.int32]]:
     """The recipe for this length, and what `split_tokens` gives, both parts long enough for it.
 
     What is odd about the validation part is said in the log.
@@ -102,7 +103,7 @@ def count_unknown(vocabulary: Vocabulary | ByteVocabulary, tokens: NDArray[np.in
 
 
 @dataclass(frozen=True)
-class Best:
+class Checkpoint:
     """The best weights so far."""
 
     epoch: int  # 0: a checkpoint of the first epoch, which nothing has validated
@@ -110,7 +111,7 @@ class Best:
     averaged: bool
 
 
-class Fitting:
+class TrainingRun:
     """One run of training; `history` and `best` are up to date whenever it is interrupted.
 
     Each epoch begins its windows at another random offset, so that their borders fall elsewhere each time.
@@ -119,7 +120,7 @@ class Fitting:
     ----------
     model, trainer
         The trainer updates the model's weights in place.
-    recipe : Recipe
+    recipe : FitConfig
     tokens : int32 (streams, N + 1)
         The training part, N at least one window.
     validation : int32 (M,)
@@ -127,7 +128,7 @@ class Fitting:
     seed : int
         Of the offsets.
     keep
-        Called with each new `Best` and its flat weights, which it has to copy.
+        Called with each new `Checkpoint` and its flat weights, which it has to copy.
     checkpoint
         Called in the same way with weights that nothing has validated, now and then in the first epoch.
     report
@@ -145,13 +146,13 @@ class Fitting:
         self,
         model: SequenceModel,
         trainer: Trainer,
-        recipe: Recipe,
+        recipe: FitConfig,
         tokens: NDArray[np.int32],
         validation: NDArray[np.int32],
         *,
         seed: int,
-        keep: Callable[[Best, np.ndarray], None],
-        checkpoint: Callable[[Best, np.ndarray], None],
+        keep: Callable[[Checkpoint, np.ndarray], None],
+        checkpoint: Callable[[Checkpoint, np.ndarray], None],
         report: Callable[[dict[str, Any]], None],
         progress: bool,
     ) -> None:
@@ -159,7 +160,7 @@ class Fitting:
         self.tokens, self.validation = tokens, validation
         self.keep, self.checkpoint, self.report = keep, checkpoint, report
         self.history: list[dict[str, Any]] = []
-        self.best: Best | None = None
+        self.best: Checkpoint | None = None
         self.has_checkpoint = False
         self._limit = math.inf
 
@@ -179,44 +180,19 @@ class Fitting:
             If every epoch left the model far worse than it began; nothing was kept.
         """
         self._compile()
-        start, step = time.perf_counter(), 0
-        total = int(self.windows.sum()) * self._characters(1)
+        self._start = time.perf_counter()
         with tqdm(
-            total=total,
+            total=int(self.windows.sum()) * self._characters(1),
             unit="char",
             unit_scale=True,
             disable=not self._progress,
             dynamic_ncols=True,
             bar_format="{desc}{percentage:4.0f}%|{bar}|{elapsed}<{remaining} {rate_fmt}{postfix}",
-        ) as bar:
-            for epoch, windows in enumerate(self.windows.tolist(), 1):
-                bar.set_description_str(f"epoch {epoch}/{len(self.windows)}")
-                rates = self.rates[step : step + windows]
-                began = time.perf_counter()
-                loss, norm = self._epoch(int(self.offsets[epoch - 1]), rates, bar)
-                trained = time.perf_counter() - began
-                step += windows
-                scores = self._validate()
-                self._note(epoch, float(loss.mean()), scores)
-                limit = self.recipe.clip_norm
-                row = {
-                    "epoch": epoch,
-                    "windows": windows,
-                    "characters": self._characters(windows),
-                    "seconds": time.perf_counter() - start,
-                    "learning_rate": float(rates[-1]),
-                    "train_nats": float(loss.mean()),
-                    **scores,
-                    "gradient_norm": float(norm.mean()),
-                    "gradient_norm_max": float(norm.max()),
-                    "clipped": 0.0 if limit is None else float((norm > limit).mean()),
-                    "chars_per_second": self._characters(windows) / trained,
-                }
-                self.history.append(row)
-                self.report(row)
-                self.rates[step:] *= self.recipe.observe(row["validation_nats"])
-                if self._stop(epoch):
-                    break
+        ) as self._bar:
+            checks = self.windows.cumsum().tolist()
+            Loop(
+                self._advance, checks, self._validate, self._keep, validated=self._report, patience=self.recipe.patience
+            ).run()
         if self.best is None:
             raise DivergedError(
                 f"training diverged: the loss rose to {self.history[-1]['train_nats']:.4g} nats/char, guessing takes "
@@ -245,30 +221,35 @@ class Fitting:
     def _characters(self, windows: int) -> int:
         return windows * self.window * len(self.tokens)
 
-    def _epoch(self, offset: int, rates: np.ndarray, bar: tqdm) -> tuple[np.ndarray, np.ndarray]:
-        """Loss and gradient norm of each window of one epoch."""
-        self.trainer.reset()
-        loss, norm = np.empty(len(rates)), np.empty(len(rates))
-        saved = time.perf_counter()
-        for windows in paced(len(rates)):
-            now = slice(windows.start, windows.stop)
-            record = self.trainer.run(self.tokens, offset + now.start * self.window, rates[now])
-            loss[now], norm[now] = record.loss, record.norm
-            self._show(bar, record.loss, record.norm)
-            if math.isinf(self._limit):
-                self._limit = DIVERGED * max(float(loss[0]), math.log(self.model.vocabulary_size))
-            if not self.history and time.perf_counter() - saved > CHECKPOINT and record.loss.mean() < self._limit:
-                self.checkpoint(Best(0, math.nan, False), self.model.flat)
-                self.has_checkpoint, saved = True, time.perf_counter()
-        return loss, norm
+    def _advance(self, windows: range) -> None:
+        """Train on these windows of the run, all of one epoch."""
+        epoch = len(self.history)
+        first = int(self.windows[:epoch].sum())
+        if windows.start == first:
+            self.trainer.reset()
+            self._bar.set_description_str(f"epoch {epoch + 1}/{len(self.windows)}")
+            self._loss, self._norm = np.empty((2, self.windows[epoch]))
+            self._began = self._saved = time.perf_counter()
+        here = slice(windows.start - first, windows.stop - first)
+        start = int(self.offsets[epoch]) + here.start * self.window
+        record = self.trainer.run(self.tokens, start, self.rates[windows.start : windows.stop])
+        self._loss[here], self._norm[here] = record.loss, record.norm
+        self._trained = time.perf_counter() - self._began
+        self._show(record.loss, record.norm)
+        if math.isinf(self._limit):
+            self._limit = DIVERGED * max(float(self._loss[0]), math.log(self.model.vocabulary_size))
+        overdue = not self.history and time.perf_counter() - self._saved > CHECKPOINT
+        if overdue and record.loss.mean() < self._limit:
+            self.checkpoint(Checkpoint(0, math.nan, False), self.model.flat)
+            self.has_checkpoint, self._saved = True, time.perf_counter()
 
-    def _show(self, bar: tqdm, loss: np.ndarray, norm: np.ndarray) -> None:
+    def _show(self, loss: np.ndarray, norm: np.ndarray) -> None:
         nats, norms = loss.mean(), norm.mean()
         figures = f"loss={nats:.3f} bits/char={nats / math.log(2):.3f} norm={norms:.2f}"
-        bar.set_postfix_str(figures, refresh=False)
-        bar.update(self._characters(len(loss)))
+        self._bar.set_postfix_str(figures, refresh=False)
+        self._bar.update(self._characters(len(loss)))
 
-    def _validate(self) -> dict[str, Any]:
+    def _scores(self) -> dict[str, Any]:
         """Nats per character of the weights and of their average; `validation_nats` is the better."""
         average = self.trainer.averaged
         if not len(self.validation):
@@ -287,20 +268,38 @@ class Fitting:
                 }
         return {**scores, "validation_bits": scores["validation_nats"] / math.log(2)}
 
-    def _note(self, epoch: int, trained: float, scores: dict[str, Any]) -> None:
-        """Keep the weights of this epoch where they are the best so far, and are of any use."""
-        nats = scores["validation_nats"]
-        if trained > self._limit or (len(self.validation) and not math.isfinite(nats)):
-            return
-        if self.best is not None and len(self.validation) and not nats < self.best.nats:
-            return
+    def _validate(self, windows: int) -> float | None:
+        """Add the epoch to the history; nats per character on the validation part, None where it has diverged."""
+        epoch, limit = len(self.history), self.recipe.clip_norm
+        loss, norm, scores = self._loss, self._norm, self._scores()
+        self.history.append(
+            {
+                "epoch": epoch + 1,
+                "windows": len(loss),
+                "characters": self._characters(len(loss)),
+                "seconds": time.perf_counter() - self._start,
+                "learning_rate": float(self.rates[windows - 1]),
+                "train_nats": float(loss.mean()),
+                **scores,
+                "gradient_norm": float(norm.mean()),
+                "gradient_norm_max": float(norm.max()),
+                "clipped": 0.0 if limit is None else float((norm > limit).mean()),
+                "chars_per_second": self._characters(len(loss)) / self._trained,
+            }
+        )
+        nats: float = scores["validation_nats"]
+        diverged = loss.mean() > self._limit or (len(self.validation) and not math.isfinite(nats))
+        return None if diverged else nats
+
+    def _keep(self, windows: int, nats: float) -> None:
         # Without a validation part nothing tells the two apart: the average is what was asked for.
         average = self.trainer.averaged
-        averaged = average is not None and (math.isnan(nats) or scores["averaged_nats"] == nats)
-        best = Best(epoch, nats, averaged)
+        averaged = average is not None and (math.isnan(nats) or self.history[-1]["averaged_nats"] == nats)
+        best = Checkpoint(len(self.history), nats, averaged)
         self.keep(best, average if average is not None and averaged else self.model.flat)
         self.best = best
 
-    def _stop(self, epoch: int) -> bool:
-        patience = self.recipe.patience
-        return patience is not None and self.best is not None and epoch - self.best.epoch >= patience
+    def _report(self, windows: int, nats: float | None) -> None:
+        row = self.history[-1]
+        self.report(row)
+        self.rates[windows:] *= self.recipe.observe(row["validation_nats"])

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from bptt import arguments
-from bptt.network.sequence_model import SequenceModel, parameter_shapes
+from bptt.files import saving
+from bptt.files.schema import check_equal, check_layers, check_tensors, record, within
+from bptt.text.network.model import SequenceModel, parameter_shapes
 from bptt.text.vocabulary import ByteVocabulary, Vocabulary, vocabulary_from_settings
-from bptt.training import saving
-from bptt.training.file_schema import check_equal, check_layers, check_tensors, record, within
 
 __all__ = ["read_model", "write_model"]
 

@@ -14,7 +14,7 @@ from bptt.training.optimizers import Optimizer, optimizer_from_name
 from bptt.training.schedules import Schedule, schedule_from_name
 from bptt.unroll.windows import TBPTT
 
-__all__ = ["Recipe", "dropout_for"]
+__all__ = ["FitConfig", "dropout_for"]
 
 MOST_STREAMS = 32
 SPLITS = ("tail", "lines")
@@ -28,7 +28,7 @@ def dropout_for(characters: int) -> float:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class FitConfig:
     """Arguments of `CharLM.fit`; names are replaced by what they stand for.
 
     Raises
@@ -93,7 +93,7 @@ class Recipe:
     def _schedule(self) -> Schedule:
         return self.schedule if callable(self.schedule) else schedule_from_name(self.schedule)
 
-    def for_length(self, characters: int) -> Recipe:
+    def for_length(self, characters: int) -> FitConfig:
         """The recipe for so many characters of training: `streams` is chosen where it is None.
 
         Twice the streams give half the updates. Some 30 windows a stream make a text of 10,000 characters learn, a

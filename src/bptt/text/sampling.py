@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bptt import seeds
-from bptt.network.sequence_model import SequenceModel
 from bptt.numerics import threads
 from bptt.numerics.activations import exp
 from bptt.numerics.jit import borrow, kernel
 from bptt.numerics.random import uniform
 from bptt.numerics.threads import barrier
+from bptt.text.network.model import SequenceModel
+from bptt.text.network.step import carry, forward, prepare
+from bptt.text.network.workspace import network_of, workspace_for
 from bptt.training.pace import paced
-from bptt.training.step import carry, forward, prepare
-from bptt.training.workspace import network_of, workspace_for
 
 __all__ = ["choose", "generate", "stream"]
 

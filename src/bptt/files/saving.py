@@ -1,0 +1,494 @@
+"""Files that a killed process cannot spoil and that cannot run code.
+
+Weights are kept in the safetensors format, everything else as JSON inside its header. A file is written next
+to its final place, flushed to the disk and then renamed over it, so that whoever reads sees the old file or
+the new one, whole. A process that is killed in between leaves the old file as it was and a hidden
+`.NAME.xxxxxxxx.tmp` beside it, which the next save under that name removes: a writer at work holds a lock on its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import secrets
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from bptt import arguments
+from bptt.files import schema
+
+fcntl: Any
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+__all__ = [
+    "check_replaceable",
+    "check_writable",
+    "kind_of",
+    "read_model",
+    "read_tensors",
+    "unused",
+    "write_bytes",
+    "write_json",
+    "write_tensors",
+]
+
+Model = TypeVar("Model")
+
+# One key only: the format keeps its metadata unordered, and equal models are to give equal files.
+KEY = "bptt"
+# In the metadata, of everything else.
+CHECKSUM = "checksum"
+# Bytes of a header, names of series and characters included. The format itself allows 100 MB.
+LARGEST_HEADER = 100_000_000
+REPORT = "report"
+
+
+def check_writable(path: str | os.PathLike[str]) -> Path:
+    """Make sure that a file can be written at `path`, before hours are spent on what shall go there.
+
+    Parameters
+    ----------
+    path : str or path
+        The file need not exist; its folder has to. A file that exists stays as it is.
+
+    Returns
+    -------
+    Path
+        The place that will be written to: `path` with symbolic links followed.
+
+    Raises
+    ------
+    OSError
+        Naming the path: no such folder, a folder or device in its place, no permission, a read-only disk.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     check_writable(f"{folder}/model").name
+    'model'
+    """
+    target = Path(os.path.realpath(arguments.path("path", path)))
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "cannot write a file where a folder is", os.fspath(path))
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EINVAL, "cannot write here: not a regular file", os.fspath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "cannot write here: no such folder", os.fspath(path))
+    try:
+        trial = _temporary(target)
+        trial.touch(exist_ok=False)
+        trial.unlink(missing_ok=True)  # another writer may have taken it for a leftover
+    except OSError as error:
+        raise type(error)(error.errno, f"cannot write here: {error.strerror}", os.fspath(path)) from None
+    return target
+
+
+def kind_of(path: str | os.PathLike[str]) -> str | None:
+    """What a file holds, if this library wrote it.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    str or None
+        "bptt.CharLM" or "bptt.Forecaster" (only the header is read), "report" for JSON with the key "bptt"; None for
+        any other file, a missing one, a folder or a truncated file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_bytes(f"{folder}/notes.txt", b"my only copy")
+    ...     print(kind_of(f"{folder}/notes.txt"))
+    None
+    """
+    if not os.path.isfile(path):  # opening a pipe would wait for its writer
+        return None
+    try:
+        with open(path, "rb") as file:
+            start = file.read(8)
+            if start[:1] == b"{":
+                return REPORT if KEY in json.loads(start + file.read()) else None
+            size = int.from_bytes(start, "little")
+            if size > LARGEST_HEADER or not file.read(1) == b"{":
+                return None
+            file.seek(8)
+            header = json.loads(file.read(size))
+        metadata = json.loads(header["__metadata__"][KEY])
+        kind = metadata["format"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return kind if isinstance(kind, str) else None
+
+
+def check_replaceable(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
+    """Make sure that a model or report may be saved at `path`: the one rule for all of them.
+
+    A file that is not a model or report of this library is never replaced; one that is, only where `overwrite` is set.
+    An empty file counts as none.
+
+    Parameters
+    ----------
+    path : str or path
+    overwrite : bool
+
+    Returns
+    -------
+    Path
+        As of `check_writable`.
+
+    Raises
+    ------
+    FileExistsError
+        Naming the path, and what to do.
+    OSError
+        As `check_writable`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_bytes(f"{folder}/notes.txt", b"my only copy")
+    ...     try:
+    ...         check_replaceable(f"{folder}/notes.txt", overwrite=True)
+    ...     except FileExistsError as error:
+    ...         print(error.strerror)
+    exists already and is not a bptt model: choose another name
+    """
+    overwrite = arguments.boolean("overwrite", overwrite)
+    target = check_writable(path)
+    if target.exists() and target.stat().st_size:
+        if kind_of(target) is None:
+            reason = "exists already and is not a bptt model: choose another name"
+            raise FileExistsError(errno.EEXIST, reason, os.fspath(path))
+        if not overwrite:
+            reason = "exists already; pass overwrite=True (on the command line --overwrite) to replace it"
+            raise FileExistsError(errno.EEXIST, reason, os.fspath(path))
+    return target
+
+
+def unused(path: str | os.PathLike[str]) -> Path:
+    """`path`, or with the first number from 2 on before its suffix under which no file exists.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "model.safetensors").touch()
+    ...     unused(f"{folder}/model.safetensors").name
+    'model-2.safetensors'
+    """
+    path, number, found = Path(path), 1, Path(path)
+    while os.path.lexists(found):
+        number += 1
+        found = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return found
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+
+
+def _locked(file: BinaryIO, *, wait: bool) -> bool:
+    """Whether the lock of a temporary file was got; never where there are no locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except (OSError, AttributeError):  # held by its writer; a file system or a platform without locks
+        return False
+    return True
+
+
+def _open_temporary(target: Path) -> tuple[Path, BinaryIO]:
+    """A new file beside the target, locked while it is open."""
+    while True:
+        temporary = _temporary(target)
+        file = open(temporary, "xb")
+        if not _locked(file, wait=True) or os.fstat(file.fileno()).st_nlink:
+            return temporary, file
+        file.close()  # removed as a leftover before it was locked
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove temporary files of this target whose writers are gone."""
+    for name in os.listdir(target.parent):
+        if re.fullmatch(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.tmp", name):
+            with contextlib.suppress(OSError), open(target.with_name(name), "rb+") as file:
+                if _locked(file, wait=False):
+                    os.unlink(file.name)
+
+
+def _keep_access(temporary: Path, old: os.stat_result) -> None:
+    """Owner and permissions of the file that is replaced; where the owner cannot be kept, permissions alone."""
+    new = temporary.stat()
+    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+        with contextlib.suppress(PermissionError):
+            os.chown(temporary, old.st_uid, old.st_gid)
+    temporary.chmod(old.st_mode & 0o777)
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a whole file, or nothing: the file that was there is replaced in one step.
+
+    Parameters
+    ----------
+    path : str or path
+        Where to; symbolic links are followed.
+    content : bytes
+
+    Raises
+    ------
+    OSError
+        Naming the path, if it cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_bytes(f"{folder}/a", b"one")
+    ...     write_bytes(f"{folder}/a", b"two")
+    ...     Path(f"{folder}/a").read_bytes()
+    b'two'
+    """
+    target = check_writable(path)
+    temporary = None
+    try:
+        _remove_leftovers(target)
+        temporary, file = _open_temporary(target)
+        with file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            if target.exists():
+                _keep_access(temporary, target.stat())
+            if fcntl is None:  # Windows renames no open file; elsewhere the lock is held until it has its name
+                file.close()
+            os.replace(temporary, target)
+    except OSError as error:
+        raise type(error)(error.errno, f"cannot write here: {error.strerror}", os.fspath(path)) from None
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+    if os.name == "posix":  # the new name itself has to reach the disk, too
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write `value` as indented JSON, whole or not at all; NaN and infinity become null.
+
+    Parameters
+    ----------
+    path : str or path
+    value
+        Anything made of dicts, lists, strings, numbers (also NumPy's), booleans and None.
+
+    Raises
+    ------
+    OSError
+        Naming the path, if it cannot be written.
+    """
+    write_bytes(path, (json.dumps(plain(value), indent=2) + "\n").encode())
+
+
+def plain(value: Any) -> Any:
+    """`value` with NumPy's numbers as Python's, and what JSON has no word for (NaN, infinity) as None.
+
+    Examples
+    --------
+    >>> plain({"loss": np.float32(1.5), "worst": float("nan"), "window": (64, 128)})
+    {'loss': 1.5, 'worst': None, 'window': [64, 128]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def write_tensors(
+    path: str | os.PathLike[str],
+    kind: str,
+    version: int,
+    tensors: Mapping[str, NDArray[Any]],
+    metadata: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write arrays and what belongs to them as one safetensors file, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or path
+    kind, version : str, int
+        What the file holds, and the version of its layout; `read_tensors` checks both.
+    tensors : mapping of str to array
+    metadata : mapping
+        JSON-able; kept in the file's header beside `kind` and `version`.
+    overwrite : bool
+        Replace a model file that exists; see `check_replaceable`.
+
+    Raises
+    ------
+    FileExistsError
+        If there is a file that may not be replaced.
+    OSError
+        Naming the path, if it cannot be written.
+    ValueError
+        Naming the path, if the metadata is too large for a header.
+    """
+    check_replaceable(path, overwrite=overwrite)
+    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    content = json.loads(json.dumps(plain({"format": kind, "version": version, **metadata})))
+    header = json.dumps({**content, CHECKSUM: _checksum(arrays, content)}, sort_keys=True)
+    if len(header) > LARGEST_HEADER // 2:  # inside the header it is a string, where quotes are written as two bytes
+        raise ValueError(
+            f"{os.fspath(path)}: cannot be written: names of series, categories or characters take {len(header):,} "
+            f"bytes, at most {LARGEST_HEADER // 2:,} fit into a model file"
+        )
+    write_bytes(path, save(arrays, metadata={KEY: header}))
+
+
+def read_tensors(
+    path: str | os.PathLike[str], kind: str, version: int
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Read a file of `write_tensors`.
+
+    Parameters
+    ----------
+    path : str or path
+    kind, version : str, int
+        What is expected, and the newest version that is understood.
+
+    Returns
+    -------
+    dict of arrays, dict
+        The tensors and the metadata, as they were written.
+
+    Raises
+    ------
+    FileNotFoundError, OSError
+        If there is no such file, or it may not be read.
+    ValueError
+        Naming the path: a truncated or damaged file, one of another program or kind, one of a newer version.
+    """
+    return read_model(path, kind, version, lambda tensors, metadata: (tensors, metadata))
+
+
+def read_model(
+    path: str | os.PathLike[str],
+    kind: str,
+    version: int,
+    build: Callable[[dict[str, NDArray[Any]], dict[str, Any]], Model],
+) -> Model:
+    """Read a file of `write_tensors` and build the model it describes.
+
+    Parameters
+    ----------
+    path, kind, version
+        As for `read_tensors`.
+    build : function (tensors, metadata)
+        Makes the model. The file may hold anything: `build` has to check all of it before it allocates. What it
+        raises is raised again as a ValueError that names the path.
+
+    Returns
+    -------
+    What `build` returned.
+
+    Raises
+    ------
+    FileNotFoundError, OSError, ValueError
+        As `read_tensors`.
+    """
+    name = arguments.path("path", path)
+    status = os.stat(name)
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "expected a model file, got a folder", name)
+    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+        raise OSError(errno.EINVAL, "expected a model file, got a pipe or a device", name)
+    with open(name, "rb") as start:
+        _check_start(name, start.read(8), status.st_size)
+    try:
+        with safe_open(name, framework="np") as file:
+            header = (file.metadata() or {}).get(KEY)
+            if header is None:
+                raise ValueError(f"{name}: a safetensors file, but not one of {kind} (no {KEY!r} in its header)")
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+    except (SafetensorError, OSError, TypeError, AttributeError) as error:
+        raise ValueError(f"{name}: not a whole safetensors file ({error})") from None
+    try:
+        metadata = schema.parse_json(header)
+    except ValueError as error:
+        raise ValueError(f"{name}: the {KEY!r} entry of its header is not JSON: {error}") from None
+    _check_version(name, metadata, kind, version)
+    checksum = metadata.pop(CHECKSUM, None)
+    with schema.within(name):
+        model = build(tensors, metadata)
+    # Last, so that a part that does not fit is named. Files of before there were checksums have none.
+    if checksum is not None and checksum != _checksum(tensors, metadata):
+        raise ValueError(f"{name}: damaged: its content does not match the {CHECKSUM!r} in its header")
+    return model
+
+
+def _check_start(name: str, start: bytes, size: int) -> None:
+    """What the first bytes say about files that are often taken for models."""
+    found = None
+    if not start:
+        found = "it is empty"
+    elif start.startswith(b"\x1f\x8b"):
+        found = "it is compressed: unpack it with gunzip"
+    elif start.startswith(b"PK\x03\x04"):
+        found = "it is a zip archive, as those of PyTorch and NumPy are"
+    elif start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        found = "it is a pickle, which is never read, since it could run code"
+    elif LARGEST_HEADER < int.from_bytes(start, "little") <= size - 8:
+        found = f"its header has {int.from_bytes(start, 'little'):,} bytes, at most {LARGEST_HEADER:,} are read"
+    if found is not None:
+        raise ValueError(f"{name}: not a whole safetensors file ({found})")
+
+
+def _check_version(name: str, metadata: Any, kind: str, version: int) -> None:
+    found = metadata.get("format") if isinstance(metadata, dict) else None
+    if found != kind:
+        other = isinstance(found, str) and found.startswith("bptt.") and found.removeprefix("bptt.").isidentifier()
+        hint = f": load it with {found.removeprefix('bptt.')}.load" if isinstance(found, str) and other else ""
+        raise ValueError(f"{name}: holds {schema.shortened(repr(found))}, expected {kind!r}{hint}")
+    number = metadata.get("version")
+    if type(number) is not int or not 1 <= number <= version:
+        raise ValueError(
+            f"{name}: has version {schema.shortened(repr(number))} of the {kind} layout; this bptt reads up to "
+            f"{version}: use a newer bptt"
+        )
+
+
+def _checksum(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> str:
+    """Of all that a file holds; a flipped bit in a weight is a wrong forecast otherwise."""
+    digest = hashlib.blake2b(json.dumps(metadata, sort_keys=True).encode(), digest_size=16)
+    for name in sorted(tensors):
+        array = tensors[name]
+        digest.update(json.dumps([name, str(array.dtype), array.shape]).encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()

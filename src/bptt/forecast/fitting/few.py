@@ -1,0 +1,153 @@
+"""Few windows, as of one short series: a network learns them by heart, so the newest rows say how much it may learn.
+
+hold out    the last two horizons of each series, at most a third of it; the network is trained on the rest
+steps       those after which the held-out windows are forecast best; the training on all rows stops there
+fall back   to the naive forecast that is best on the held-out windows, unless the network clearly beats it; each
+            window counts alike, also the newest with few steps to compare: only they are past a recent shift
+quantiles   from what the naive forecast missed in all windows, step by step of the horizon: a network that has
+            seen these windows many times knows nothing of its own errors. Where the network forecasts, they are
+            narrower by as much as it was better on the held-out windows
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from bptt.forecast.network.architecture import Architecture, batch_for
+from bptt.forecast.network.batches import AVERAGE, CHANGE, DRIFT, LAST, MEAN, SEASONAL, SeriesArrays, gather
+from bptt.network.loss_kernels import MSE
+from bptt.numerics.threads import run
+
+__all__ = [
+    "CHECK",
+    "CLEARLY",
+    "MOST_WINDOWS",
+    "PATIENCE",
+    "PLAIN",
+    "PLAINLY",
+    "STEPS",
+    "best_naive",
+    "compared",
+    "extended",
+    "held_out_rows",
+    "late_windows",
+    "mean_error",
+    "name_of",
+    "offsets_of",
+]
+
+# With no more windows than this the default number of steps shows each of them more often than it would otherwise.
+MOST_WINDOWS = 5 * 1024
+# Steps of the training that is watched, steps between two looks at the held-out windows, looks without a better one.
+STEPS, CHECK, PATIENCE = 200, 10, 5
+# The network forecasts if its error on the held-out windows is at most this share of the best naive forecast's.
+CLEARLY = 0.95
+# The same between naive forecasts: of overlapping windows of a random walk the mean or the drift is best by chance.
+PLAINLY = 0.8
+PLAIN = (LAST, SEASONAL)
+# No more windows than this are looked at.
+LOOKED_AT = 512
+
+NAMES = {LAST: "last", MEAN: "mean", DRIFT: "drift", SEASONAL: "seasonal:{}", CHANGE: "change:{}", AVERAGE: "mean:{}"}
+
+
+def name_of(kind: int, period: int) -> str:
+    """A naive forecast as the argument `anchors` names it."""
+    return NAMES[kind].format(period)
+
+
+def held_out_rows(stops: np.ndarray, n: int) -> np.ndarray:
+    """Rows at the end of each series (N,) that say how much a network may learn from the others."""
+    return np.minimum(2 * n, np.maximum(stops // 3, 1))
+
+
+def late_windows(stops: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Series and ends of the windows from `first` (N,) to the last one with a row to compare with; some of many."""
+    counts = np.maximum(stops - first, 0)
+    series = np.repeat(np.arange(stops.size), counts)
+    ends = first[series] + np.arange(series.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    kept = np.arange(series.size - 1, -1, -max(1, -(-series.size // LOOKED_AT)))[::-1]
+    return series[kept], ends[kept]
+
+
+def compared(
+    plan: Architecture, source: SeriesArrays, tried: tuple[tuple[int, int], ...], series: np.ndarray, ends: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Naive forecasts (W, n, K) of windows, what came (W, n) and what of it counts (W, n), in units of each window."""
+    plan = replace(plan, kinds=tuple(kind for kind, _ in tried), periods=tuple(period for _, period in tried))
+    W, R = series.size, plan.row
+    batch = batch_for(plan, W)
+    batch.series[:], batch.ends[:] = series, ends
+    run(gather, source, plan.reading, batch)
+
+    def by_window(array: np.ndarray, columns: int) -> np.ndarray:
+        parts = array.reshape(plan.rows, W, columns, R).transpose(1, 0, 3, 2)
+        return parts.reshape(W, plan.rows * R, columns)[:, : plan.n].astype(np.float64)
+
+    target, weight = by_window(batch.target, 1)[:, :, 0], by_window(batch.weight, 1)[:, :, 0]
+    return by_window(batch.anchors, len(tried)), target, weight
+
+
+def mean_error(plan: Architecture, missed: np.ndarray, weight: np.ndarray) -> float:
+    """Of point forecasts that missed by so much (W, n), each window counting alike: squared where the loss is."""
+    told = weight.any(1)
+    missed, weight = missed[told], weight[told]
+    errors = (missed**2 if plan.loss == MSE else np.abs(missed)) * weight
+    return float((errors.sum(1) / weight.sum(1)).mean())
+
+
+def best_naive(
+    plan: Architecture,
+    tried: tuple[tuple[int, int], ...],
+    forecasts: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray,
+) -> tuple[int, float]:
+    """Which naive forecast (W, n, K) to take, and its mean error: a plain one unless another is clearly better."""
+    errors = [mean_error(plan, forecasts[:, :, k] - target, weight) for k in range(len(tried))]
+    share = [1.0 if kind in PLAIN else 1 / PLAINLY for kind, _ in tried]
+    best = int(np.argmin(np.multiply(errors, share)))
+    return best, errors[best]
+
+
+def offsets_of(plan: Architecture, missed: np.ndarray, weight: np.ndarray, share: float | None) -> np.ndarray:
+    """How far each quantile lies from the point forecast, in units of a window.
+
+    Parameters
+    ----------
+    missed, weight : arrays (W, n)
+        What the naive forecast missed by (target less forecast), and what of it counts.
+    share : float, optional
+        How much less the network misses; its point forecast is the middle. The naive forecast's own where None.
+
+    Returns
+    -------
+    array (n, Q)
+        In the order of `plan.taus`: at least 0 for quantiles above the point forecast, at most 0 for those below.
+    """
+    size = np.abs(missed) * weight
+    overall = size.sum() / max(weight.sum(), 1)
+    # Steps of which little is known take over some of what is known of all.
+    scale = (size.sum(0) + 4 * overall) / (weight.sum(0) + 4)
+    counted = weight > 0
+    shares = (missed / np.where(scale > 0, scale, 1))[counted]
+    taus = np.array(plan.taus)
+    quantiles = np.quantile(shares, taus) if shares.size else np.zeros(taus.size)
+    if share is not None:
+        quantiles = (quantiles - np.median(shares)) * share
+    # Windows overlap: so many independent errors there are, and the tails of few are wider than they show.
+    independent = max(weight.sum() / plan.n**2, 1.0) if plan.n > 1 else max(weight.sum(), 1.0)
+    quantiles = quantiles * (1 + 1.5 / (independent + 1))
+    quantiles = np.where(taus > 0.5, np.maximum(quantiles, 0), np.minimum(quantiles, 0))
+    quantiles[0] = 0
+    return scale[:, None] * quantiles
+
+
+def extended(offsets: np.ndarray, steps: int) -> np.ndarray:
+    """Offsets (steps, Q): past the last one they grow as those of a random walk."""
+    n = offsets.shape[0]
+    step = np.arange(steps)
+    growth = np.sqrt(np.maximum(step + 1, n) / n)
+    return offsets[np.minimum(step, n - 1)] * growth[:, None]

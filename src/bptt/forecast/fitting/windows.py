@@ -1,0 +1,75 @@
+"""From a panel to what networks learn from: scales of columns, smallest spreads, windows to train and validate on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bptt.forecast.frames.panel import Panel
+
+__all__ = ["min_spread_of", "scales_of", "validation_windows", "windows_of"]
+
+# No window's spread counts as less than this share of its series' own spread, or this share of its values' size.
+SMALLEST_SPREAD, SMALLEST_SHARE = 1e-2, 1e-8
+# A column whose values differ by less than this share of their size is constant: its digits (float32) say no more.
+CONSTANT = 1e-7
+
+
+def scales_of(panel: Panel, columns: tuple[np.ndarray, ...], stops: np.ndarray) -> dict[str, np.ndarray]:
+    """Mean and spread of each exogenous column over the rows that are trained on."""
+    trained = panel.before(stops)
+    scales = {}
+    parts = {"futr": panel.futr, "hist": panel.hist, "static": panel.static}
+    for own, (name, array) in zip(columns, parts.items(), strict=True):
+        rows = array[:, own] if name == "static" else array[trained][:, own]
+        mean = rows.mean(0, dtype=np.float64) if rows.size else np.zeros(len(own))
+        spread = rows.std(0, dtype=np.float64) if rows.size else np.ones(len(own))
+        size = np.abs(rows).max(0) if rows.size else np.ones(len(own))
+        scales[f"{name}.mean"] = mean.astype(np.float32)
+        scales[f"{name}.spread"] = np.where(spread > CONSTANT * size, spread, 1.0).astype(np.float32)
+    return scales
+
+
+def min_spread_of(y: np.ndarray, logs: np.ndarray, panel: Panel, until: np.ndarray) -> np.ndarray:
+    """For each series the smallest spread that a window of it, of the transformed values y (rows,), may count as.
+
+    It follows the unit of y: a power of two times y gives as much times the floor, to the bit. Only a series of zeros
+    has no unit; its floor is 1, and `models` forecasts zero for it. Logarithms (`logs`, truth values (N,)) have no
+    unit: a share of the values' size is the same number in all of them.
+    """
+    N = len(panel)
+    counts = panel.observed & panel.before(until)
+    series, y = panel.series[counts], y[counts]
+    n = np.maximum(np.bincount(series, minlength=N), 1)
+    mean = np.bincount(series, y, minlength=N) / n
+    spread = np.bincount(series, np.abs(y - mean[series]), minlength=N) / n
+    size = np.where(logs, 1.0, np.bincount(series, np.abs(y), minlength=N) / n)
+    floor = np.maximum(SMALLEST_SPREAD * spread, SMALLEST_SHARE * size)
+    return np.where(floor > 0, floor, 1.0)
+
+
+def windows_of(panel: Panel, stops: np.ndarray, n: int, least: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Chances of each series (cumulated), first and last end of its windows.
+
+    A window has n steps to come and `least` values, or fewer where the series is too short for that.
+    """
+    observed = np.bincount(panel.series[panel.observed & panel.before(stops)], minlength=len(panel))
+    # One value to begin with, one to compare with.
+    usable = np.where(observed >= 2, stops, 0)
+    if not usable.any():
+        raise ValueError(
+            "there is no series to learn from: each needs at least 2 observed values of y before the rows that are "
+            "held out for validation or testing"
+        )
+    first = np.minimum(max(2, least), np.maximum(usable - 1, 1))
+    last = np.maximum(usable - n, first)
+    probabilities = np.cumsum(usable / usable.sum())
+    probabilities[probabilities >= probabilities[-1]] = 1.0
+    return probabilities, first.astype(np.int64), last.astype(np.int64)
+
+
+def validation_windows(stops: np.ndarray, ends: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Windows that cover the rows from `stops` to `ends` of each series, one after the other."""
+    counts = np.where(stops > 0, -(-np.maximum(ends - stops, 0) // n), 0)
+    series = np.repeat(np.arange(stops.size), counts)
+    number = np.arange(series.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    return series, stops[series] + number * n
