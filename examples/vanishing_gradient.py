@@ -15,13 +15,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
 import bptt
 from bptt.text import CharLM, corpus
 
-LAYERS = {"rnn": bptt.RNN, "gru": bptt.GRU, "lstm": bptt.LSTM}
+Cell = Literal["rnn", "gru", "lstm"]
+LAYERS: dict[Cell, Any] = {"rnn": bptt.RNN, "gru": bptt.GRU, "lstm": bptt.LSTM}
 LAGS = (0, 1, 2, 3, 5, 8, 12, 20, 30, 45, 63)
 
 

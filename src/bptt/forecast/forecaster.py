@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bptt import arguments
+from bptt.errors import NotFittedError
 from bptt.forecast import saving
 from bptt.forecast.evaluation.cutoffs import Windows, insample_windows, last_windows, number_of_windows
 from bptt.forecast.evaluation.fitted import Trained, cross_validate, train
@@ -39,6 +40,7 @@ from bptt.forecast.frames.reading import (
     read,
     warn_unobserved_ends,
 )
+from bptt.params import HasParams
 
 __all__ = ["Forecaster"]
 
@@ -49,7 +51,7 @@ WINDOWS_END = (
 )
 
 
-class Forecaster:
+class Forecaster(HasParams):
     """Models for many series, with Nixtla's conventions for frames, columns and arguments.
 
     Frames are long: a row for each series and time, in the columns `unique_id`, `ds` and `y` (or others, named in
@@ -104,6 +106,7 @@ class Forecaster:
     """
 
     def __init__(self, models: Sequence[Model], freq: Any, local_scaler_type: str | None = None) -> None:
+        self._params = {"models": models, "freq": freq, "local_scaler_type": local_scaler_type}
         check_models(models)
         self.models: list[Model] = [copy.deepcopy(model) for model in models]
         self.aliases = column_names(self.models)
@@ -488,7 +491,7 @@ class Forecaster:
 
     def _fitted(self, doing: str) -> tuple[Trained, Panel, FrameSchema]:
         if self._fit is None or self._panel is None or self._encoding is None:
-            raise ValueError(f"You must fit the model before {doing}. Call fit(df), or Forecaster.load(path).")
+            raise NotFittedError(f"You must fit the model before {doing}. Call fit(df), or Forecaster.load(path).")
         return self._fit, self._panel, self._encoding
 
     def _histories(self, df: pd.DataFrame | None) -> tuple[Panel, FrameSchema]:

@@ -11,6 +11,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from bptt import arguments, seeds
+from bptt.errors import NotFittedError
 from bptt.files.schema import check_equal, record, within
 from bptt.forecast.fitting import defaults, few, restoring
 from bptt.forecast.fitting.ensemble import Members
@@ -26,6 +27,7 @@ from bptt.forecast.network.step import STRATEGIES
 from bptt.network.loss_kernels import HUBER, MAE, MSE
 from bptt.network.parameters import views
 from bptt.numerics.threads import get_num_threads
+from bptt.params import HasParams
 from bptt.user_warnings import warn
 
 __all__ = ["GRU", "LSTM", "MODELS", "RNN", "Recurrent"]
@@ -35,7 +37,7 @@ SCALERS = {"spread": SPREAD, "standard": STANDARD, "mean": BY_MEAN, "identity": 
 QUANTILES = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
 
 
-class Recurrent:
+class Recurrent(HasParams):
     """A recurrent network that learns from all series of a frame: what `RNN`, `GRU` and `LSTM` have in common.
 
     Parameters
@@ -168,7 +170,8 @@ class Recurrent:
         seed: int | None = 0,
         alias: str | None = None,
     ) -> None:
-        given = {name: _plain(value) for name, value in locals().items() if name not in ("self", "__class__")}
+        self._params = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        given = {name: _plain(value) for name, value in self._params.items()}
         h, seasonality, anchors, lags, quantiles = (
             given[name] for name in ("h", "seasonality", "anchors", "lags", "quantiles")
         )
@@ -255,7 +258,7 @@ class Recurrent:
     def members(self) -> list[dict[str, np.ndarray]]:
         """Weights by name of each network of the ensemble."""
         if self._plan is None:
-            raise ValueError("You must fit the model before its parameters exist.")
+            raise NotFittedError("You must fit the model before its parameters exist.")
         return [views(learned.theta, self._plan.shapes) for learned in self.history]
 
     @property
@@ -456,7 +459,7 @@ class Recurrent:
             Before `fit`; h is larger than the model's.
         """
         if self._plan is None:
-            raise ValueError("You must fit the model before predicting.")
+            raise NotFittedError("You must fit the model before predicting.")
         steps = self.h if h is None else h
         if self.strategy == "recursive":
             plan = replace(self._plan, n=steps)

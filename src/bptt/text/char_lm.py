@@ -8,13 +8,15 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from bptt import arguments, seeds
+from bptt.errors import NotFittedError
 from bptt.files.saving import check_replaceable
+from bptt.params import HasParams
 from bptt.text import corpus, evaluating, source
 from bptt.text import sampling as generating
 from bptt.text.fitting import Checkpoint, TrainingRun, count_unknown, divide
@@ -32,7 +34,7 @@ __all__ = ["CharLM"]
 logger = logging.getLogger(__name__)
 
 
-class CharLM:
+class CharLM(HasParams):
     """A recurrent network that predicts the next character of a text.
 
     An embedding, a stack of recurrent layers, and a softmax over the vocabulary (Graves, 2013), trained by
@@ -42,22 +44,28 @@ class CharLM:
     Parameters
     ----------
     cell : {"lstm", "gru", "rnn"}
-    hidden_size, num_layers, embedding_size : int
-        Units per layer, layers, width of the embedding.
+        Default "lstm".
+    hidden_size : int
+        Units of each recurrent layer; at least 1, default 256.
+    num_layers : int
+        Recurrent layers; at least 1, default 1.
+    embedding_size : int
+        Features of each character; at least 1, default 64.
     dropout : float or None
-        Of every layer's output, in [0, 1). None, the default, is 0.4 for a training part of fewer than 100,000
-        characters and 0.2 for a longer one.
+        Probability in [0, 1) with which an output of a layer is dropped while training. Default None: 0.4 for a
+        training part of fewer than 100,000 characters, 0.2 for a longer one.
     input_dropout : float
-        Of the embedding, one mask for all steps of a window (Gal & Ghahramani, 2016).
+        The same of the embedding, one mask for all steps of a window (Gal & Ghahramani, 2016). Default 0.
     nonlinearity : {"tanh", "relu"}
-        Of the cell "rnn"; the others have their own.
+        Of the cell "rnn"; the others have their own. Default "tanh".
     vocabulary : {"characters", "bytes"}
         Unicode characters (those of the training part, and one for all others), or the bytes of UTF-8. With
-        bytes, every "character" below (in counts, lengths and figures) is a byte.
+        bytes, every "character" below (in counts, lengths and figures) is a byte. Default "characters".
     dtype : {"float32", "float64"}
+        Of the weights and of the arithmetic. Default "float32".
     seed : int or None
-        Of the initial weights, the dropout and the order of training. Equal seeds give equal bits; None draws a seed,
-        which is kept in `settings`.
+        Of the initial weights, the dropout and the order of training: the same seed gives the same bits. Default 0;
+        None draws a seed, which is kept in `settings`.
 
     Attributes
     ----------
@@ -92,17 +100,19 @@ class CharLM:
     @arguments.known_keywords
     def __init__(
         self,
-        cell: str = "lstm",
+        cell: Literal["lstm", "gru", "rnn"] = "lstm",
         hidden_size: int = 256,
+        *,
         num_layers: int = 1,
         embedding_size: int = 64,
         dropout: float | None = None,
         input_dropout: float = 0.0,
-        nonlinearity: str = "tanh",
-        vocabulary: str = "characters",
-        dtype: str = "float32",
+        nonlinearity: Literal["tanh", "relu"] = "tanh",
+        vocabulary: Literal["characters", "bytes"] = "characters",
+        dtype: Literal["float32", "float64"] = "float32",
         seed: int | None = 0,
     ) -> None:
+        self._params = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self.settings: dict[str, Any] = {
             "cell": arguments.choice("cell", cell, ("lstm", "gru", "rnn")),
             "hidden_size": arguments.integer("hidden_size", hidden_size),
@@ -516,13 +526,14 @@ class CharLM:
         """
         model, vocabulary, training = read_model(path)
         settings = {name: value for name, value in model.settings.items() if name not in ("vocabulary_size", "init")}
-        lm = cls(vocabulary=vocabulary.kind, **settings)
+        symbols: Any = vocabulary.kind
+        lm = cls(vocabulary=symbols, **settings)
         lm.model, lm.vocabulary, lm.training = model, vocabulary, training
         return lm
 
     def _fitted(self) -> tuple[SequenceModel, Vocabulary | ByteVocabulary]:
         if self.model is None or self.vocabulary is None:
-            raise ValueError("this CharLM has no weights yet: call fit(text), or CharLM.load(path)")
+            raise NotFittedError("this CharLM has no weights yet: call fit(text), or CharLM.load(path)")
         return self.model, self.vocabulary
 
     def _read(self, text: Text) -> str:
