@@ -78,7 +78,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
 
     text = corpus.standard_library(size=options.characters)
-    lengths, losses = {}, {}
+    lengths: dict[str, np.ndarray] = {}
+    losses: dict[str, float] = {}
     for cell in LAYERS:
         lm = CharLM(cell=cell, hidden_size=options.hidden_size, embedding_size=32, dropout=0.0, seed=0)
         lm.fit(text, streams=16, window=options.steps, epochs=options.epochs)
