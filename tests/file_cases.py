@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+import bptt
 from bptt import NonFiniteError
 from bptt.forecast import GRU, LSTM, Forecaster
 from bptt.forecast.evaluation.intervals import ConformalIntervals
@@ -75,6 +76,30 @@ def character_file():
     lm.fit(TEXT, streams=2, window=8, epochs=1, progress=False).save(PATH, overwrite=True)
     use_characters(lm)
     return ready()
+
+
+@functools.cache
+def layers_file():
+    layers = [
+        bptt.Embedding(6, 3, seed=0),
+        bptt.LSTM(3, 5, 2, dropout=0.2, seed=1),
+        bptt.RNN(5, 4, nonlinearity="relu", seed=2),
+        bptt.Dropout(0.1),
+        bptt.LastStep(),
+        bptt.Linear(4, 2, bias=False, seed=3),
+    ]
+    model = bptt.Sequential(*layers, seed=4)
+    model.save(PATH, overwrite=True)
+    use_layers(model)
+    return ready()
+
+
+def use_layers(model):
+    tokens = np.zeros((7, 2), int)
+    y, _, tape = model.forward(tokens, lengths=[7, 2])
+    if not np.isfinite(y).all():
+        raise NotFiniteError
+    model.backward(np.ones_like(y), tape)
 
 
 def ready():
@@ -150,6 +175,10 @@ def characters(number):
     load_and_use(CharLM.load, use_characters, character_file(), number)
 
 
+def layers(number):
+    load_and_use(bptt.Sequential.load, use_layers, layers_file(), number)
+
+
 def fault(kind):
     """What the harness has to notice."""
     limit_memory()
@@ -163,4 +192,4 @@ def fault(kind):
 
 
 if __name__ == "__main__":
-    serve({"forecaster": forecaster, "characters": characters, "fault": fault})
+    serve({"forecaster": forecaster, "characters": characters, "layers": layers, "fault": fault})

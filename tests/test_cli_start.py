@@ -115,7 +115,8 @@ try:
 except AttributeError as error:
     print(error)
 from bptt import *
-print(LSTM is bptt.LSTM, [name for name in bptt.__all__ if getattr(bptt, name).__name__ != name])
+named = [getattr(bptt, name).__name__ for name in bptt.__all__]
+print(LSTM is bptt.LSTM, [name for name in named if name.removeprefix("bptt.") not in bptt.__all__])
 sys.exit()
 """
     assert run(tmp_path, then=then).stdout == "module 'bptt' has no attribute 'LTSM'\nTrue []\n"

@@ -30,7 +30,7 @@ def test_the_harness_notices(worker, kind, answer):
     worker.end()
 
 
-@pytest.mark.parametrize("case", ["forecaster", "characters"])
+@pytest.mark.parametrize("case", ["forecaster", "characters", "layers"])
 def test_files_with_one_thing_changed(worker, case):
     failures = []
     for number in range(MUTANTS):

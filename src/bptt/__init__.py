@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from bptt.losses import cross_entropy, huber_loss, l1_loss, mse_loss, pinball_loss
     from bptt.network.dense import Embedding, Linear
     from bptt.network.gradients import Gradients
+    from bptt.network.plain_layers import Dropout, LastStep
     from bptt.network.recurrent import GRU, LSTM, RNN
-    from bptt.network.sequential import Dropout, LastStep, Sequential
+    from bptt.network.sequential import Sequential
     from bptt.numerics.threads import get_num_threads, set_num_threads
     from bptt.training.fit import train
     from bptt.unroll.tape import Tape
@@ -59,7 +60,8 @@ _MODULES = {
     "network.dense": ("Embedding", "Linear"),
     "network.gradients": ("Gradients",),
     "network.recurrent": ("GRU", "LSTM", "RNN"),
-    "network.sequential": ("Dropout", "LastStep", "Sequential"),
+    "network.plain_layers": ("Dropout", "LastStep"),
+    "network.sequential": ("Sequential",),
     "numerics.threads": ("get_num_threads", "set_num_threads"),
     "training.fit": ("train",),
     "unroll.tape": ("Tape",),

@@ -167,6 +167,11 @@ def test_a_file_whose_layers_do_not_fit_its_tensors_is_refused(tmp_path):
         ((bptt.Dropout(),), ValueError, "at least one with parameters"),
         ((bptt.Linear(2, 3), bptt.Linear(3, 2, dtype="float64")), ValueError, "one dtype"),
         ((bptt.GRU(2, 3), bptt.GRU(3, 2, batch_first=True)), ValueError, "same batch_first"),
+        ((bptt.GRU(2, 3), bptt.Linear(4, 2)), ValueError, "layer 1, Linear.*is given 3 features"),
+        ((bptt.LSTM(2, 3), bptt.Dropout(), bptt.RNN(2, 3)), ValueError, "layer 2, RNN.*is given 3 features"),
+        ((bptt.Linear(2, 3), bptt.Embedding(3, 2)), ValueError, "only as the first"),
+        ((bptt.GRU(2, 3), bptt.LastStep(), bptt.GRU(3, 2)), ValueError, "after a LastStep"),
+        ((bptt.GRU(2, 3), bptt.LastStep(), bptt.LastStep()), ValueError, "after a LastStep"),
     ],
 )
 def test_layers_that_do_not_go_together_are_refused(layers, kind, words):

@@ -3,93 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from bptt import arguments, seeds
-from bptt.cells.table import CELLS
-from bptt.files.saving import read_model, write_tensors
-from bptt.files.schema import check_layers, check_tensors, listing, record, text, within
+from bptt.network import sequential_file
 from bptt.network.dense import Embedding, Linear
 from bptt.network.dense_kernels import drop_rows
 from bptt.network.gradients import Gradients, State
 from bptt.network.layers import Recurrent
 from bptt.network.module import Module
-from bptt.network.parameters import Shapes, layer_shapes, views
-from bptt.network.recurrent import GRU, LSTM, RNN
+from bptt.network.parameters import views
+from bptt.network.plain_layers import Dropout, LastStep
 from bptt.numerics.threads import run
 
-__all__ = ["Dropout", "LastStep", "Sequential", "SequentialTape"]
-
-
-class Dropout:
-    """Drops inputs with probability p while training, and scales the rest by 1 / (1 - p) (Srivastava et al. 2014).
-
-    Parameters
-    ----------
-    p : float
-        In [0, 1). Default 0.5.
-
-    Raises
-    ------
-    TypeError, ValueError
-        p is not a number in that range.
-
-    Examples
-    --------
-    >>> import bptt
-    >>> bptt.Dropout(0.2)
-    Dropout(p=0.2)
-    """
-
-    def __init__(self, p: float = 0.5) -> None:
-        self.p = arguments.fraction("p", p)
-
-    def __repr__(self) -> str:
-        return f"Dropout(p={self.p:g})"
-
-
-class LastStep:
-    """The output of each sequence's last step: (T, B, F) to (B, F), for one answer a sequence.
-
-    Examples
-    --------
-    >>> import bptt, numpy as np
-    >>> model = bptt.Sequential(bptt.GRU(3, 8), bptt.LastStep(), bptt.Linear(8, 2))
-    >>> y, state, tape = model.forward(np.ones((7, 4, 3), "float32"), lengths=[7, 2, 3, 1])
-    >>> y.shape
-    (4, 2)
-    """
-
-    def __repr__(self) -> str:
-        return "LastStep()"
+__all__ = ["Sequential", "SequentialTape"]
 
 
 Layer = Recurrent | Linear | Embedding | Dropout | LastStep
-
-FORMAT, VERSION = "bptt.Sequential", 1
-# The types of layers in files, and their arguments there.
-RECURRENT = {"RNN": RNN, "GRU": GRU, "LSTM": LSTM}
-SIZES = ("input_size", "hidden_size", "num_layers", "dropout", "batch_first")
-FIELDS = {
-    "RNN": (*SIZES, "nonlinearity"),
-    "GRU": SIZES,
-    "LSTM": SIZES,
-    "Linear": ("in_features", "out_features", "bias"),
-    "Embedding": ("num_embeddings", "embedding_dim"),
-    "Dropout": ("p",),
-    "LastStep": (),
-}
-TYPES: dict[str, type[Any]] = {
-    **RECURRENT,
-    "Linear": Linear,
-    "Embedding": Embedding,
-    "Dropout": Dropout,
-    "LastStep": LastStep,
-}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -127,8 +60,8 @@ class Sequential(Module):
     Raises
     ------
     TypeError, ValueError
-        There are no layers, one stands twice or is of another type, the dtypes or `batch_first` differ, a name has a
-        dot or stands twice.
+        There are no layers, one stands twice or is of another type, the dtypes or `batch_first` differ, a layer does
+        not fit the one before it, a name has a dot or stands twice.
 
     Examples
     --------
@@ -172,6 +105,7 @@ class Sequential(Module):
         orders = {layer.batch_first for layer in layers if isinstance(layer, Recurrent)}
         if len(orders) > 1:
             raise ValueError("layers must all have the same batch_first; got both")
+        _check_order(layers)
         self.layers = dict(zip(given, layers, strict=True))
         self.batch_first = orders == {True}
         self.seed = seeds.resolve("seed", seed)
@@ -392,14 +326,7 @@ class Sequential(Module):
         OSError
             Naming the path, if it cannot be written.
         """
-        described = []
-        for name, layer in self.layers.items():
-            kind = type(layer).__name__
-            if TYPES.get(kind) is not type(layer):
-                raise TypeError(f"layer {name!r} must be one of {', '.join(TYPES)} to be saved; got {layer!r}")
-            described.append({"name": name, "type": kind, **{field: getattr(layer, field) for field in FIELDS[kind]}})
-        metadata = {"layers": described, "dtype": self.dtype.name, "seed": self.seed}
-        write_tensors(path, FORMAT, VERSION, self.parameters, metadata, overwrite=overwrite)
+        sequential_file.write(path, self, self.layers, self.seed, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Sequential:
@@ -417,47 +344,33 @@ class Sequential(Module):
             Naming the path and the reason: a damaged file, one of another kind or of a newer version, tensors that
             are missing or do not fit the layers.
         """
-        return read_model(path, FORMAT, VERSION, _build)
+        return sequential_file.read(path, cls)
 
 
-def _build(tensors: dict[str, np.ndarray], metadata: dict[str, Any]) -> Sequential:
-    record(metadata, ("format", "version", "layers", "dtype", "seed"))
-    dtype = arguments.dtype("dtype", metadata["dtype"])
-    seed = arguments.integer("seed", metadata["seed"], 0)
-    described = listing("layers", metadata["layers"])
-    shapes: Shapes = {}
-    # Sizes are plain integers until they are known to be those of the tensors.
-    for k, given in enumerate(described):
-        with within(f"layers[{k}]"):
-            kind = given.get("type") if isinstance(given, dict) else None
-            if not isinstance(kind, str) or kind not in TYPES:
-                raise ValueError(f"type must be one of {', '.join(TYPES)}; got {kind!r}")
-            record(given, ("name", "type", *FIELDS[kind]))
-            shapes |= _shapes_of(f"{text('name', given['name'])}.", given, tensors)
-    check_tensors(tensors, shapes, dtype)
-    layers = []
-    for k, given in enumerate(described):
-        with within(f"layers[{k}]"):
-            own = {field: given[field] for field in FIELDS[given["type"]]}
-            more = {"dtype": dtype, "seed": 0} if issubclass(TYPES[given["type"]], Module) else {}
-            layers.append(TYPES[given["type"]](**own, **more))
-    model = Sequential(*layers, names=[given["name"] for given in described], seed=seed)
-    model.load_state_dict(tensors)
-    return model
+def _check_order(layers: tuple[Layer, ...]) -> None:
+    """That each layer can read what the one before it returns."""
+    features: int | None = None
+    in_time = True
+    for k, layer in enumerate(layers):
+        if isinstance(layer, Embedding) and k > 0:
+            raise ValueError(f"layers must have an Embedding only as the first; got {layer!r} as layer {k}")
+        if isinstance(layer, Recurrent | LastStep) and not in_time:
+            raise ValueError(f"layers after a LastStep must be Linear or Dropout; got {layer!r} as layer {k}")
+        in_time = in_time and not isinstance(layer, LastStep)
+        sizes = _sizes(layer)
+        if sizes is None:
+            continue
+        if features is not None and sizes[0] != features:
+            raise ValueError(f"layers must fit each other: layer {k}, {layer!r}, is given {features} features")
+        features = sizes[1]
 
 
-def _shapes_of(prefix: str, given: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> Shapes:
-    """The parameters of a layer of a file, whose sizes may be anything."""
-    kind = given["type"]
-    if kind in RECURRENT:
-        check_layers(tensors, given["num_layers"], prefix)
-        sizes = [arguments.integer(name, given[name]) for name in ("input_size", "hidden_size", "num_layers")]
-        return layer_shapes(CELLS["rnn_tanh" if kind == "RNN" else kind.lower()], sizes[0], sizes[1], sizes[2], prefix)
-    if kind == "Linear":
-        rows, columns = (arguments.integer(name, given[name]) for name in ("out_features", "in_features"))
-        bias = arguments.boolean("bias", given["bias"])
-        return {f"{prefix}weight": (rows, columns), **({f"{prefix}bias": (rows,)} if bias else {})}
-    if kind == "Embedding":
-        sizes = [arguments.integer(name, given[name]) for name in ("num_embeddings", "embedding_dim")]
-        return {f"{prefix}weight": (sizes[0], sizes[1])}
-    return {}
+def _sizes(layer: Layer) -> tuple[int, int] | None:
+    """Features in and out; None for a layer that leaves them as they are."""
+    if isinstance(layer, Recurrent):
+        return layer.input_size, layer.hidden_size
+    if isinstance(layer, Linear):
+        return layer.in_features, layer.out_features
+    if isinstance(layer, Embedding):
+        return layer.num_embeddings, layer.embedding_dim
+    return None
