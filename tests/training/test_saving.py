@@ -406,23 +406,29 @@ def test_a_file_that_finds_no_room_leaves_the_old_one(tmp_path: Path) -> None:
 
 def test_processes_that_save_to_one_path_leave_a_whole_file(tmp_path: Path) -> None:
     path = tmp_path / "model"
+    said = [open(tmp_path.parent / f"{tmp_path.name}-{k}", "w+") for k in range(3)]
     processes = [
-        subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for _ in range(3)
+        subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=file, stderr=subprocess.STDOUT)
+        for file in said
     ]
-    for process in processes:
-        assert process.stdout is not None
-        process.stdout.readline()
-    for _ in range(20):
-        while not path.exists():
-            time.sleep(0.01)
-        tensors, metadata = read_tensors(path, "test.Model", 1)
-        assert (tensors["a"] == metadata["number"]).all()
-        time.sleep(0.02)
-    for process in processes:
-        assert process.poll() is None, "a writer was disturbed by another"
-        process.kill()
-        process.communicate()
+    try:
+        for _ in range(20):
+            while not path.exists() and all(process.poll() is None for process in processes):
+                time.sleep(0.01)
+            tensors, metadata = read_tensors(path, "test.Model", 1)
+            assert (tensors["a"] == metadata["number"]).all()
+            time.sleep(0.02)
+        alive = [process.poll() is None for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+        for file in said:
+            file.seek(0)
+        texts = [file.read() for file in said]
+        for file in said:
+            file.close()
+    assert all(alive), "a writer was disturbed by another: " + "\n".join(texts)
     write_bytes(path, b"")
     assert os.listdir(tmp_path) == ["model"]
 
