@@ -20,7 +20,7 @@ import tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OLDEST, NEWEST = (3, 11), ((3, 12), (3, 13), (3, 14))
-TOOLS = ("pytest", "hypothesis", "utilsforecast")
+TOOLS = ("pytest", "pytest-timeout", "hypothesis", "utilsforecast")
 # Frames, dates, pictures and the command line meet what changes; kernels are compiled in one of these tests.
 SHORT = ("test_frame", "test_columns", "test_layout", "test_future", "test_gaps", "test_plotting", "test_calendar")
 SMOKE = """
