@@ -39,7 +39,7 @@ import numpy as np
 import pandas as pd
 
 import bptt
-from bptt.files.saving import check_writable, write_bytes
+from bptt.files.replacing import check_writable, write_bytes
 from bptt.forecast import GRU, LSTM, RNN, ConformalIntervals, Forecaster, fill_gaps
 from forecast_data import (
     DATA,

@@ -14,7 +14,8 @@ from bptt.numerics import matmul, updates
 from bptt.numerics.jit import kernel
 from bptt.numerics.random import dropout
 from bptt.numerics.simd import lanes, load, store
-from bptt.numerics.threads import barrier, run, set_num_threads, share
+from bptt.numerics.team import barrier, share
+from bptt.numerics.threads import run, set_num_threads
 from bptt.text.network import step
 from bptt.text.network.model import SequenceModel
 from bptt.text.network.workspace import network_of, workspace_for

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bptt.numerics.matmul import DEPTH, HEIGHT, TILE_ROWS, panel_shape, unit_stride
+from bptt.numerics.matmul import DEPTH, panel_shape, unit_stride
 from bptt.numerics.simd import BITS
+from bptt.numerics.tiles import HEIGHT, TILE_ROWS
 from guarded import Worker
 from problem import every_cell, every_dtype
 

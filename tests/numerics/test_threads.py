@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from bptt.numerics import threads
 from bptt.numerics.jit import kernel
-from bptt.numerics.threads import Team, barrier, get_num_threads, run, set_num_threads, share
+from bptt.numerics.team import Team, barrier, share
+from bptt.numerics.threads import get_num_threads, run, set_num_threads
 
 compiled_only = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="the interpreter knows one thread")
 
@@ -74,7 +75,8 @@ def test_several_python_threads_may_call_at_once(any_number):
 CHANGING_TEAMS = """
 import numpy as np
 from bptt.numerics.jit import kernel
-from bptt.numerics.threads import barrier, run, teams_as_asked
+from bptt.numerics.team import barrier
+from bptt.numerics.threads import run, teams_as_asked
 
 @kernel
 def count(team, calls):
@@ -169,7 +171,8 @@ IN_A_PROCESS = """
 import os, resource, signal, threading, time
 import numpy as np
 from bptt.numerics.jit import kernel
-from bptt.numerics.threads import barrier, run, set_num_threads, teams_as_asked
+from bptt.numerics.team import barrier
+from bptt.numerics.threads import run, set_num_threads, teams_as_asked
 
 @kernel
 def relay(team, x, rounds):

@@ -18,17 +18,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from bptt.files.saving import (
-    check_replaceable,
-    check_writable,
-    kind_of,
-    plain,
-    read_tensors,
-    unused,
-    write_bytes,
-    write_json,
-    write_tensors,
-)
+from bptt.files.replacing import check_writable, plain, unused, write_bytes, write_json
+from bptt.files.saving import check_replaceable, kind_of, read_tensors, write_tensors
 
 TENSORS = {"a.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([np.pi])}
 root_may_write_anywhere = pytest.mark.skipif(
@@ -351,7 +342,7 @@ def test_a_killed_process_leaves_a_whole_file(tmp_path: Path) -> None:
 
 KILLED = """
 import os, sys, time
-from bptt.files.saving import write_bytes
+from bptt.files.replacing import write_bytes
 def wait(descriptor):
     print("writing", flush=True)
     time.sleep(600)
@@ -384,7 +375,7 @@ def test_a_process_killed_while_writing_leaves_the_old_file(tmp_path: Path) -> N
 
 LIMITED = """
 import os, resource, signal, sys
-from bptt.files.saving import write_bytes
+from bptt.files.replacing import write_bytes
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     write_bytes(sys.argv[1], bytes(5000))

@@ -217,6 +217,22 @@ def test_gradient_under_dropout(name):
         assert error <= 1e-6 * np.abs(grad * v).sum() + 1e-10, key
 
 
+@every_cell
+def test_input_dropout_drops_embedding_units_for_a_whole_window(name):
+    # With one stream, a unit that the mask dropped has no gradient at any token; the others count 1 / (1 - rate).
+    N, rate = 12, 0.4
+    tokens = make_tokens(5, 1, N, seed=4)
+    model = make_model(name, V=5, E=16, seed=6, input_dropout=rate)
+    grad, record = gradient(model, tokens, (N, N), seed=7)
+    moved, seen = grad[: 5 * 16].reshape(5, 16) != 0, np.unique(tokens[0, :N])
+    kept = moved.any(axis=0)
+    assert 0 < kept.sum() < 16
+    np.testing.assert_array_equal(moved[seen], np.tile(kept, (len(seen), 1)))
+    plain = make_model(name, V=5, E=16, seed=6)
+    plain.parameters["embedding.weight"][:] *= kept / (1 - rate)
+    np.testing.assert_allclose(record.loss[0], gradient(plain, tokens, (N, N))[1].loss[0], rtol=1e-12)
+
+
 def test_score_does_not_depend_on_the_window():
     model = make_model("lstm", L=2)
     tokens = make_tokens(5, 3, 24)

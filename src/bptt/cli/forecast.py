@@ -199,7 +199,7 @@ def _periods(season: str) -> list[int]:
 
 def _check_names(output: str | None, plot: str | None) -> None:
     """Before anything is trained: both can be written, in the format that their names say."""
-    from bptt.files.saving import check_writable
+    from bptt.files.replacing import check_writable
 
     for path in (output, plot):
         if path is not None:
@@ -241,14 +241,14 @@ def _write_csv(forecasts: pd.DataFrame, output: str | None) -> None:
     if output is None:
         sys.stdout.write(text)
     else:
-        from bptt.files.saving import write_bytes
+        from bptt.files.replacing import write_bytes
 
         write_bytes(output, text.encode())
 
 
 def _write_plot(df: pd.DataFrame, forecasts: pd.DataFrame, path: str, columns: dict[str, Any]) -> None:
     from bptt import forecast as library
-    from bptt.files.saving import write_bytes
+    from bptt.files.replacing import write_bytes
 
     picture = io.BytesIO()
     library.plot(df, forecasts, **columns).savefig(picture, format=_suffix(path), dpi=150)

@@ -117,7 +117,8 @@ def train(
         os.environ.setdefault("TQDM_MININTERVAL", "10")  # a log wants no bar redrawn ten times a second
     from tqdm.auto import tqdm
 
-    from bptt.files.saving import check_replaceable, unused
+    from bptt.files.replacing import unused
+    from bptt.files.saving import check_replaceable
     from bptt.numerics import compiling
     from bptt.text import CharLM, corpus
 
@@ -356,7 +357,8 @@ def _check_json(path: str | None, overwrite: bool) -> None:
 
 
 def _write_json(path: str | None, value: dict[str, Any], overwrite: bool) -> None:
-    from bptt.files.saving import check_replaceable, plain, write_json
+    from bptt.files.replacing import plain, write_json
+    from bptt.files.saving import check_replaceable
 
     if path == STANDARD_STREAM:
         print(json.dumps(plain(value), indent=2))

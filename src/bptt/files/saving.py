@@ -1,24 +1,18 @@
-"""Files that a killed process cannot spoil and that cannot run code.
+"""Model files: weights in the safetensors format, everything else as JSON inside its header.
 
-Weights are kept in the safetensors format, everything else as JSON inside its header. A file is written next
-to its final place, flushed to the disk and then renamed over it, so that whoever reads sees the old file or
-the new one, whole. A process that is killed in between leaves the old file as it was and a hidden
-`.NAME.xxxxxxxx.tmp` beside it, which the next save under that name removes: a writer at work holds a lock on its own.
+They cannot run code. A file of this library is replaced only where its user says so, any other file never.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import json
 import os
-import re
-import secrets
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,24 +21,9 @@ from safetensors.numpy import save
 
 from bptt import arguments
 from bptt.files import schema
+from bptt.files.replacing import check_writable, plain, write_bytes
 
-fcntl: Any
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
-__all__ = [
-    "check_replaceable",
-    "check_writable",
-    "kind_of",
-    "read_model",
-    "read_tensors",
-    "unused",
-    "write_bytes",
-    "write_json",
-    "write_tensors",
-]
+__all__ = ["check_replaceable", "kind_of", "read_model", "read_tensors", "write_tensors"]
 
 Model = TypeVar("Model")
 
@@ -55,47 +34,6 @@ CHECKSUM = "checksum"
 # Bytes of a header, names of series and characters included. The format itself allows 100 MB.
 LARGEST_HEADER = 100_000_000
 REPORT = "report"
-
-
-def check_writable(path: str | os.PathLike[str]) -> Path:
-    """Make sure that a file can be written at `path`, before hours are spent on what shall go there.
-
-    Parameters
-    ----------
-    path : str or path
-        The file need not exist; its folder has to. A file that exists stays as it is.
-
-    Returns
-    -------
-    Path
-        The place that will be written to: `path` with symbolic links followed.
-
-    Raises
-    ------
-    OSError
-        Naming the path: no such folder, a folder or device in its place, no permission, a read-only disk.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     check_writable(f"{folder}/model").name
-    'model'
-    """
-    target = Path(os.path.realpath(arguments.path("path", path)))
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "cannot write a file where a folder is", os.fspath(path))
-    if target.exists() and not target.is_file():
-        raise OSError(errno.EINVAL, "cannot write here: not a regular file", os.fspath(path))
-    if not target.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "cannot write here: no such folder", os.fspath(path))
-    try:
-        trial = _temporary(target)
-        trial.touch(exist_ok=False)
-        trial.unlink(missing_ok=True)  # another writer may have taken it for a leftover
-    except OSError as error:
-        raise type(error)(error.errno, f"cannot write here: {error.strerror}", os.fspath(path)) from None
-    return target
 
 
 def kind_of(path: str | os.PathLike[str]) -> str | None:
@@ -115,7 +53,7 @@ def kind_of(path: str | os.PathLike[str]) -> str | None:
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_bytes(f"{folder}/notes.txt", b"my only copy")
+    ...     _ = Path(folder, "notes.txt").write_text("my only copy")
     ...     print(kind_of(f"{folder}/notes.txt"))
     None
     """
@@ -165,7 +103,7 @@ def check_replaceable(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_bytes(f"{folder}/notes.txt", b"my only copy")
+    ...     _ = Path(folder, "notes.txt").write_text("my only copy")
     ...     try:
     ...         check_replaceable(f"{folder}/notes.txt", overwrite=True)
     ...     except FileExistsError as error:
@@ -182,151 +120,6 @@ def check_replaceable(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
             reason = "exists already; pass overwrite=True (on the command line --overwrite) to replace it"
             raise FileExistsError(errno.EEXIST, reason, os.fspath(path))
     return target
-
-
-def unused(path: str | os.PathLike[str]) -> Path:
-    """`path`, or with the first number from 2 on before its suffix under which no file exists.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     Path(folder, "model.safetensors").touch()
-    ...     unused(f"{folder}/model.safetensors").name
-    'model-2.safetensors'
-    """
-    path, number, found = Path(path), 1, Path(path)
-    while os.path.lexists(found):
-        number += 1
-        found = path.with_name(f"{path.stem}-{number}{path.suffix}")
-    return found
-
-
-def _temporary(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-
-
-def _locked(file: BinaryIO, *, wait: bool) -> bool:
-    """Whether the lock of a temporary file was got; never where there are no locks."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except (OSError, AttributeError):  # held by its writer; a file system or a platform without locks
-        return False
-    return True
-
-
-def _open_temporary(target: Path) -> tuple[Path, BinaryIO]:
-    """A new file beside the target, locked while it is open."""
-    while True:
-        temporary = _temporary(target)
-        file = open(temporary, "xb")
-        if not _locked(file, wait=True) or os.fstat(file.fileno()).st_nlink:
-            return temporary, file
-        file.close()  # removed as a leftover before it was locked
-
-
-def _remove_leftovers(target: Path) -> None:
-    """Remove temporary files of this target whose writers are gone."""
-    for name in os.listdir(target.parent):
-        if re.fullmatch(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.tmp", name):
-            with contextlib.suppress(OSError), open(target.with_name(name), "rb+") as file:
-                if _locked(file, wait=False):
-                    os.unlink(file.name)
-
-
-def _keep_access(temporary: Path, old: os.stat_result) -> None:
-    """Owner and permissions of the file that is replaced; where the owner cannot be kept, permissions alone."""
-    new = temporary.stat()
-    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
-        with contextlib.suppress(PermissionError):
-            os.chown(temporary, old.st_uid, old.st_gid)
-    temporary.chmod(old.st_mode & 0o777)
-
-
-def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a whole file, or nothing: the file that was there is replaced in one step.
-
-    Parameters
-    ----------
-    path : str or path
-        Where to; symbolic links are followed.
-    content : bytes
-
-    Raises
-    ------
-    OSError
-        Naming the path, if it cannot be written.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_bytes(f"{folder}/a", b"one")
-    ...     write_bytes(f"{folder}/a", b"two")
-    ...     Path(f"{folder}/a").read_bytes()
-    b'two'
-    """
-    target = check_writable(path)
-    temporary = None
-    try:
-        _remove_leftovers(target)
-        temporary, file = _open_temporary(target)
-        with file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            if target.exists():
-                _keep_access(temporary, target.stat())
-            if fcntl is None:  # Windows renames no open file; elsewhere the lock is held until it has its name
-                file.close()
-            os.replace(temporary, target)
-    except OSError as error:
-        raise type(error)(error.errno, f"cannot write here: {error.strerror}", os.fspath(path)) from None
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-    if os.name == "posix":  # the new name itself has to reach the disk, too
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write `value` as indented JSON, whole or not at all; NaN and infinity become null.
-
-    Parameters
-    ----------
-    path : str or path
-    value
-        Anything made of dicts, lists, strings, numbers (also NumPy's), booleans and None.
-
-    Raises
-    ------
-    OSError
-        Naming the path, if it cannot be written.
-    """
-    write_bytes(path, (json.dumps(plain(value), indent=2) + "\n").encode())
-
-
-def plain(value: Any) -> Any:
-    """`value` with NumPy's numbers as Python's, and what JSON has no word for (NaN, infinity) as None.
-
-    Examples
-    --------
-    >>> plain({"loss": np.float32(1.5), "worst": float("nan"), "window": (64, 128)})
-    {'loss': 1.5, 'worst': None, 'window': [64, 128]}
-    """
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
 
 
 def write_tensors(

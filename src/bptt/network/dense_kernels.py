@@ -13,7 +13,7 @@ from bptt.numerics.activations import relu
 from bptt.numerics.jit import kernel
 from bptt.numerics.matmul import pack, shared_product, transposed_products
 from bptt.numerics.random import dropout
-from bptt.numerics.threads import share
+from bptt.numerics.team import share
 from bptt.unroll.units import copy_units
 
 __all__ = [

@@ -17,7 +17,7 @@ Of one error e = f - y, f the forecast of y; where the derivative jumps (at e = 
 
 from bptt.numerics.activations import exp, log_sum_exp
 from bptt.numerics.jit import kernel
-from bptt.numerics.threads import share
+from bptt.numerics.team import share
 
 __all__ = ["HUBER", "MAE", "MSE", "PINBALL", "cross_entropy_rows", "pointwise", "weighted_mean"]
 

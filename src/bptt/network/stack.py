@@ -14,7 +14,7 @@ from bptt.cells.table import Cell, CellSpec
 from bptt.numerics import memory
 from bptt.numerics.jit import borrow, kernel, outlined
 from bptt.numerics.matmul import packed_rows, panel_shape, unit_stride
-from bptt.numerics.threads import barrier, share
+from bptt.numerics.team import barrier, share
 from bptt.unroll import layer as one
 from bptt.unroll import sequence
 from bptt.unroll.sequence import Rows, Weights

@@ -44,6 +44,8 @@ __all__ = [
     "lane_count",
     "lanes",
     "load",
+    "masked_load",
+    "masked_store",
     "maximum",
     "minimum",
     "power_of_two",
@@ -276,6 +278,24 @@ def _lane_count(array: Any) -> Any:
     return signature(types.intp, array), lambda context, *_: context.get_constant(types.intp, number)
 
 
+def masked_load(builder: Any, pointer: Any, mask: Any, vector: Any, size: int) -> Any:
+    """Elements of `size` bytes, zero where the mask is not set; nothing is read there."""
+    align = ir.Constant(ir.IntType(32), size)
+    kind = ir.FunctionType(vector, [pointer.type, align.type, mask.type, vector])
+    name = f"llvm.masked.load.v{vector.count}f{8 * size}.p0"
+    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    return builder.call(function, [pointer, align, mask, ir.Constant(vector, None)])
+
+
+def masked_store(builder: Any, value: Any, pointer: Any, mask: Any, size: int) -> None:
+    """Store the elements of `size` bytes whose mask is set."""
+    align = ir.Constant(ir.IntType(32), size)
+    kind = ir.FunctionType(ir.VoidType(), [value.type, pointer.type, align.type, mask.type])
+    name = f"llvm.masked.store.v{value.type.count}f{8 * size}.p0"
+    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    builder.call(function, [value, pointer, align, mask])
+
+
 class Block:
     """Emits loads and stores of vectors at element `column` of a row, cut to `left` elements."""
 
@@ -296,26 +316,18 @@ class Block:
         indices = ir.Constant(ir.VectorType(self.word, self.count), list(range(self.count)))
         return self.builder.icmp_signed("<", indices, splat(self.builder, self.left, self.count))
 
-    def function(self, name: str, result: Any, *arguments: Any) -> Any:
-        full = f"llvm.masked.{name}.v{self.count}f{8 * self.size}.p0"
-        return cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(result, arguments), full)
-
     def load(self, column: Any, mask: Any | None) -> Any:
         pointer = self.pointer(column)
         if mask is None:
             return self.builder.load(pointer, align=self.size)
-        align, nothing = ir.Constant(ir.IntType(32), self.size), ir.Constant(self.vector, None)
-        function = self.function("load", self.vector, pointer.type, align.type, mask.type, self.vector)
-        return self.builder.call(function, [pointer, align, mask, nothing])
+        return masked_load(self.builder, pointer, mask, self.vector, self.size)
 
     def store(self, value: Any, column: Any, mask: Any | None) -> None:
         pointer = self.pointer(column)
         if mask is None:
             self.builder.store(value, pointer, align=self.size)
             return
-        align = ir.Constant(ir.IntType(32), self.size)
-        function = self.function("store", ir.VoidType(), self.vector, pointer.type, align.type, mask.type)
-        self.builder.call(function, [value, pointer, align, mask])
+        masked_store(self.builder, value, pointer, mask, self.size)
 
     def either(self) -> Any:
         """Condition under which no lane is masked; None where masks are always used."""

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bptt.numerics.jit import kernel, outlined
-from bptt.numerics.threads import barrier, share
+from bptt.numerics.team import barrier, share
 
 __all__ = [
     "ADAM",

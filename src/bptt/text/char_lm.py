@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -14,12 +13,10 @@ import numpy as np
 import pandas as pd
 
 from bptt import arguments, seeds
-from bptt.errors import NotFittedError
 from bptt.files.saving import check_replaceable
-from bptt.params import HasParams
-from bptt.text import corpus, evaluating, source
-from bptt.text import sampling as generating
+from bptt.text import corpus
 from bptt.text.fitting import Checkpoint, TrainingRun, count_unknown, divide
+from bptt.text.language_model import LanguageModel
 from bptt.text.model_file import read_model, write_model
 from bptt.text.network.model import SequenceModel
 from bptt.text.network.trainer import Trainer
@@ -34,7 +31,7 @@ __all__ = ["CharLM"]
 logger = logging.getLogger(__name__)
 
 
-class CharLM(HasParams):
+class CharLM(LanguageModel):
     """A recurrent network that predicts the next character of a text.
 
     An embedding, a stack of recurrent layers, and a softmax over the vocabulary (Graves, 2013), trained by
@@ -322,196 +319,6 @@ class CharLM(HasParams):
             self.history = pd.DataFrame(fitting.history)
         return self
 
-    @arguments.known_keywords
-    def evaluate(
-        self,
-        text: Text,
-        streams: int = 8,
-        dynamic: bool = False,
-        learning_rate: float | None = None,
-        segment: int = 20,
-    ) -> dict[str, float]:
-        """Measure how well the model predicts a text.
-
-        Every character but the first is predicted from those before it in its stream. A character that the
-        model never saw is scored as "unknown", at a high loss.
-
-        Parameters
-        ----------
-        text : str or path
-            As for `fit`: a str is the text itself, a `pathlib.Path` a file; at least 2 characters.
-        streams : int
-            Contiguous parts that are read side by side with carried state; at most this many, so that each
-            holds 256 predictions or more. What fills no stream at the end is predicted after the 512
-            characters before it.
-        dynamic : bool
-            Dynamic evaluation (Krause et al., 2018): each segment of each stream is scored first, and a copy
-            of the weights then learns from it (Adam with beta1 = 0, gradient norm clipped at 1). The figure
-            is not one of the trained weights alone: it counts what they learn from the text under test while
-            reading it, and is to be reported apart. The model itself stays as it is.
-        learning_rate : float or None
-            Of the dynamic evaluation; None is 1e-3. Choose it on the tail of the training part.
-        segment : int
-            Characters between two updates of the dynamic evaluation.
-
-        Returns
-        -------
-        dict
-            "nats_per_char", "bits_per_char", "perplexity" (per character), "characters" (predictions made) and
-            "unknown" (characters of the text that the model never saw).
-
-        Raises
-        ------
-        ValueError, TypeError
-            If there is no model yet, the text is too short, or an argument is not among those accepted.
-        OSError
-            If the text cannot be read.
-
-        Examples
-        --------
-        >>> lm = CharLM(hidden_size=8, seed=0).fit("ab" * 500, streams=4, window=16, epochs=1, progress=False)
-        >>> lm.evaluate("abab")["characters"]
-        3
-        """
-        model, vocabulary = self._fitted()
-        arguments.integer("streams", streams)
-        arguments.integer("segment", segment)
-        arguments.boolean("dynamic", dynamic)
-        if learning_rate is not None and not dynamic:
-            raise ValueError(f"learning_rate is for dynamic=True only; got {learning_rate!r}")
-        tokens = vocabulary.encode(self._read(text), errors="unknown")
-        if len(tokens) < 2:
-            raise ValueError(f"text must have at least 2 characters to predict one; got {len(tokens)}")
-        if dynamic:
-            rate = evaluating.RATE if learning_rate is None else learning_rate
-            arguments.real("learning_rate", rate, 0.0, open_ends="min")
-            nats, count = evaluating.dynamic(model, tokens, streams, rate, segment)
-        else:
-            nats, count = evaluating.static(model, tokens, streams)
-        mean = nats / count
-        return {
-            "nats_per_char": mean,
-            "bits_per_char": mean / math.log(2),
-            "perplexity": float(np.exp(np.minimum(mean, 700.0))),
-            "characters": count,
-            "unknown": count_unknown(vocabulary, tokens),
-        }
-
-    @arguments.known_keywords
-    def sample(
-        self,
-        prompt: str | os.PathLike[str] = "",
-        length: int = 200,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        seed: int | None = 0,
-    ) -> str:
-        """Generate a continuation of `prompt`, without the prompt itself.
-
-        Parameters
-        ----------
-        prompt : str or path
-            Read first. A str is always the text itself, whatever files there are; a `pathlib.Path` is a file. An
-            empty one begins as a new line does (or, where the text had no line feed, after its first character in
-            the order of the vocabulary).
-        length : int
-            Characters to write.
-        temperature : float
-            Divides the logits: below 1 more conservative, above 1 more random; 0 takes the likeliest each time.
-        top_k : int or None
-            Draw among the k likeliest only (Fan, Lewis & Dauphin, 2018).
-        top_p : float or None
-            Draw among the likeliest whose probabilities, after `top_k`, add up to p (Holtzman et al., 2020).
-        seed : int or None
-            Equal seeds give equal texts; None draws one.
-
-        Returns
-        -------
-        str
-            `length` characters (with bytes: that many bytes, decoded; a character cut off at the end is
-            U+FFFD). The unknown character is never written.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If there is no model yet, the prompt has characters that the model never saw, or an argument is
-            not among those accepted.
-
-        Examples
-        --------
-        >>> lm = CharLM(hidden_size=8, seed=0).fit("ab" * 500, streams=4, window=16, epochs=1, progress=False)
-        >>> len(lm.sample(length=10))
-        10
-        """
-        return "".join(self.stream(prompt, length, temperature, top_k, top_p, seed))
-
-    def stream(
-        self,
-        prompt: str | os.PathLike[str] = "",
-        length: int = 200,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        seed: int | None = 0,
-    ) -> Iterator[str]:
-        """What `sample` returns, in parts as they are written, several times a second.
-
-        Parameters and errors are those of `sample`.
-
-        Examples
-        --------
-        >>> lm = CharLM(hidden_size=8, seed=0).fit("ab" * 500, streams=4, window=16, epochs=1, progress=False)
-        >>> "".join(lm.stream(length=10)) == lm.sample(length=10)
-        True
-        """
-        model, vocabulary = self._fitted()
-        if isinstance(prompt, os.PathLike):
-            prompt = self._read(prompt)
-        if not isinstance(prompt, str):
-            raise TypeError(
-                f"prompt must be a str (the text itself) or a pathlib.Path (a file); got {type(prompt).__name__}"
-            )
-        arguments.integer("length", length, 0)
-        drawn = seeds.resolve("seed", seed)
-        arguments.real("temperature", temperature, 0.0)
-        if top_k is not None:
-            arguments.integer("top_k", top_k)
-        if top_p is not None:
-            arguments.real("top_p", top_p, 0.0, 1.0, open_ends="min")
-        unseen = vocabulary.unseen(prompt)
-        if unseen:
-            shown = ", ".join(map(repr, unseen[:10])) + (" ..." if len(unseen) > 10 else "")
-            raise ValueError(f"prompt has character(s) the model never saw: {shown}; leave them out or replace them")
-        tokens = vocabulary.encode(prompt or self._start())
-        parts = generating.stream(model, tokens, length, temperature, top_k, top_p, vocabulary.unknown, drawn)
-        return vocabulary.decode_parts(part for part, _ in parts)
-
-    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
-        """Write the model to one file: safetensors, with vocabulary, settings and origin as JSON in its
-        header.
-
-        The file is replaced as a whole: whoever reads it, or is interrupted, finds the old one or the new
-        one.
-
-        Parameters
-        ----------
-        path : str or path
-        overwrite : bool
-            Replace a model that exists; default False. A file that bptt did not write is never replaced.
-
-        Raises
-        ------
-        ValueError
-            If there is no model yet.
-        FileExistsError
-            If the file exists and `overwrite` is not set, or is not one of bptt's.
-        OSError
-            Naming the path, if it cannot be written.
-        """
-        model, vocabulary = self._fitted()
-        write_model(path, model, vocabulary, self.training, overwrite=overwrite)
-
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> CharLM:
         """Read a model that `save` or `fit(..., output=path)` wrote.
@@ -530,15 +337,3 @@ class CharLM(HasParams):
         lm = cls(vocabulary=symbols, **settings)
         lm.model, lm.vocabulary, lm.training = model, vocabulary, training
         return lm
-
-    def _fitted(self) -> tuple[SequenceModel, Vocabulary | ByteVocabulary]:
-        if self.model is None or self.vocabulary is None:
-            raise NotFittedError("this CharLM has no weights yet: call fit(text), or CharLM.load(path)")
-        return self.model, self.vocabulary
-
-    def _read(self, text: Text) -> str:
-        return source.read(text, any_bytes=self.symbols == ByteVocabulary.kind)
-
-    def _start(self) -> str:
-        _, vocabulary = self._fitted()
-        return vocabulary.decode([1]) if vocabulary.unseen("\n") else "\n"

@@ -14,7 +14,7 @@ from bptt.numerics import threads
 from bptt.numerics.activations import exp
 from bptt.numerics.jit import borrow, kernel
 from bptt.numerics.random import uniform
-from bptt.numerics.threads import barrier
+from bptt.numerics.team import barrier
 from bptt.text.network.model import SequenceModel
 from bptt.text.network.step import carry, forward, prepare
 from bptt.text.network.workspace import network_of, workspace_for

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from bptt.numerics.jit import kernel
-from bptt.numerics.matmul import HEIGHT
-from bptt.numerics.threads import barrier, check_signals, share
+from bptt.numerics.team import barrier, check_signals, share
+from bptt.numerics.tiles import HEIGHT
 from bptt.unroll import sequence
 from bptt.unroll.sequence import CHUNK, Rows, by_units, streams
 from bptt.unroll.units import any_of, copy_units

@@ -11,7 +11,7 @@ The rows of a batch never meet, so each thread takes a share of them through all
 Where there are too few rows for that, or weights too large for a thread's own cache, the threads share the hidden
 units instead and meet at each step. Either way an element's sum is one chain over k, and has the same bits.
 
-Every function here is run by all members of a team (`numerics.threads`); where one needs what another wrote, its
+Every function here is run by all members of a team (`numerics.team`); where one needs what another wrote, its
 caller puts a barrier between. `unroll.layer` makes a whole layer of them.
 
 Sequences of a batch may end before step T, the longest first: `active` says how many rows have a step t. The others are
@@ -33,7 +33,7 @@ from bptt.cells import table
 from bptt.numerics.jit import borrow, kernel, outlined
 from bptt.numerics.matmul import block_stride, pack, product, shared_product, transposed_products
 from bptt.numerics.random import dropout
-from bptt.numerics.threads import barrier, share
+from bptt.numerics.team import barrier, share
 from bptt.unroll.units import add_units, any_of, clear_units, copy, copy_units, drop_states
 
 # A bare 0 has a type of its own for Numba, and each function it is passed to would be compiled once more.

@@ -1,4 +1,4 @@
-"""What a model takes where its user says nothing: derived from the horizon and the seasons."""
+"""The network of a model: from its arguments, and for those not given from the horizon and the seasons."""
 
 from __future__ import annotations
 
@@ -9,10 +9,25 @@ import numpy as np
 
 from bptt import arguments
 from bptt.forecast.network.architecture import Architecture
-from bptt.forecast.network.batches import AVERAGE, CHANGE, DRIFT, LAST, MEAN, SEASONAL
+from bptt.forecast.network.batches import (
+    AVERAGE,
+    BY_MEAN,
+    CHANGE,
+    DRIFT,
+    IDENTITY,
+    LAST,
+    MEAN,
+    SEASONAL,
+    SPREAD,
+    STANDARD,
+)
+from bptt.network.loss_kernels import HUBER, MAE, MSE
 
 __all__ = [
+    "LOSSES",
+    "SCALERS",
     "anchors_from",
+    "architecture_of",
     "default_hidden_size",
     "default_input_size",
     "default_max_steps",
@@ -20,7 +35,9 @@ __all__ = [
     "seasons_from",
 ]
 
-# A segment is a season where one has at most so many steps.
+LOSSES = {"mae": MAE, "mse": MSE, "huber": HUBER}
+SCALERS = {"spread": SPREAD, "standard": STANDARD, "mean": BY_MEAN, "identity": IDENTITY}
+# A season with more steps than this is read in several segments.
 LONGEST_SEGMENT = 48
 # Bounds of the updates, and how often each window is to be seen.
 FEWEST, MOST, MOST_WIDE, PASSES = 200, 600, 1200, 10
@@ -76,7 +93,50 @@ def default_hidden_size(seasons: tuple[int, ...]) -> int:
 
 
 def default_max_steps(plan: Architecture, windows: tuple[np.ndarray, np.ndarray, np.ndarray], batch_size: int) -> int:
-    """Updates: until each window was seen PASSES times, within bounds. Few windows are soon known by heart."""
+    """Updates: until each window was seen PASSES times, within bounds. Few windows are quickly overfitted."""
     _, first, last = windows
     passes = PASSES * int((last - first + 1).sum()) // batch_size
     return min(max(passes, FEWEST), MOST_WIDE if plan.hidden_size >= 128 else MOST)
+
+
+def architecture_of(
+    given: dict[str, Any], cell: str, quantiles: tuple[float, ...], seasons: tuple[int, ...], widths: tuple[int, ...]
+) -> Architecture:
+    """The network that follows from a model's arguments, the seasons and the numbers of columns.
+
+    With anchors="auto" it has no naive forecasts yet: the data decide.
+    """
+    strategy, h = given["strategy"], given["h"]
+    anchors = anchors_from([] if given["anchors"] in ("auto", None) else given["anchors"])
+    step = 1
+    if strategy == "segment":
+        step = given["segment"] or default_segment(h, seasons)
+    size = given["input_size"] or default_input_size(h, seasons)
+    lags = given["lags"] or ()
+    if lags == "auto":
+        lags = tuple(period for period in seasons if period > 1)
+    above = [tau for tau in quantiles if tau > 0.5]
+    below = [tau for tau in quantiles if tau < 0.5]
+    return Architecture(
+        strategy=strategy,
+        cell=cell,
+        n=(given["h_train"] or h) if strategy == "recursive" else h,
+        input_size=-(-size // step) * step,
+        segment=step,
+        hidden_size=given["hidden_size"] or default_hidden_size(seasons),
+        num_layers=given["num_layers"],
+        kinds=tuple(kind for kind, _ in anchors),
+        periods=tuple(period for _, period in anchors),
+        lags=tuple(int(lag) for lag in lags),
+        futr=widths[0],
+        hist=widths[1],
+        static=widths[2],
+        taus=(0.5, *above, *reversed(below)),
+        loss=LOSSES[given["loss"]],
+        parameter=float(given["huber_delta"]),
+        scaler=SCALERS[given["scaler_type"]],
+        dropout=float(given["dropout"]),
+        told=float(given["scheduled_sampling"]),
+        seed=given["seed"],
+        dtype=given["dtype"],
+    )

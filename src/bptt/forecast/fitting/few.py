@@ -1,4 +1,4 @@
-"""Few windows, as of one short series: a network learns them by heart, so the newest rows say how much it may learn.
+"""Few windows, as of one short series: a network overfits them, so the newest rows decide how long it is trained.
 
 hold out    the last two horizons of each series, at most a third of it; the network is trained on the rest
 steps       those after which the held-out windows are forecast best; the training on all rows stops there
@@ -30,6 +30,7 @@ __all__ = [
     "STEPS",
     "best_naive",
     "compared",
+    "count",
     "extended",
     "held_out_rows",
     "late_windows",
@@ -56,6 +57,11 @@ NAMES = {LAST: "last", MEAN: "mean", DRIFT: "drift", SEASONAL: "seasonal:{}", CH
 def name_of(kind: int, period: int) -> str:
     """A naive forecast as the argument `anchors` names it."""
     return NAMES[kind].format(period)
+
+
+def count(windows: tuple[np.ndarray, np.ndarray, np.ndarray]) -> int:
+    """Number of windows to train on: those from the first to the last of each series."""
+    return int((windows[2] - windows[1] + 1).sum())
 
 
 def held_out_rows(stops: np.ndarray, n: int) -> np.ndarray:

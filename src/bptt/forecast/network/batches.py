@@ -20,7 +20,7 @@ import numpy as np
 
 from bptt.numerics.jit import borrow, kernel, outlined
 from bptt.numerics.random import uniform
-from bptt.numerics.threads import barrier, share
+from bptt.numerics.team import barrier, share
 
 __all__ = [
     "AVERAGE",

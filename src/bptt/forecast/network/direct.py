@@ -21,7 +21,7 @@ from bptt.network import stack as stacked
 from bptt.network.dense_kernels import dense_backward, dense_forward, drop, pack_dense, relu_backward, relu_forward
 from bptt.network.stack import Packed, Scratch, Stack, Transposed, Window, clear, matrix, plain_errors, plain_tape
 from bptt.numerics.jit import kernel, outlined
-from bptt.numerics.threads import barrier, share
+from bptt.numerics.team import barrier, share
 from bptt.unroll.layer import NEVER
 from bptt.unroll.units import copy
 

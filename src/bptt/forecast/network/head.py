@@ -20,7 +20,7 @@ ones left out, of  l(f_0 - y)  plus a small share of the quantiles' mean  2 pinb
 from bptt.network.loss_kernels import PINBALL, pointwise
 from bptt.numerics.activations import exp, sigmoid, softplus
 from bptt.numerics.jit import borrow, kernel, outlined
-from bptt.numerics.threads import barrier, share
+from bptt.numerics.team import barrier, share
 from bptt.unroll.units import copy
 
 # The quantiles' part of the loss. With equal parts the point forecasts of few, short series get worse by some percent.

@@ -29,7 +29,7 @@ from bptt.network.stack import Packed, Scratch, Stack, Transposed, Window, clear
 from bptt.numerics.jit import kernel, outlined
 from bptt.numerics.matmul import shared_product
 from bptt.numerics.random import uniform
-from bptt.numerics.threads import barrier, share
+from bptt.numerics.team import barrier, share
 from bptt.unroll.layer import NEVER
 
 __all__ = ["Network", "Workspace", "backward", "forward", "prepare"]

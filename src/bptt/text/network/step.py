@@ -4,7 +4,7 @@
     dE   <-    dx          <- layers <- dy = dz W_head^T <- dz
     theta <- update(clip(grad)),   the last state -> slot 0
 
-Every function is run by all members of a team (`numerics.threads`). L, H, E, V: layers, hidden units, embedding,
+Every function is run by all members of a team (`numerics.team`). L, H, E, V: layers, hidden units, embedding,
 vocabulary; a window has `old` steps from windows before (k2 > k1 only) and `new` ones; all arrays are described in
 `text.network.workspace`.
 """
@@ -21,7 +21,7 @@ from bptt.numerics import updates
 from bptt.numerics.jit import borrow, kernel, outlined
 from bptt.numerics.matmul import pack, shared_product
 from bptt.numerics.random import dropout
-from bptt.numerics.threads import barrier, share
+from bptt.numerics.team import barrier, share
 from bptt.unroll import sequence
 from bptt.unroll.layer import NEVER
 from bptt.unroll.units import copy

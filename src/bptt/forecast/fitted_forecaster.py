@@ -1,0 +1,251 @@
+"""What a fitted forecaster does: forecast, and go into a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bptt import arguments
+from bptt.errors import NotFittedError
+from bptt.forecast import saving
+from bptt.forecast.evaluation.cutoffs import Windows, insample_windows
+from bptt.forecast.evaluation.fitted import Trained
+from bptt.forecast.evaluation.intervals import request
+from bptt.forecast.fitting.interface import Model, check_horizon, check_quantiles, reach
+from bptt.forecast.fitting.local_scaling import scaling
+from bptt.forecast.frames.clock import warn_clock_changes
+from bptt.forecast.frames.panel import Panel
+from bptt.forecast.frames.reading import (
+    FrameSchema,
+    future_rows,
+    get_missing_future,
+    make_future_dataframe,
+    read,
+    warn_unobserved_ends,
+)
+from bptt.params import HasParams
+
+__all__ = ["CUTOFF", "FittedForecaster", "beside_y"]
+
+CUTOFF = "cutoff"
+
+
+class FittedForecaster(HasParams):
+    """Trained models with the series they were trained on; `Forecaster` makes and trains them.
+
+    Attributes
+    ----------
+    models : list
+        The models, trained after `fit`.
+    aliases : list of str
+        The names of their columns.
+    h : int
+        Their horizon.
+    local_scaler_type : str or None
+    """
+
+    models: list[Model]
+    aliases: list[str]
+    h: int
+    local_scaler_type: str | None
+    _fit: Trained | None
+    _panel: Panel | None
+    _encoding: FrameSchema | None
+
+    def predict(
+        self,
+        df: pd.DataFrame | None = None,
+        static_df: pd.DataFrame | None = None,
+        futr_df: pd.DataFrame | None = None,
+        level: Sequence[float] | None = None,
+        quantiles: Sequence[float] | None = None,
+        h: int | None = None,
+    ) -> pd.DataFrame:
+        """Forecast the h steps after the end of each series.
+
+        Parameters
+        ----------
+        df : DataFrame, optional
+            Histories to continue in the place of the training data: longer ones, or series the models never saw.
+            Nothing is trained.
+        static_df : DataFrame, optional
+            The static columns of the series of `df`.
+        futr_df : DataFrame, optional
+            Exogenous columns of the steps that are forecast, for strategies "segment" and "direct" of all steps of
+            the models' horizon; `make_future_dataframe` has its rows.
+        level : list of numbers in [1, 100), optional
+            Intervals in percent: 80 adds columns `GRU-lo-80` and `GRU-hi-80`.
+        quantiles : list of numbers in (0, 1), optional
+            Instead of `level`: 0.1 adds a column `GRU_ql0.1`.
+        h : int, optional
+            Steps; the models' where None. More only for models of strategy "recursive"; calibrated intervals then
+            keep the shift of the last calibrated step.
+
+        Returns
+        -------
+        DataFrame
+            `unique_id`, `ds`, and a column for each model and quantile; series sorted by id, `ds` ascending.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Before `fit`; naming the argument, the column or the series.
+
+        Warns
+        -----
+        UserWarning
+            If series end in missing values; if times less than a day apart have a time zone whose clock changes
+            within the forecasts or the season before them: daily patterns then lie at another hour of that clock.
+        """
+        trained, panel, encoding = self._fitted("predicting")
+        asked = request(level, quantiles)
+        h = check_horizon(self.models, self.aliases, h)
+        if not trained.is_calibrated:
+            check_quantiles(self.models, self.aliases, asked.quantiles)
+        scale = trained.scaling
+        if df is not None:
+            panel, encoding = read(df, static_df=static_df, encoding=encoding)
+            warn_unobserved_ends(panel, encoding)
+            scale = None if self.local_scaler_type is None else scaling(panel, self.local_scaler_type)
+        elif static_df is not None:
+            raise ValueError("static_df describes the series of df: pass both, or none to continue the training data")
+        steps = reach(self.models, h)
+        future = future_rows(panel, encoding, steps, futr_df)
+        warn_clock_changes(future, encoding, np.arange(len(panel)), panel.lengths, h)
+        columns = trained.forecast(future, np.arange(len(panel)), panel.lengths, h, asked, scale)
+        rows = (future.starts[1:, None] - steps + np.arange(h)).ravel()
+        return _frame(future, encoding, rows, columns)
+
+    def predict_insample(
+        self,
+        step_size: int = 1,
+        level: Sequence[float] | None = None,
+        quantiles: Sequence[float] | None = None,
+    ) -> pd.DataFrame:
+        """Forecast windows of the training data, each from what lies before it, by models that know them all.
+
+        Parameters
+        ----------
+        step_size : int
+            Rows from one window to the next, counted back from the last window of each series.
+        level, quantiles
+            As in `predict`.
+
+        Returns
+        -------
+        DataFrame
+            As that of `cross_validation`. How well the models do on other data it does not tell.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Before `fit`; naming the argument.
+
+        Warns
+        -----
+        UserWarning
+            If series are too short for any window.
+        """
+        trained, panel, encoding = self._fitted("predicting")
+        asked = request(level, quantiles)
+        if not trained.is_calibrated:
+            check_quantiles(self.models, self.aliases, asked.quantiles)
+        windows = insample_windows(panel, self.h, arguments.integer("step_size", step_size))
+        warn_clock_changes(panel, encoding, windows.series, windows.ends, self.h)
+        columns = trained.forecast(panel, windows.series, windows.ends, self.h, asked, until=panel.lengths)
+        return beside_y(panel, encoding, windows, self.h, columns)
+
+    def make_future_dataframe(self, df: pd.DataFrame | None = None, h: int | None = None) -> pd.DataFrame:
+        """The ids and times that `predict` forecasts: the rows `futr_df` has to have.
+
+        Parameters
+        ----------
+        df : DataFrame, optional
+            As in `predict`.
+        h : int, optional
+            As in `predict`.
+
+        Returns
+        -------
+        DataFrame
+            `unique_id` and `ds`.
+        """
+        panel, encoding = self._histories(df)
+        return make_future_dataframe(panel, encoding, reach(self.models, check_horizon(self.models, self.aliases, h)))
+
+    def get_missing_future(
+        self, futr_df: pd.DataFrame, df: pd.DataFrame | None = None, h: int | None = None
+    ) -> pd.DataFrame:
+        """The rows of `make_future_dataframe` that `futr_df` lacks.
+
+        Parameters
+        ----------
+        futr_df : DataFrame
+        df, h
+            As in `predict`.
+
+        Returns
+        -------
+        DataFrame
+            `unique_id` and `ds`; empty if nothing is missing.
+        """
+        panel, encoding = self._histories(df)
+        steps = reach(self.models, check_horizon(self.models, self.aliases, h))
+        return get_missing_future(panel, encoding, steps, futr_df)
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        """Write models, calibration and the training series as one file, whole or not at all.
+
+        The file is in the safetensors format and cannot run code.
+
+        Parameters
+        ----------
+        path : str or path
+        overwrite : bool
+            Replace a model file that exists. Any other file is never replaced.
+
+        Raises
+        ------
+        ValueError
+            Before `fit`.
+        FileExistsError
+            If the file exists and `overwrite` is not set, or it is not a model file.
+        OSError
+            Naming the path, if it cannot be written.
+        """
+        trained, panel, encoding = self._fitted("saving")
+        saving.write(path, trained, panel, encoding, self.local_scaler_type, overwrite=overwrite)
+
+    def _fitted(self, doing: str) -> tuple[Trained, Panel, FrameSchema]:
+        if self._fit is None or self._panel is None or self._encoding is None:
+            raise NotFittedError(f"You must fit the model before {doing}. Call fit(df), or Forecaster.load(path).")
+        return self._fit, self._panel, self._encoding
+
+    def _histories(self, df: pd.DataFrame | None) -> tuple[Panel, FrameSchema]:
+        _, panel, encoding = self._fitted("asking for its future")
+        if df is None:
+            return panel, encoding
+        # Ids and times alone: no exogenous column has to be there for that.
+        return read(df, encoding=replace(encoding, futr=(), hist=(), stat=(), calendar=False))
+
+
+def beside_y(
+    panel: Panel, encoding: FrameSchema, windows: Windows, h: int, columns: dict[str, np.ndarray]
+) -> pd.DataFrame:
+    """The frame of windows that are forecast: ids, times, cutoffs, the columns, and what came true."""
+    first = panel.starts[windows.series] + windows.ends
+    rows = (first[:, None] + np.arange(h)).ravel()
+    cutoffs = encoding.rows(panel, np.repeat(windows.series, h), panel.ds[np.repeat(first - 1, h)])[encoding.time_col]
+    y = np.where(panel.observed[rows], panel.y[rows], np.nan)
+    return _frame(panel, encoding, rows, {CUTOFF: cutoffs, **columns, encoding.target_col: y})
+
+
+def _frame(panel: Panel, encoding: FrameSchema, rows: np.ndarray, columns: dict[str, Any]) -> pd.DataFrame:
+    """Ids and times of some of a panel's rows, with further columns beside them."""
+    keys = encoding.rows(panel, panel.series[rows], panel.ds[rows])
+    return pd.concat([keys, pd.DataFrame(columns)], axis=1)

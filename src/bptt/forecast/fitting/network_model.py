@@ -1,0 +1,374 @@
+"""What all models of a `Forecaster` do: fit their networks, forecast with them, and go to and from a file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from bptt.errors import NotFittedError
+from bptt.files.schema import check_equal, record, within
+from bptt.forecast.fitting import defaults, few, held_out, restoring
+from bptt.forecast.fitting.ensemble import Members
+from bptt.forecast.fitting.naive import candidates, choose_anchors
+from bptt.forecast.fitting.training import TOGETHER, TrainingConfig, TrainingResult, learn, predict_windows, source_of
+from bptt.forecast.fitting.transforms import Transform, choose
+from bptt.forecast.fitting.windows import min_spread_of, scales_of, validation_windows, windows_of
+from bptt.forecast.frames.frequency import Freq
+from bptt.forecast.frames.panel import Panel, columns_of
+from bptt.forecast.network.architecture import Architecture, initial
+from bptt.forecast.network.batches import IDENTITY, SeriesArrays
+from bptt.network.parameters import views
+from bptt.numerics.threads import get_num_threads
+from bptt.params import HasParams
+from bptt.user_warnings import warn
+
+__all__ = ["NetworkModel"]
+
+
+class NetworkModel(HasParams):
+    """A model whose constructor has checked its arguments, and kept them as a file can hold them.
+
+    Attributes
+    ----------
+    h, strategy, quantiles, alias, calendar, early_stop_patience_steps, futr_exog_list, hist_exog_list, stat_exog_list
+        Arguments that are read by name.
+    """
+
+    cell = ""
+    h: int
+    strategy: str
+    quantiles: tuple[float, ...]
+    alias: str
+    calendar: bool
+    early_stop_patience_steps: int
+    futr_exog_list: tuple[str, ...]
+    hist_exog_list: tuple[str, ...]
+    stat_exog_list: tuple[str, ...]
+    _given: dict[str, Any]
+    _plan: Architecture | None
+    _scales: dict[str, np.ndarray]
+    _offsets: np.ndarray | None
+    history: list[TrainingResult]
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether `fit` has come to an end."""
+        return self._plan is not None
+
+    @property
+    def forecasts_median(self) -> bool:
+        """Whether the point forecast is the median: with loss="mae"."""
+        return bool(self._given["loss"] == "mae")
+
+    @property
+    def members(self) -> list[dict[str, np.ndarray]]:
+        """Weights by name of each network of the ensemble."""
+        if self._plan is None:
+            raise NotFittedError("You must fit the model before its parameters exist.")
+        return [views(learned.theta, self._plan.shapes) for learned in self.history]
+
+    @property
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Weights by name of the first network."""
+        return self.members[0]
+
+    def fit(
+        self,
+        panel: Panel,
+        *,
+        freq: Freq,
+        val_size: int = 0,
+        skip: int = 0,
+        warm_start: bool = False,
+        verbose: int = 0,
+    ) -> None:
+        """Learn from all rows of each series but its last `skip`.
+
+        Parameters
+        ----------
+        panel : Panel
+        freq : Freq
+        val_size : int
+            Trailing rows used for validation.
+        skip : int
+        warm_start : bool
+            Start from the weights of the last fit.
+        verbose : int
+            1: a bar on standard error.
+
+        Raises
+        ------
+        ValueError
+            No series has a window to learn from.
+        NonFiniteError
+            A loss or a gradient became infinite or NaN.
+        """
+        given = self._given
+        lengths = panel.lengths
+        stops = np.maximum(lengths - skip - val_size, 0)
+        columns = self._columns(panel)
+        seasons = self._seasons(freq)
+        plan = defaults.architecture_of(given, self.cell, self.quantiles, seasons, tuple(len(part) for part in columns))
+        goes_on = warm_start and self._plan is not None
+        scales = self._scales if goes_on else scales_of(panel, columns, stops)
+        source = self._source(panel, columns, scales, stops, choose(panel, self._transform, stops), stops)
+        windows = windows_of(panel, stops, plan.n, plan.segment)
+        if self._plan is not None and goes_on:
+            plan = replace(plan, kinds=self._plan.kinds, periods=self._plan.periods)
+            if plan.shapes != self._plan.shapes:
+                raise ValueError("warm_start needs the columns and the seasons of the fit before; they have changed")
+        elif given["anchors"] == "auto":
+            plan = choose_anchors(plan, source, windows, seasons)
+        steps = given["max_steps"] or defaults.default_max_steps(plan, windows, given["batch_size"])
+        course = TrainingConfig(
+            max_steps=steps,
+            schedule=steps,
+            batch_size=given["batch_size"],
+            learning_rate=given["learning_rate"],
+            weight_decay=given["weight_decay"],
+            clip_norm=given["clip_norm"],
+            val_check_steps=given["val_check_steps"],
+            patience=self.early_stop_patience_steps,
+            windows=windows,
+            validation=validation_windows(stops, lengths - skip, plan.n),
+        )
+        validating = source._replace(stops=lengths - skip) if val_size else source
+        offsets = self._offsets if goes_on else None
+        chosen = given["max_steps"] is None and given["anchors"] == "auto"
+        if chosen and not goes_on and not val_size and few.count(windows) <= few.MOST_WINDOWS:
+
+            def watched(config: TrainingConfig, held: np.ndarray) -> TrainingResult:
+                title = f"{self.alias}, held-out rows"
+                return self._learn(plan, source._replace(stops=held), source, config, False, verbose, 1, title)[0]
+
+            plan, course, offsets = held_out.decide(
+                plan, panel, source, course, tuple(candidates(seasons)), watched, self.alias
+            )
+        self.history = self._learn(plan, source, validating, course, goes_on, verbose, given["ensemble"], self.alias)
+        self._plan, self._scales, self._offsets = plan, scales, offsets
+
+    def _learn(
+        self,
+        plan: Architecture,
+        source: SeriesArrays,
+        validating: SeriesArrays,
+        course: TrainingConfig,
+        goes_on: bool,
+        verbose: int,
+        ensemble: int,
+        title: str,
+    ) -> list[TrainingResult]:
+        members = range(ensemble)
+        silent = not verbose or course.max_steps == 0
+        bar = tqdm(total=course.max_steps * len(members), desc=title, unit="step", disable=silent)
+        side_by_side = Members()
+
+        def tick(steps: int, loss: float) -> None:
+            side_by_side.check()
+            if not bar.n:  # what came before was compiling: the clock starts here
+                bar.initial = steps
+                bar.unpause()
+            bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
+            bar.update(steps)
+
+        def member(k: int) -> TrainingResult:
+            before = self.history[k] if goes_on else None
+            theta = _flat(initial(plan, k)) if before is None else before.theta
+            # Members side by side need no barriers: one thread each.
+            threads = 1 if len(members) > 1 else None
+            return learn(plan, source, validating, theta, course, member=k, before=before, threads=threads, tick=tick)
+
+        with bar:
+            if len(members) == 1:
+                return [member(0)]
+            return side_by_side.run(member, members, get_num_threads())
+
+    def forecast(
+        self,
+        panel: Panel,
+        series: np.ndarray,
+        ends: np.ndarray,
+        h: int | None = None,
+        until: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Forecast rows ends .. ends + h - 1 of series from the rows before.
+
+        Parameters
+        ----------
+        panel : Panel
+            Has these rows; their future-known columns are read.
+        series, ends : int64 arrays (W,)
+            Each end at least 1 and at most the series' rows less h.
+        h : int, optional
+            Steps; more than the model's own only with strategy="recursive".
+        until : int64 array (N,), optional
+            Rows of each series of the panel by which its transform is chosen; by default those before the first of
+            its ends. Windows of one series are forecast alike in several calls where this is the same.
+
+        Returns
+        -------
+        point : float64 array (W, h)
+            NaN where nothing was observed before the end.
+        quantiles : float64 array (W, h, Q)
+            Ascending, those of `self.quantiles`.
+
+        Raises
+        ------
+        ValueError
+            Before `fit`; h is larger than the model's.
+        """
+        if self._plan is None:
+            raise NotFittedError("You must fit the model before predicting.")
+        steps = self.h if h is None else h
+        if self.strategy == "recursive":
+            plan = replace(self._plan, n=steps)
+        elif steps > self.h:
+            raise ValueError(f"h must be at most {self.h}, the model's own, with strategy={self.strategy!r}; got {h}")
+        else:
+            plan = self._plan
+        series, ends = np.asarray(series, np.int64), np.asarray(ends, np.int64)
+        if until is None:
+            until = np.full(len(panel), np.iinfo(np.int64).max)
+            np.minimum.at(until, series, ends)
+        columns = self._columns(panel)
+        transform = choose(panel, self._transform, until)
+        source = self._source(panel, columns, self._scales, panel.lengths, transform, until)
+        Q = len(plan.taus)
+        point, quantiles = np.empty((series.size, steps)), np.empty((series.size, steps, Q))
+        seen = panel.observed_before(series, ends)
+        # Of nothing but zeros there is no unit in which to forecast anything else.
+        zero = ~replace(panel, observed=panel.observed & (panel.y != 0)).observed_before(series, ends)
+        zero &= plan.scaler != IDENTITY
+        for first in range(0, series.size, TOGETHER):
+            part = slice(first, min(series.size, first + TOGETHER))
+            forecasts = []
+            for learned in self.history:
+                z, shift, spread, _ = predict_windows(plan, source, learned.theta, series[part], ends[part])
+                z = z[:, :steps]
+                if self._offsets is not None:
+                    z = z[:, :, :1] + few.extended(self._offsets, steps)
+                y = z * spread[:, None, None] + shift[:, None, None]
+                forecasts.append(transform.invert(y, series[part]))
+            combine = np.median if self._given["ensemble_method"] == "median" else np.mean
+            y = forecasts[0] if len(forecasts) == 1 else combine(np.stack(forecasts), axis=0)
+            y[zero[part]] = 0.0
+            y[~seen[part]] = np.nan
+            point[part], quantiles[part] = y[:, :, 0], y
+        # The point forecast comes first among them, also where loss="mse" makes it the mean.
+        return point, np.sort(quantiles, axis=2)
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """All arrays that a file has to keep."""
+        tensors = {f"scale.{name}": array for name, array in self._scales.items()}
+        if self._offsets is not None:
+            tensors["offsets"] = self._offsets
+        for k, learned in enumerate(self.history):
+            for name, view in self.members[k].items():
+                tensors[f"{k}.{name}"] = view
+            for name, moment in (("m", learned.m), ("v", learned.v)):
+                tensors[f"{k}.adam.{name}"] = moment
+        return tensors
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a file has to keep besides; JSON has words for all of it."""
+        plan = None if self._plan is None else {name: getattr(self._plan, name) for name in self._plan.__match_args__}
+        steps = [learned.steps for learned in self.history]
+        return {"model": type(self).__name__, "arguments": self._given, "plan": plan, "steps": steps}
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any], tensors: dict[str, np.ndarray], panel: Panel, freq: Freq) -> Self:
+        """The fitted model of a file's `settings` and `tensors`.
+
+        A file holds nothing that `fit` could not have left: the constructor checks the arguments, the network's
+        numbers are worked out from them anew, and the tensors' shapes follow from these, before anything is allocated.
+
+        Parameters
+        ----------
+        settings, tensors : dict
+            As `settings` and `tensors()` gave them, or anything else.
+        panel : Panel
+            What the model was trained on.
+        freq : Freq
+
+        Raises
+        ------
+        ValueError
+            Naming the field that does not fit.
+        """
+        record(settings, ("model", "arguments", "plan", "steps"))
+        check_equal({"model": settings["model"]}, {"model": cls.__name__}, "the class")
+        with within("arguments"):
+            if not isinstance(settings["arguments"], dict):
+                raise ValueError(f"must be an object; got {settings['arguments']!r}")
+            model = cls(**settings["arguments"])
+            check_equal(settings["arguments"], model._given, "as the constructor takes it")
+        seasons, widths = model._periods(freq), tuple(len(part) for part in model._columns(panel))
+        with within("plan"):
+            free = seasons if model._given["anchors"] == "auto" else None
+            settled = defaults.architecture_of(model._given, model.cell, model.quantiles, seasons, widths)
+            plan = restoring.plan_of(settings["plan"], settled, free)
+        with within("steps"):
+            steps = restoring.steps_of(settings["steps"], model._given["ensemble"])
+        model._scales = restoring.scales_of(tensors, widths)
+        model._offsets = restoring.offsets_of(tensors, plan)
+        model.history = restoring.history_of(tensors, plan, steps)
+        model._plan = plan
+        return model
+
+    def _periods(self, freq: Freq) -> tuple[int, ...]:
+        """Periods of more than one step, the shortest first: given ones, or those of the frequency."""
+        given = self._given["seasonality"]
+        return freq.seasonality if given is None else defaults.seasons_from(given)
+
+    @property
+    def _transform(self) -> str:
+        """The transform's name. Squared, the mean of square roots is less than the mean: a loss that aims at the mean
+        takes the values as they are."""
+        given = self._given
+        return "none" if given["transform"] == "auto" and given["loss"] != "mae" else given["transform"]
+
+    def _seasons(self, freq: Freq) -> tuple[int, ...]:
+        """Periods of more than one step, the shortest first."""
+        if self._given["seasonality"] is None and freq.is_integer:
+            warn(
+                f"{self.alias}: ds is integer and no seasonality was given: forecasting as for non-seasonal series. "
+                f"If there is a season, say seasonality=<steps>, else seasonality=1"
+            )
+        return self._periods(freq)
+
+    def _columns(self, panel: Panel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Which columns of the panel are this model's."""
+        return (
+            columns_of(panel.futr_names, (*self.futr_exog_list, *(["calendar"] if self.calendar else []))),
+            columns_of(panel.hist_names, self.hist_exog_list),
+            columns_of(panel.static_names, self.stat_exog_list),
+        )
+
+    def _source(
+        self,
+        panel: Panel,
+        columns: tuple[np.ndarray, ...],
+        scales: dict[str, np.ndarray],
+        stops: np.ndarray,
+        transform: Transform,
+        until: np.ndarray,
+    ) -> SeriesArrays:
+        """The panel as the network reads it: transformed and scaled; how small a spread may be, rows before `until`
+        say."""
+        y = transform.apply(panel.y, panel.series)
+        arrays = {"futr": panel.futr, "hist": panel.hist, "static": panel.static}
+        parts = {
+            name: (array[:, own] - scales[f"{name}.mean"]) / scales[f"{name}.spread"]
+            for own, (name, array) in zip(columns, arrays.items(), strict=True)
+        }
+        return source_of(
+            y, panel.observed, panel.starts, stops, min_spread_of(y, transform.logs, panel, until), **parts
+        )
+
+
+def _flat(parameters: dict[str, np.ndarray]) -> np.ndarray:
+    return np.concatenate([view.ravel() for view in parameters.values()])
