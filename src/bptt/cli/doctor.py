@@ -35,11 +35,13 @@ def _cache_alone(context: typer.Context) -> None:
 def doctor() -> None:
     """Show versions, processor, threads and the state of the kernel cache."""
     import bptt
+    from bptt.numerics.numba_internals import NEWEST, OLDEST
 
+    tested = {"numba": " (tested: {}.{} to {}.{})".format(*OLDEST, *NEWEST)}
     print(f"{'bptt':12}{bptt.__version__}")
     print(f"{'Python':12}{platform.python_version()} ({platform.python_implementation()}, {sys.platform})")
     for package in PACKAGES:
-        print(f"{package:12}{_version(package)}")
+        print(f"{package:12}{_version(package)}{tested.get(package, '')}")
     print(f"{'processor':12}{_processor()}")
     print(f"{'threads':12}{_threads()}")
     for line in _cache():

@@ -40,10 +40,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import typeof, types
-from numba.core.typing.templates import signature
 from numba.extending import overload
 
 from bptt.numerics.jit import EXACT, instructions, kernel
+from bptt.numerics.numba_internals import signature
 from bptt.numerics.simd import absolute, copysign, fma, maximum, minimum, power_of_two
 
 __all__ = ["exp", "log_sum_exp", "relu", "sigmoid", "softplus", "tanh"]

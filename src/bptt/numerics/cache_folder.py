@@ -29,7 +29,8 @@ import llvmlite
 import numba
 import numpy as np
 from numba import config
-from numba.misc.appdirs import user_cache_dir
+
+from bptt.numerics.numba_internals import user_cache_dir
 
 __all__ = [
     "PACKAGE",

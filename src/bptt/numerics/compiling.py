@@ -24,12 +24,10 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from numba.core import event
-from numba.core.compiler_lock import global_compiler_lock
-
 from bptt.numerics import kernel_counts
 from bptt.numerics.cache_folder import SUFFIX
 from bptt.numerics.kernel_cache import CACHE, explain
+from bptt.numerics.numba_internals import event, global_compiler_lock
 
 __all__ = [
     "Abandoned",

@@ -17,14 +17,21 @@ from typing import Any
 
 import llvmlite.binding as llvm
 from numba import config, njit, types
-from numba.core import cgutils
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.registry import CPUDispatcher
-from numba.core.typing.templates import AbstractTemplate, builtin_registry, signature
 from numba.extending import lower_builtin
 
 from bptt.numerics import compiling
 from bptt.numerics.kernel_cache import CACHE, KernelCache
+from bptt.numerics.numba_internals import (
+    AbstractTemplate,
+    CPUDispatcher,
+    address_of,
+    cgutils,
+    global_compiler_lock,
+    set_cache,
+    signature,
+    symbols_needed,
+    typed_by,
+)
 
 __all__ = ["Kernel", "bind", "borrow", "chosen_by_type", "emit_call", "instructions", "kernel", "outlined"]
 
@@ -83,7 +90,7 @@ def bind(dispatcher: Any, argtypes: tuple[Any, ...]) -> Any:
     key = symbol(dispatcher, argtypes)
     dispatcher.compile(argtypes)
     overload_ = dispatcher.overloads[argtypes]
-    llvm.add_symbol(key, overload_.library.get_pointer_to_function(overload_.fndesc.llvm_func_name))
+    llvm.add_symbol(key, address_of(overload_))
     OUTLINED[key] = dispatcher.__module__, dispatcher.__name__, argtypes
     return overload_.signature.return_type
 
@@ -105,7 +112,7 @@ class Binding(KernelCache):
     """Keeps with the machine code the list of symbols to bind before it is loaded."""
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        needed = [f.name for f in data.library._final_module.functions if f.is_declaration and f.name in OUTLINED]
+        needed = sorted(symbols_needed(data) & OUTLINED.keys())
         binds = [functools.partial(bind_again, *OUTLINED[name]) for name in needed]
         super().save_overload(sig, data._replace(reload_init=[*data.reload_init, *binds]))
 
@@ -151,7 +158,8 @@ def kernel(
             compiled.__class__ = InternalKernel if internal else Kernel
             compiled.effort = LOW_OPT if low_opt else FULL_OPT
             if folder is not None:
-                compiled._cache = Binding(function, f"{sorted(fastmath)} {internal} {int(compiled.effort)}", folder)
+                flags = f"{sorted(fastmath)} {internal} {int(compiled.effort)}"
+                set_cache(compiled, Binding(function, flags, folder))
         return compiled
 
     return decorate if function is None else decorate(function)
@@ -182,7 +190,7 @@ def outlined(*, plain: Any = None, **flags: bool) -> Callable[..., Any]:
                 argtypes = tuple(any_strides(types.unliteral(type_)) for type_ in args)
                 return signature(bind(dispatcher, argtypes), *argtypes)
 
-        builtin_registry.globals.append((stub, types.Function(Template)))
+        typed_by(stub, Template)
 
         @lower_builtin(stub, types.VarArg(types.Any))
         def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -209,7 +217,7 @@ def chosen_by_type(position: int, choices: dict[type, Any]) -> Callable[..., Any
             argtypes = tuple(any_strides(types.unliteral(type_)) for type_ in args)
             return signature(bind(choices[args[position].instance_class].dispatcher, argtypes), *argtypes)
 
-    builtin_registry.globals.append((stub, types.Function(Template)))
+    typed_by(stub, Template)
 
     @lower_builtin(stub, types.VarArg(types.Any))
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -224,7 +232,8 @@ def chosen_by_type(position: int, choices: dict[type, Any]) -> Callable[..., Any
 def instructions(function: Any) -> Callable[..., Any]:
     """Decorate define(*argument types) -> (signature, codegen): what `function` is inside kernels.
 
-    An `@overload` would be a function more to compile, for each set of types.
+    `define` returns None for types that do not fit. An `@overload` would be one more function to compile for each set
+    of types.
     """
 
     def decorate(define: Callable[..., Any]) -> Callable[..., Any]:
@@ -232,9 +241,10 @@ def instructions(function: Any) -> Callable[..., Any]:
             key = function
 
             def generic(self, args: Any, kws: Any) -> Any:
-                return define(*args)[0]
+                defined = define(*args)
+                return defined and defined[0]
 
-        builtin_registry.globals.append((function, types.Function(Template)))
+        typed_by(function, Template)
 
         @lower_builtin(function, types.VarArg(types.Any))
         def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:

@@ -22,11 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from numba import config
-from numba.core.caching import _Cache
-from numba.core.compiler import CompileResult
-from numba.core.serialize import dumps
 
 from bptt.numerics.cache_folder import PACKAGE, SUFFIX, choose, make
+from bptt.numerics.numba_internals import Cache, dumps, packed, unpacked
 
 __all__ = ["CACHE", "KernelCache", "explain"]
 
@@ -121,7 +119,7 @@ def source_stamp(source: str) -> str | None:
         return None
 
 
-class KernelCache(_Cache):  # type: ignore[misc]
+class KernelCache(Cache):  # type: ignore[misc]
     """Where a dispatcher of Numba's keeps its machine code.
 
     Parameters
@@ -183,7 +181,7 @@ class KernelCache(_Cache):  # type: ignore[misc]
             if payload is None:
                 return None
             found, parts = pickle.loads(payload)
-            return CompileResult._rebuild(target_context, *parts) if found == key else None
+            return unpacked(target_context, parts) if found == key else None
         except Exception as error:  # whatever it is, compiling is the answer
             say_once(
                 "damaged",
@@ -198,11 +196,12 @@ class KernelCache(_Cache):  # type: ignore[misc]
         """Keep what was compiled, if that is possible."""
         if not (self.enabled and KernelCache.writable) or self.stamp is None:
             return
-        if data.library.has_dynamic_globals or any(not lifted.can_cache for lifted in data.lifted):
+        parts = packed(data)
+        if parts is None:
             return
         key = self.key(sig, data.codegen)
         try:
-            write(self.path(key), dumps((key, data._reduce())))
+            write(self.path(key), dumps((key, parts)))
         except OSError as error:
             KernelCache.writable = False
             say_once(

@@ -21,12 +21,11 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
 from bptt.numerics.jit import bind, emit_call, instructions, kernel, outlined
 from bptt.numerics.memory import LINE
+from bptt.numerics.numba_internals import cgutils, signature
 from bptt.numerics.simd import lane_count, lanes, load, store, zero
 from bptt.numerics.team import share
 from bptt.numerics.tiles import HEIGHT, VECTORS, address, collect, move, strip, transpose

@@ -26,13 +26,10 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import config, types
-from numba.core import cgutils
-from numba.core.datamodel.models import PrimitiveModel
-from numba.core.extending import register_model
-from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import lower_builtin
+from numba.extending import lower_builtin, register_model
 
 from bptt.numerics.jit import instructions
+from bptt.numerics.numba_internals import AbstractTemplate, PrimitiveModel, cgutils, signature, typed_by
 
 __all__ = [
     "ARM",
@@ -151,13 +148,15 @@ def operation(function: Any, emit: Any, *, compares: bool = False) -> None:
     own = function.__module__ == __name__
 
     class Template(AbstractTemplate):  # type: ignore[misc]
+        key = function
+
         def generic(self, args: Any, kws: Any) -> Any:
             type_ = common(args)
             if type_ is None or not (own or isinstance(type_, Lanes)):
                 return None
             return signature(Mask(type_.count) if compares else type_, *args)
 
-    infer_global(function)(Template)
+    typed_by(function, Template)
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         type_ = common(sig.args)
@@ -252,19 +251,17 @@ def select(condition: Any, a: Any, b: Any) -> Any:
     return np.where(condition, a, b)[()]
 
 
-@infer_global(select)
-class SelectTemplate(AbstractTemplate):  # type: ignore[misc]
-    def generic(self, args: Any, kws: Any) -> Any:
-        condition, *values = args
-        type_ = common(values)
-        fits = isinstance(condition, Mask if isinstance(type_, Lanes) else types.Boolean)
-        return signature(type_, *args) if type_ is not None and fits else None
+@instructions(select)
+def _select(condition: Any, a: Any, b: Any) -> Any:
+    type_ = common((a, b))
+    if type_ is None or not isinstance(condition, Mask if isinstance(type_, Lanes) else types.Boolean):
+        return None
 
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        values = alike(context, builder, type_, args[1:], sig.args[1:])
+        return builder.select(args[0], *values)
 
-@lower_builtin(select, types.VarArg(types.Any))
-def lower_select(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    a, b = alike(context, builder, sig.return_type, args[1:], sig.args[1:])
-    return builder.select(args[0], a, b)
+    return signature(type_, condition, a, b), codegen
 
 
 def lane_count(array: Any) -> Any:
@@ -317,17 +314,15 @@ class Block:
         return self.builder.icmp_signed("<", indices, splat(self.builder, self.left, self.count))
 
     def load(self, column: Any, mask: Any | None) -> Any:
-        pointer = self.pointer(column)
         if mask is None:
-            return self.builder.load(pointer, align=self.size)
-        return masked_load(self.builder, pointer, mask, self.vector, self.size)
+            return self.builder.load(self.pointer(column), align=self.size)
+        return masked_load(self.builder, self.pointer(column), mask, self.vector, self.size)
 
     def store(self, value: Any, column: Any, mask: Any | None) -> None:
-        pointer = self.pointer(column)
         if mask is None:
-            self.builder.store(value, pointer, align=self.size)
-            return
-        masked_store(self.builder, value, pointer, mask, self.size)
+            self.builder.store(value, self.pointer(column), align=self.size)
+        else:
+            masked_store(self.builder, value, self.pointer(column), mask, self.size)
 
     def either(self) -> Any:
         """Condition under which no lane is masked; None where masks are always used."""
@@ -345,7 +340,7 @@ def load(rows: Any, row: Any, blocks: Any, n: Any, j: Any, left: Any) -> Any:
 
 
 def store(rows: Any, row: Any, values: Any, n: Any, j: Any, left: Any) -> None:
-    """The way back of `read`."""
+    """Write a tuple of values, one for each block of rows[row], where `load` reads them."""
     for k, value in enumerate(values):
         rows[row, k * n + j : k * n + j + left] = value
 

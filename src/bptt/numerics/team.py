@@ -16,11 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.core.typing.templates import signature
 from numba.extending import intrinsic, overload
 
 from bptt.numerics.jit import bind, emit_call, kernel
+from bptt.numerics.numba_internals import cgutils, signature
 from bptt.numerics.words import (
     FUTEX,
     GIVEN_UP,

@@ -11,10 +11,10 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from bptt.numerics.memory import LINE
+from bptt.numerics.numba_internals import cgutils
 from bptt.numerics.simd import ARM, BITS, FUSED, MASKED, lanes, masked_load, masked_store, splat
 
 __all__ = ["HEIGHT", "TILE_ROWS", "VECTORS", "address", "collect", "move", "strip", "transpose"]

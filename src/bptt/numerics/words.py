@@ -16,10 +16,10 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from bptt.numerics.jit import kernel
+from bptt.numerics.numba_internals import cgutils
 
 __all__ = [
     "CALM_IDLE",
