@@ -123,7 +123,7 @@ def test_the_offsets_are_kept_in_a_file_and_checked():
 def test_steps_and_validation_that_a_user_chose_are_done():
     y = 100 + np.cumsum(np.random.default_rng(1).standard_normal(60))
     model, said = fitted(y, max_steps=7)
-    assert model.history[0].steps == 7
+    assert model.networks[0].steps == 7
     assert not said
     assert "offsets" not in model.tensors()
 

@@ -28,7 +28,7 @@ def moved(model):
     plan = model._plan
     assert plan is not None
     start = np.concatenate([view.ravel() for view in initial(plan).values()])
-    return start, model.history[0].theta - start
+    return start, model.networks[0].theta - start
 
 
 @every_strategy
@@ -52,7 +52,7 @@ def test_weight_decay_pulls_each_weight_to_zero(strategy):
 @every_strategy
 def test_the_gradient_s_norm_is_limited(strategy):
     """Adam's first moment is a tenth of the first gradient."""
-    free, limited = (trained(strategy, max_steps=1, clip_norm=limit).history[0].m for limit in (1e9, 1e-3))
+    free, limited = (trained(strategy, max_steps=1, clip_norm=limit).networks[0].m for limit in (1e9, 1e-3))
     assert np.linalg.norm(free) > 1e-2
     assert np.linalg.norm(limited) == pytest.approx(1e-4, rel=1e-2)
     np.testing.assert_allclose(limited / np.linalg.norm(limited), free / np.linalg.norm(free), atol=1e-9)
@@ -91,4 +91,4 @@ def test_patience_counts_validations_without_a_better_one(strategy, checks):
         val_check_steps=7, early_stop_patience_steps=checks,
     )  # fmt: skip
     model.fit(panel, freq=DAILY, val_size=4)
-    assert model.history[0].steps == 7 * (1 + checks)
+    assert model.networks[0].steps == 7 * (1 + checks)

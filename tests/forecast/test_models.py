@@ -106,7 +106,7 @@ def test_any_number_of_threads_gives_the_same_bits(strategy, monkeypatch):
     for threads in (1, 2, 3):
         set_num_threads(threads)
         model = fitted(strategy, LSTM, fit={"val_size": 5}, val_check_steps=2)
-        said.append((model.history[0].theta, *forecast(model, SERIES)))
+        said.append((model.networks[0].theta, *forecast(model, SERIES)))
     assert_same_bits(said[0], said[1])
     assert_same_bits(said[0], said[2])
 
@@ -122,9 +122,9 @@ def test_an_ensemble_is_what_its_members_forecast(method):
     assert_same_bits(said[0], said[2])
     single, alone = fitted(seed=4), []
     # The first of them is the network of a model without an ensemble.
-    np.testing.assert_array_equal(single.history[0].theta, models[0].history[0].theta)
-    for learned in models[0].history:
-        single.history = [learned]
+    np.testing.assert_array_equal(single.networks[0].theta, models[0].networks[0].theta)
+    for learned in models[0].networks:
+        single.networks = [learned]
         alone.append(forecast(single, SERIES))
     combine = {"median": np.median, "mean": np.mean}[method]
     np.testing.assert_allclose(said[0][0], combine([point for point, _ in alone], axis=0), rtol=1e-12)
@@ -135,7 +135,7 @@ def test_an_ensemble_is_what_its_members_forecast(method):
 def test_networks_of_neighbouring_seeds_and_members_share_nothing(strategy):
     """Initial weights, windows and losses of two ensembles whose seeds are neighbours."""
     told = {"scheduled_sampling": 0.5} if strategy == "recursive" else {}
-    histories = [*fitted(strategy, ensemble=4, **told).history, *fitted(strategy, ensemble=4, seed=1, **told).history]
+    histories = [*fitted(strategy, ensemble=4, **told).networks, *fitted(strategy, ensemble=4, seed=1, **told).networks]
     assert len({learned.theta.tobytes() for learned in histories}) == 8
     assert len({learned.losses[0] for learned in histories}) == 8
     plan = fitted(strategy, max_steps=1)._plan
@@ -163,11 +163,11 @@ def test_networks_of_neighbouring_seeds_and_members_share_nothing(strategy):
 
 def test_seed_none_draws_one_and_keeps_it():
     one, other = fitted(seed=None), fitted(seed=None)
-    assert (one.history[0].theta != other.history[0].theta).any()
+    assert (one.networks[0].theta != other.networks[0].theta).any()
     again = fitted(seed=one.settings["arguments"]["seed"])
-    np.testing.assert_array_equal(one.history[0].theta, again.history[0].theta)
+    np.testing.assert_array_equal(one.networks[0].theta, again.networks[0].theta)
     one.fit(panel_of(SERIES), freq=DAILY)
-    np.testing.assert_array_equal(one.history[0].theta, again.history[0].theta)
+    np.testing.assert_array_equal(one.networks[0].theta, again.networks[0].theta)
 
 
 @every_strategy
@@ -184,28 +184,28 @@ def test_warm_start_goes_on(strategy):
         "transform": "none",
     }
     restarted = fitted(strategy, **arguments)
-    before, steps = restarted.history[0].losses, restarted.history[0].steps
+    before, steps = restarted.networks[0].losses, restarted.networks[0].steps
     model = fitted(strategy, **arguments)
     model.fit(panel_of(waves), freq=DAILY, warm_start=True)
-    on = model.history[0]
+    on = model.networks[0]
     assert on.steps == 2 * steps
-    assert (on.theta != restarted.history[0].theta).any()
+    assert (on.theta != restarted.networks[0].theta).any()
     begun, ended = before[:5].mean(), before[-10:].mean()
     assert ended < 0.8 * begun
     assert abs(on.losses[0] - ended) < 0.3 * (begun - ended)
     # Of a model that was never fitted there is nothing to go on from.
     fresh = fitted(strategy, fit={"warm_start": True}, **arguments)
-    np.testing.assert_array_equal(fresh.history[0].theta, restarted.history[0].theta)
+    np.testing.assert_array_equal(fresh.networks[0].theta, restarted.networks[0].theta)
 
 
 @every_strategy
 def test_warm_start_sees_windows_that_were_not_seen_before(strategy):
     """With steps that move nothing: those of a training as long as both."""
     model = fitted(strategy, learning_rate=1e-12, dtype="float64")
-    first = model.history[0].losses
+    first = model.networks[0].losses
     model.fit(panel_of(SERIES), freq=DAILY, warm_start=True)
     both = fitted(strategy, learning_rate=1e-12, dtype="float64", max_steps=12)
-    np.testing.assert_allclose([*first, *model.history[0].losses], both.history[0].losses, rtol=1e-6)
+    np.testing.assert_allclose([*first, *model.networks[0].losses], both.networks[0].losses, rtol=1e-6)
 
 
 def test_warm_start_reads_columns_as_before():
@@ -248,13 +248,13 @@ def validation_loss(model, noise):
 
 def test_the_best_weights_of_the_validation_are_kept():
     noise, model = validated(max_steps=100, learning_rate=0.03)
-    steps, losses = np.array(model.history[0].valid).T
+    steps, losses = np.array(model.networks[0].valid).T
     np.testing.assert_array_equal(steps, np.arange(5, 101, 5))
     assert losses.argmin() < len(losses) - 1, "a problem where the last weights are the best tests nothing"
     assert validation_loss(model, noise) == pytest.approx(losses.min(), rel=1e-9)
     # Without rows to validate on they are the last ones, of the same training.
     model.fit(panel_of([y[:-10] for y in noise]), freq=DAILY)
-    assert model.history[0].valid == []
+    assert model.networks[0].valid == []
     assert validation_loss(model, noise) == pytest.approx(losses[-1], rel=1e-9)
 
 
@@ -262,16 +262,16 @@ def test_the_best_weights_of_the_validation_are_kept():
 def test_every_window_of_a_validation_counts_once(strategy):
     """Of 514, which fill a batch of forecasts and two places of another."""
     noise, model = validated(257, strategy=strategy, val_check_steps=6)
-    assert validation_loss(model, noise) == pytest.approx(model.history[0].valid[0][1], rel=1e-9)
+    assert validation_loss(model, noise) == pytest.approx(model.networks[0].valid[0][1], rel=1e-9)
 
 
 def test_training_stops_when_nothing_gets_better():
     """After three validations, of five steps each, that are no better: neuralforecast counts them, not the steps."""
     _, model = validated(max_steps=400, learning_rate=0.03, early_stop_patience_steps=3)
-    steps, losses = np.array(model.history[0].valid).T
-    assert model.history[0].steps == steps[-1] < 400
+    steps, losses = np.array(model.networks[0].valid).T
+    assert model.networks[0].steps == steps[-1] < 400
     assert steps[-1] - steps[losses.argmin()] == 15
-    assert model.history[0].losses.size == steps[-1]
+    assert model.networks[0].losses.size == steps[-1]
 
 
 @every_strategy
@@ -284,7 +284,7 @@ def test_held_out_rows_are_not_learned_from(strategy):
         if name in changed:
             changed[name] = [np.concatenate([part[:-6], part[-6:] + 1e3]) for part in changed[name]]
     same = fitted(strategy, all_series=other, columns=changed, fit={"skip": 6}, **names)
-    np.testing.assert_array_equal(model.history[0].theta, same.history[0].theta)
+    np.testing.assert_array_equal(model.networks[0].theta, same.networks[0].theta)
 
 
 @pytest.mark.parametrize("verbose", [0, 1])
@@ -363,7 +363,7 @@ def test_series_are_forecast_by_themselves(strategy):
 def test_series_without_a_value_have_no_forecast_and_hurt_nobody(strategy):
     nothing = np.full(30, np.nan)
     model = fitted(strategy, all_series=[nothing, *SERIES, nothing])
-    np.testing.assert_array_equal(model.history[0].theta, fitted(strategy).history[0].theta)
+    np.testing.assert_array_equal(model.networks[0].theta, fitted(strategy).networks[0].theta)
     point, quantiles = forecast(model, [nothing, *SERIES, nothing])
     assert np.isnan(point[[0, -1]]).all()
     assert np.isnan(quantiles[[0, -1]]).all()
@@ -395,7 +395,7 @@ def odd_series():
 def test_odd_series_are_forecast_like_others(strategy, transform):
     odd = odd_series()
     model = fitted(strategy, all_series=[*odd.values(), *SERIES], transform=transform, max_steps=30)
-    assert np.isfinite(model.history[0].losses).all()
+    assert np.isfinite(model.networks[0].losses).all()
     point, quantiles = forecast(model, [*odd.values(), *SERIES])
     assert np.isfinite(point).all()
     assert np.isfinite(quantiles).all()
@@ -409,7 +409,7 @@ def test_odd_series_are_forecast_like_others(strategy, transform):
 def test_series_too_short_for_everything_are_learned_from(strategy):
     short = [np.array([1.0, 2.0, 3.0]) + i for i in range(6)]
     model = fitted(strategy, all_series=short)
-    assert (model.history[0].losses > 0).all()
+    assert (model.networks[0].losses > 0).all()
     assert np.isfinite(forecast(model, [np.array([5.0])])[0]).all()
 
 
@@ -514,10 +514,10 @@ def test_a_level_far_away_changes_little(strategy, scaler_type):
 def test_columns_in_any_unit():
     names, columns = everything_with("segment")
     own = columns(SERIES)
-    said = fitted(columns=own, **names).history[0].theta
+    said = fitted(columns=own, **names).networks[0].theta
     for factor in (2.0**-60, 2.0**60):
         scaled = {name: [factor * part for part in parts] for name, parts in own.items()}
-        np.testing.assert_array_equal(said, fitted(columns=scaled, **names).history[0].theta)
+        np.testing.assert_array_equal(said, fitted(columns=scaled, **names).networks[0].theta)
 
 
 @pytest.mark.parametrize("taus", [[0.05, 0.2, 0.4, 0.7], [0.1, 0.3, 0.6, 0.8, 0.95]])

@@ -29,13 +29,14 @@ from bptt.forecast.frames.reading import (
     warn_unobserved_ends,
 )
 from bptt.params import HasParams
+from bptt.training.plotting import HasHistory
 
 __all__ = ["CUTOFF", "FittedForecaster", "beside_y"]
 
 CUTOFF = "cutoff"
 
 
-class FittedForecaster(HasParams):
+class FittedForecaster(HasHistory, HasParams):
     """Trained models with the series they were trained on; `Forecaster` makes and trains them.
 
     Attributes
@@ -56,6 +57,16 @@ class FittedForecaster(HasParams):
     _fit: Trained | None
     _panel: Panel | None
     _encoding: FrameSchema | None
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """The losses of the last `fit`: the histories of the models, below each other, with a column `model`."""
+        histories = zip(self.aliases, (model.history for model in self.models), strict=True)
+        frames = [history.assign(model=alias) for alias, history in histories if not history.empty]
+        if not frames:
+            return pd.DataFrame()
+        history = pd.concat(frames, ignore_index=True)
+        return history[["model", *history.columns.drop("model")]]
 
     def predict(
         self,

@@ -74,6 +74,9 @@ class Forecaster(FittedForecaster):
         The names of their columns.
     h : int
         Their horizon.
+    history : DataFrame
+        The losses of the last `fit`: a row for each model, network and step, with the columns model, network, step,
+        train_loss and, where rows were used for validation, validation_loss. `plot_history` draws it.
 
     Raises
     ------

@@ -97,8 +97,12 @@ class Recurrent(NetworkModel):
     ----------
     parameters : dict of arrays
         Weights by name after `fit`, of the first network of an ensemble; `members` has those of all.
-    history : list of TrainingResult
-        Losses of each network's training.
+    history : pandas.DataFrame
+        Losses of the last `fit`, a row for each network and step: network (0 to ensemble - 1), step, train_loss (of
+        the step's windows) and, with rows used for validation, validation_loss (NaN between two validations). Empty
+        before `fit` and after `load`: a file keeps no history. `plot_history` draws it.
+    networks : list of TrainingResult
+        Weights, state of the optimizer and losses of each network of the ensemble.
 
     Raises
     ------
@@ -219,7 +223,7 @@ class Recurrent(NetworkModel):
         self._plan = None
         self._scales = {}
         self._offsets = None
-        self.history = []
+        self.networks = []
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(h={self.h}, strategy={self.strategy!r}, alias={self.alias!r})"

@@ -74,7 +74,7 @@ class CharLM(LanguageModel):
         learning_rate (of the last window), train_nats (mean over the epoch, dropout on), validation_nats and
         validation_bits (with averaged weights: of the better of the two, and plain_nats and averaged_nats
         beside it), gradient_norm (mean), gradient_norm_max, clipped (share of windows), chars_per_second
-        (training alone).
+        (training alone). `plot_history` draws the losses.
     training : dict
         Where the weights come from: the split, the corpus's sha256, the settings of `fit`, a summary of its
         history.

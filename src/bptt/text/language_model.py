@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from bptt import arguments, seeds
 from bptt.errors import NotFittedError
@@ -19,11 +20,12 @@ from bptt.text.model_file import write_model
 from bptt.text.network.model import SequenceModel
 from bptt.text.source import Text
 from bptt.text.vocabulary import ByteVocabulary, Vocabulary
+from bptt.training.plotting import HasHistory
 
 __all__ = ["LanguageModel"]
 
 
-class LanguageModel(HasParams):
+class LanguageModel(HasHistory, HasParams):
     """A network with the vocabulary of its text; `CharLM` makes and trains it.
 
     Attributes
@@ -31,6 +33,8 @@ class LanguageModel(HasParams):
     model : SequenceModel or None
         The network, None before `fit` or `load`.
     vocabulary : Vocabulary, ByteVocabulary or None
+    history : pandas.DataFrame
+        One row per epoch of the last `fit`; see `CharLM`.
     training : dict
         Where the weights come from; see `CharLM`.
     symbols : {"characters", "bytes"}
@@ -39,6 +43,7 @@ class LanguageModel(HasParams):
     model: SequenceModel | None
     vocabulary: Vocabulary | ByteVocabulary | None
     training: dict[str, Any]
+    history: pd.DataFrame
     symbols: str
 
     @arguments.known_keywords

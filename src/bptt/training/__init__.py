@@ -8,12 +8,25 @@ if TYPE_CHECKING:
 
     from bptt.training.fit import train
     from bptt.training.optimizers import SGD, Adam, AdamW, RMSprop, clip_grad_norm
+    from bptt.training.plotting import plot_history
     from bptt.training.schedules import ReduceOnPlateau, constant, cosine
 
-__all__ = ["SGD", "Adam", "AdamW", "RMSprop", "ReduceOnPlateau", "clip_grad_norm", "constant", "cosine", "train"]
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "RMSprop",
+    "ReduceOnPlateau",
+    "clip_grad_norm",
+    "constant",
+    "cosine",
+    "plot_history",
+    "train",
+]
 
 _MODULE_OF = {
     "train": "fit",
+    "plot_history": "plotting",
     **dict.fromkeys(("SGD", "Adam", "AdamW", "RMSprop", "clip_grad_norm"), "optimizers"),
     **dict.fromkeys(("ReduceOnPlateau", "constant", "cosine"), "schedules"),
 }

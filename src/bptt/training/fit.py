@@ -83,6 +83,7 @@ def train(
     -------
     pandas.DataFrame
         One row an epoch: epoch, train_loss, validation_loss (with `validation`), learning_rate, gradient_norm, seconds.
+        `bptt.training.plot_history` draws it.
 
     Raises
     ------

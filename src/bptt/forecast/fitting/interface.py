@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, Self
 
 import numpy as np
+import pandas as pd
 
 from bptt import arguments
 from bptt.forecast.frames.frequency import Freq
@@ -41,6 +42,10 @@ class Model(Protocol):
     @property
     def forecasts_median(self) -> bool:
         """Whether the point forecast is the median, which a calibration moves with the quantiles."""
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """The losses of the last `fit`, in rows; empty where it left none."""
 
     @property
     def settings(self) -> dict[str, Any]: ...

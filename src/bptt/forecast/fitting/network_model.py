@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 from tqdm.auto import tqdm
 
 from bptt.errors import NotFittedError
@@ -23,12 +24,13 @@ from bptt.forecast.network.batches import IDENTITY, SeriesArrays
 from bptt.network.parameters import views
 from bptt.numerics.threads import get_num_threads
 from bptt.params import HasParams
+from bptt.training.plotting import HasHistory
 from bptt.user_warnings import warn
 
 __all__ = ["NetworkModel"]
 
 
-class NetworkModel(HasParams):
+class NetworkModel(HasHistory, HasParams):
     """A model whose constructor has checked its arguments, and kept them as a file can hold them.
 
     Attributes
@@ -51,7 +53,7 @@ class NetworkModel(HasParams):
     _plan: Architecture | None
     _scales: dict[str, np.ndarray]
     _offsets: np.ndarray | None
-    history: list[TrainingResult]
+    networks: list[TrainingResult]
 
     @property
     def is_fitted(self) -> bool:
@@ -68,12 +70,24 @@ class NetworkModel(HasParams):
         """Weights by name of each network of the ensemble."""
         if self._plan is None:
             raise NotFittedError("You must fit the model before its parameters exist.")
-        return [views(learned.theta, self._plan.shapes) for learned in self.history]
+        return [views(learned.theta, self._plan.shapes) for learned in self.networks]
 
     @property
     def parameters(self) -> dict[str, np.ndarray]:
         """Weights by name of the first network."""
         return self.members[0]
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """The losses of the last `fit`: a row for each network and step; see the class."""
+        frames = []
+        for k, learned in enumerate(self.networks):
+            steps = np.arange(learned.steps - learned.losses.size, learned.steps) + 1
+            frame = pd.DataFrame({"network": k, "step": steps, "train_loss": learned.losses})
+            if learned.valid:
+                frame["validation_loss"] = frame["step"].map(dict(learned.valid))
+            frames.append(frame)
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
     def fit(
         self,
@@ -147,7 +161,7 @@ class NetworkModel(HasParams):
             plan, course, offsets = held_out.decide(
                 plan, panel, source, course, tuple(candidates(seasons)), watched, self.alias
             )
-        self.history = self._learn(plan, source, validating, course, goes_on, verbose, given["ensemble"], self.alias)
+        self.networks = self._learn(plan, source, validating, course, goes_on, verbose, given["ensemble"], self.alias)
         self._plan, self._scales, self._offsets = plan, scales, offsets
 
     def _learn(
@@ -175,7 +189,7 @@ class NetworkModel(HasParams):
             bar.update(steps)
 
         def member(k: int) -> TrainingResult:
-            before = self.history[k] if goes_on else None
+            before = self.networks[k] if goes_on else None
             theta = _flat(initial(plan, k)) if before is None else before.theta
             # Members side by side need no barriers: one thread each.
             threads = 1 if len(members) > 1 else None
@@ -245,7 +259,7 @@ class NetworkModel(HasParams):
         for first in range(0, series.size, TOGETHER):
             part = slice(first, min(series.size, first + TOGETHER))
             forecasts = []
-            for learned in self.history:
+            for learned in self.networks:
                 z, shift, spread, _ = predict_windows(plan, source, learned.theta, series[part], ends[part])
                 z = z[:, :steps]
                 if self._offsets is not None:
@@ -265,7 +279,7 @@ class NetworkModel(HasParams):
         tensors = {f"scale.{name}": array for name, array in self._scales.items()}
         if self._offsets is not None:
             tensors["offsets"] = self._offsets
-        for k, learned in enumerate(self.history):
+        for k, learned in enumerate(self.networks):
             for name, view in self.members[k].items():
                 tensors[f"{k}.{name}"] = view
             for name, moment in (("m", learned.m), ("v", learned.v)):
@@ -276,7 +290,7 @@ class NetworkModel(HasParams):
     def settings(self) -> dict[str, Any]:
         """What a file has to keep besides; JSON has words for all of it."""
         plan = None if self._plan is None else {name: getattr(self._plan, name) for name in self._plan.__match_args__}
-        steps = [learned.steps for learned in self.history]
+        steps = [learned.steps for learned in self.networks]
         return {"model": type(self).__name__, "arguments": self._given, "plan": plan, "steps": steps}
 
     @classmethod
@@ -315,7 +329,7 @@ class NetworkModel(HasParams):
             steps = restoring.steps_of(settings["steps"], model._given["ensemble"])
         model._scales = restoring.scales_of(tensors, widths)
         model._offsets = restoring.offsets_of(tensors, plan)
-        model.history = restoring.history_of(tensors, plan, steps)
+        model.networks = restoring.networks_of(tensors, plan, steps)
         model._plan = plan
         return model
 

@@ -18,7 +18,7 @@ from bptt.forecast.fitting.naive import candidates
 from bptt.forecast.fitting.training import TrainingResult
 from bptt.forecast.network.architecture import Architecture
 
-__all__ = ["history_of", "offsets_of", "plan_of", "scales_of", "steps_of"]
+__all__ = ["networks_of", "offsets_of", "plan_of", "scales_of", "steps_of"]
 
 # Steps of training are counted in compiled code; no training takes so many.
 MOST_STEPS = 2**40
@@ -91,18 +91,18 @@ def offsets_of(tensors: Mapping[str, np.ndarray], plan: Architecture) -> np.ndar
     return offsets
 
 
-def history_of(tensors: Mapping[str, np.ndarray], plan: Architecture, steps: list[int]) -> list[TrainingResult]:
+def networks_of(tensors: Mapping[str, np.ndarray], plan: Architecture, steps: list[int]) -> list[TrainingResult]:
     """The networks of an ensemble, with the state of their optimizer."""
     found = {name: array for name, array in tensors.items() if name != "offsets" and not name.startswith("scale.")}
     check_layers((name for name in found if name.startswith("0.")), plan.num_layers, "0.rnn.")
     size = sum(math.prod(shape) for shape in plan.shapes.values())
     own = plan.shapes | {"adam.m": (size,), "adam.v": (size,)}
     check_tensors(found, {f"{k}.{name}": own[name] for k in range(len(steps)) for name in own}, plan.dtype)
-    history = []
+    networks = []
     for k, number in enumerate(steps):
         theta = np.concatenate([found[f"{k}.{name}"].ravel() for name in plan.shapes])
         m, v = (np.array(found[f"{k}.adam.{name}"]) for name in ("m", "v"))
         if (v < 0).any():
             raise ValueError(f"tensor '{k}.adam.v' must not be negative; got {v.min()}")
-        history.append(TrainingResult(theta, m, v, number, np.empty(0), []))
-    return history
+        networks.append(TrainingResult(theta, m, v, number, np.empty(0), []))
+    return networks
