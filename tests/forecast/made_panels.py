@@ -62,3 +62,10 @@ def seasonal_series(N=5, length=60, seed=0, level=20.0):
         level + i + 4 * np.sin(2 * np.pi * (np.arange(n) + i) / 7) + rng.standard_normal(n)
         for i, n in enumerate(lengths)
     ]
+
+
+def to_frame(panel, encoding):
+    """Ids, times and targets of a panel as the frame it was read from, with NaN where there is no value."""
+    frame = encoding.rows(panel, panel.series, panel.ds)
+    frame[encoding.target_col] = np.where(panel.observed, panel.y, np.nan)
+    return frame

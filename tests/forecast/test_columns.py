@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from made_panels import to_frame
 
 from bptt.forecast import Forecaster, plot
 from bptt.forecast.frames.columns import as_pandas, dated
-from bptt.forecast.frames.reading import fill_gaps, read, to_frame
+from bptt.forecast.frames.reading import fill_gaps, read
 
 BERLIN = "timestamp[us, tz=Europe/Berlin][pyarrow]"
 

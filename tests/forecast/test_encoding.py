@@ -6,9 +6,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from made_panels import to_frame
 
 from bptt.forecast.frames.panel import columns_of
-from bptt.forecast.frames.reading import future_rows, make_future_dataframe, read, to_frame
+from bptt.forecast.frames.reading import future_rows, make_future_dataframe, read
 from bptt.forecast.frames.schema import FrameSchema
 
 DS = pd.date_range("2024-01-01", periods=4, freq="D")

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_panels import to_frame
 
-from bptt.forecast.frames.reading import read, to_frame, warn_unobserved_ends
+from bptt.forecast.frames.reading import read, warn_unobserved_ends
 
 FREQS = ["h", "D", "B", "W-SUN", "MS", "ME", "QE", "YS", "SME", "15min", "2D", "2MS"]
 

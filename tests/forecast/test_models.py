@@ -10,10 +10,10 @@ import pytest
 from made_panels import DAILY, INTEGER, ends_of, forecast, panel_of, seasonal_series
 
 from bptt.forecast import GRU, LSTM, RNN
-from bptt.forecast.fitting import training
 from bptt.forecast.network.architecture import initial, network_of
 from bptt.forecast.network.batches import sample
 from bptt.forecast.network.step import STRATEGIES
+from bptt.network import stack
 from bptt.numerics.random import dropout as drop_units
 from bptt.numerics.threads import set_num_threads
 
@@ -101,7 +101,7 @@ def test_fit_twice_gives_the_same_numbers(strategy):
 
 @every_strategy
 def test_any_number_of_threads_gives_the_same_bits(strategy, monkeypatch):
-    monkeypatch.setattr(training, "SMALL", 0)  # several threads, however small the step
+    monkeypatch.setattr(stack, "SMALL", 0)  # several threads, however small the step
     said = []
     for threads in (1, 2, 3):
         set_num_threads(threads)

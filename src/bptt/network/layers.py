@@ -22,8 +22,6 @@ from bptt.unroll.tape import Origin, Tape
 
 __all__ = ["Recurrent"]
 
-# Multiply-adds under which a layer runs in one thread: what it wrote is then far from another's cache.
-SMALL = 3_000_000
 NO_TOKENS = np.empty((0, 0), np.int32)
 
 
@@ -209,7 +207,7 @@ class Recurrent(Module):
             self._packed = stacked.packed_for(self._stack, self.dtype)
         run(stacked.run_forward, self._stack, self._flat, self._packed, kept, self._rows(batch, 1, B),
             self._masks(masks, self.dropout), stacked.steps_between_checks(self._stack, B, 1),
-            threads=self._threads(T * B))  # fmt: skip
+            threads=stacked.threads_for(self._stack, T * B))  # fmt: skip
         last = kept.s[:, (T - 1) % steps + 1]
         final = kept.s[:, batch.ends, np.arange(B)] if batch.ragged else last
         y = batch.to_batch_order(kept.out, 1)
@@ -277,7 +275,8 @@ class Recurrent(Module):
             self._transposed = stacked.transposed_for(self._stack, self.dtype)
         run(stacked.run_backward, self._stack, self._flat, self._transposed, scratch, flat, kept, found,
             self._rows(batch, sequence.chunk_steps(T, B), B), self._masks(tape.masks, tape.dropout),
-            stacked.steps_between_checks(self._stack, B, 3), threads=self._threads(T * B))  # fmt: skip
+            stacked.steps_between_checks(self._stack, B, 3),
+            threads=stacked.threads_for(self._stack, T * B))  # fmt: skip
         dx = batch.to_batch_order(found.dx.reshape(T, B, self.input_size), 1)
         dx = np.ascontiguousarray(dx.swapaxes(0, 1)) if self.batch_first else dx
         state = self._as_state(batch.to_batch_order(found.ds, 1))
@@ -317,11 +316,6 @@ class Recurrent(Module):
             x = self._buffers.empty((T, B, I), self.dtype)
             x[...] = turned
         return batch.to_tape_order(x, 1), batch
-
-    def _threads(self, rows: int) -> int | None:
-        """One thread where waking a second one costs more than it saves, else all there are."""
-        work = rows * self.hidden_size * (self.input_size + self.hidden_size) * len(self.cell.blocks)
-        return 1 if work < SMALL else None
 
     def _states(self, name: str, state: State | None, B: int) -> np.ndarray:
         """The cell's states side by side: an array (L, B, S*H) of the layer's own."""

@@ -34,6 +34,7 @@ __all__ = [
     "clear",
     "forward",
     "matrix",
+    "multiply_adds",
     "pack",
     "pack_transposed",
     "packed_for",
@@ -44,6 +45,7 @@ __all__ = [
     "scratch_for",
     "stack_of",
     "steps_between_checks",
+    "threads_for",
     "transposed_for",
     "weights_of",
 ]
@@ -51,6 +53,9 @@ __all__ = [
 # A bare 0 has a type of its own for Numba, and each function it is passed to would be compiled once more.
 ZERO = np.int64(0)
 YES = np.bool_(True)
+# Multiply-adds of a call under which one thread was the faster one for every cell (T = 10 to 100, H = 32 to 256).
+# What is best above, `numerics.pace` finds out.
+SMALL = 5_000_000
 
 
 class Stack(NamedTuple):
@@ -206,11 +211,22 @@ def scratch_for(
     )
 
 
+def multiply_adds(stack: Stack, rows: int) -> int:
+    """How many the products of `forward` take with so many rows (steps times sequences)."""
+    return rows * stack.H * stack.cell.A * (stack.I + (2 * stack.L - 1) * stack.H)
+
+
+def threads_for(stack: Stack, rows: int) -> int | None:
+    """The number of threads for a call with so many rows: 1 where a second one would cost more than it saves, else
+    None, as many as `numerics.pace` finds to be of use.
+    """
+    return 1 if multiply_adds(stack, rows) < SMALL else None
+
+
 def steps_between_checks(stack: Stack, rows: int, passes: int) -> int:
     """How many steps of so many rows are made between two looks for a signal; 1 pass forward, 3 forward and back."""
-    inputs = stack.I + (stack.L - 1) * stack.H
-    step = passes * rows * stack.H * stack.cell.A * (inputs + stack.L * (stack.H + one.FORMULAS))
-    return max(1, one.OPERATIONS // step)
+    formulas = rows * stack.L * stack.H * stack.cell.A * one.FORMULAS
+    return max(1, one.OPERATIONS // (passes * (multiply_adds(stack, rows) + formulas)))
 
 
 @kernel(internal=True)

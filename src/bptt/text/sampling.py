@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bptt import seeds
+from bptt.network.stack import threads_for
 from bptt.numerics import threads
 from bptt.numerics.activations import exp
 from bptt.numerics.jit import borrow, kernel
@@ -24,8 +25,6 @@ __all__ = ["choose", "generate", "stream"]
 
 # Steps of the first compiled call; the others take `pace.SECONDS`.
 FIRST = 64
-# Multiply-adds of a step under which one thread makes it faster than two that meet several times.
-SMALL = 100_000
 ZERO, ONE, NO = np.int64(0), np.int64(1), np.bool_(False)
 
 
@@ -187,7 +186,7 @@ def stream(
         return
     network = network_of(model, dropout=False)
     work = workspace_for(network, 1, 1, training=False)
-    key, threads_here = seeds.key(seed, "sampling"), None if work.packed.U.size > SMALL else 1
+    key, threads_here = seeds.key(seed, "sampling"), threads_for(network.stack, FIRST)
     last_read = prompt[-1:]
     # The tokens before the last of the prompt are read, from that one on each step writes the next.
     before, total = len(prompt) - 1, len(prompt) - 1 + length

@@ -11,14 +11,13 @@ from bptt.errors import NonFiniteError
 from bptt.forecast.network.architecture import Architecture, network_of, workspace
 from bptt.forecast.network.batches import SeriesArrays
 from bptt.forecast.network.step import Pool, predict, train
+from bptt.network.stack import threads_for
 from bptt.numerics.threads import run
 from bptt.training.loop import Loop
 from bptt.training.optimizers import Adam, state_of
 
-__all__ = ["TrainingConfig", "TrainingResult", "learn", "predict_windows", "threads_for"]
+__all__ = ["TrainingConfig", "TrainingResult", "learn", "predict_windows"]
 
-# Multiply-adds of a step under which a second thread is in the way.
-SMALL = 5_000_000
 # Steps of a compiled call; between two of them the bar moves and Ctrl-C is heard.
 CALL = 25
 # Windows forecast side by side.
@@ -76,12 +75,6 @@ class TrainingResult:
     valid: list[tuple[int, float]]
 
 
-def threads_for(plan: Architecture, B: int) -> int | None:
-    """One thread for a step of so little work that a second is in its way; else all there are."""
-    H = plan.hidden_size
-    return 1 if B * (plan.T + plan.rows) * H * 4 * (plan.inputs + plan.num_layers * H) < SMALL else None
-
-
 def rates(course: TrainingConfig, first: int, last: int) -> np.ndarray:
     """Learning rates of steps first to last - 1: half a cosine from the given rate to 0 (Loshchilov & Hutter 2017)."""
     return course.learning_rate * 0.5 * (1 + np.cos(np.pi * np.arange(first, last) / course.schedule))
@@ -127,7 +120,7 @@ def learn(
     done = 0 if before is None else before.steps
     if before is not None:
         optimizer = optimizer._replace(m=before.m.copy(), v=before.v.copy())
-    threads = threads_for(plan, course.batch_size) if threads is None else threads
+    threads = threads_for(network.stack, course.batch_size * (plan.T + plan.rows)) if threads is None else threads
     losses, norms = np.empty(course.max_steps), np.empty(course.max_steps)
     best: list[np.ndarray] = []
     valid: list[tuple[int, float]] = []
@@ -195,6 +188,7 @@ def predict_windows(
     W, Q, R = series.size, len(plan.taus), plan.row
     together = min(W, TOGETHER)
     network = network_of(plan, theta)
+    team = threads_for(network.stack, together * (plan.T + plan.rows)) if threads is None else threads
     work = workspace(plan, network, together)
     z, shift, spread = np.empty((W, plan.n, Q)), np.empty(W), np.empty(W)
     total = weight = 0.0
@@ -203,7 +197,7 @@ def predict_windows(
         # A last batch that is not full is filled up with its first window.
         work.batch.series[:], work.batch.ends[:] = series[first], ends[first]
         work.batch.series[:count], work.batch.ends[:count] = series[first : first + count], ends[first : first + count]
-        run(predict, network, work, source, threads=threads_for(plan, together) if threads is None else threads)
+        run(predict, network, work, source, threads=team)
         f = work.f.reshape(plan.rows, together, Q, R).transpose(1, 0, 3, 2).reshape(together, plan.rows * R, Q)
         z[first : first + count] = f[:count, : plan.n]
         shift[first : first + count], spread[first : first + count] = (

@@ -27,7 +27,6 @@ __all__ = [
     "get_missing_future",
     "make_future_dataframe",
     "read",
-    "to_frame",
     "warn_unobserved_ends",
 ]
 
@@ -274,17 +273,3 @@ def warn_unobserved_ends(panel: Panel, encoding: FrameSchema, consequence: str =
             f"{text(panel.ids[first])} is of {encoding.time_col} {shown[0]}, its last row of {shown[1]}, and "
             f"{consequence}"
         )
-
-
-def to_frame(panel: Panel, encoding: FrameSchema) -> pd.DataFrame:
-    """Ids, times and targets of a panel as a frame, with NaN where there is no value.
-
-    Examples
-    --------
-    >>> df = pd.DataFrame({"unique_id": ["b", "a", "b"], "ds": [2, 5, 1], "y": [2.0, 5.0, 1.0]})
-    >>> to_frame(*read(df, 1)).values.tolist()
-    [['a', 5, 5.0], ['b', 1, 1.0], ['b', 2, 2.0]]
-    """
-    frame = encoding.rows(panel, panel.series, panel.ds)
-    frame[encoding.target_col] = np.where(panel.observed, panel.y, np.nan)
-    return frame

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from bptt import arguments
+from bptt.network.stack import threads_for
 from bptt.numerics.threads import run
 from bptt.text.network import step
 from bptt.text.network.model import SequenceModel
 from bptt.text.network.trainer import check_tokens, steps_of
-from bptt.text.network.workspace import network_of, threads_for, workspace_for
+from bptt.text.network.workspace import network_of, workspace_for
 from bptt.training.pace import paced
 
 __all__ = ["score"]
@@ -50,7 +51,7 @@ def score(
     B, N = tokens.shape[0], tokens.shape[1] - 1
     network = network_of(model, flat, dropout=False)
     work = workspace_for(network, B, min(window, N), training=False)
-    threads = threads_for(network, B * window)
+    threads = threads_for(network.stack, B * window)
     whole, rest = divmod(N, window)
     losses, tail = np.empty(whole), np.empty(1 if rest else 0)
 

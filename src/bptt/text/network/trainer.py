@@ -10,10 +10,11 @@ import numpy as np
 from bptt import arguments, seeds
 from bptt.errors import NonFiniteError
 from bptt.network.parameters import views
+from bptt.network.stack import threads_for
 from bptt.numerics.threads import run
 from bptt.text.network import step
 from bptt.text.network.model import SequenceModel
-from bptt.text.network.workspace import network_of, threads_for, windows_between_checks, workspace_for
+from bptt.text.network.workspace import network_of, windows_between_checks, workspace_for
 from bptt.training.optimizers import Adam, Optimizer, state_of
 from bptt.unroll.windows import TBPTT
 
@@ -195,7 +196,7 @@ class Trainer:
                 position = step.Position(start * k1, k1, k2, self._older, self.steps)
                 run(step.train_chunk, self._network, self._work, self._state, average, self._grad, steps, position,
                     rates[part], losses[part], norms[part],
-                    threads=threads_for(self._network, self.streams * k1))  # fmt: skip
+                    threads=threads_for(self._network.stack, self.streams * k1))  # fmt: skip
             finally:
                 # Ctrl-C comes out of `run`, too: the weights have moved, and that has to be counted.
                 done = int((np.isfinite(losses[part]) & np.isfinite(norms[part])).sum())

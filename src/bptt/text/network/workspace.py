@@ -13,6 +13,7 @@ from bptt.network.stack import (
     Stack,
     Tape,
     Transposed,
+    multiply_adds,
     packed_for,
     scratch_for,
     stack_of,
@@ -23,9 +24,7 @@ from bptt.numerics.matmul import panel_shape
 from bptt.text.network.model import SequenceModel
 from bptt.unroll.layer import FORMULAS, OPERATIONS
 
-__all__ = ["Network", "Workspace", "network_of", "threads_for", "windows_between_checks", "workspace_for"]
-
-SMALL = 10_000_000  # multiply-adds
+__all__ = ["Network", "Workspace", "network_of", "windows_between_checks", "workspace_for"]
 
 
 class Network(NamedTuple):
@@ -79,17 +78,12 @@ def network_of(model: SequenceModel, theta: np.ndarray | None = None, *, dropout
     )
 
 
-def threads_for(network: Network, rows: int) -> int | None:
-    """One thread for a window of so few rows (steps times streams) that a second is in its way; else all there are."""
-    stack = network.stack
-    return 1 if rows * stack.H * stack.cell.A * (stack.I + stack.L * stack.H) < SMALL else None
-
-
 def windows_between_checks(network: Network, rows: int, passes: int) -> int:
     """How many windows of so many rows go into a compiled call: Ctrl-C is heard between two of them."""
     stack = network.stack
-    one = stack.H * stack.cell.A * (stack.I + stack.L * stack.H + FORMULAS) + stack.H * network.V
-    return max(1, OPERATIONS // (passes * rows * one))
+    head = rows * stack.H * network.V
+    formulas = rows * stack.L * stack.H * stack.cell.A * FORMULAS
+    return max(1, OPERATIONS // (passes * (multiply_adds(stack, rows) + formulas + head)))
 
 
 def workspace_for(network: Network, B: int, K: int, *, older: int = 0, training: bool = True) -> Workspace:
