@@ -45,14 +45,14 @@ class SeasonalNaive:
     def is_fitted(self):
         return self.missed is not None
 
-    def fit(self, panel, *, freq, val_size=0, skip=0, warm_start=False, verbose=0):
+    def fit(self, panel, *, freq, val_size=0, holdout=0, warm_start=False, verbose=0):
         assert type(freq).__name__ == "Freq"
         if verbose:
-            print(f"{self.alias}: skip {skip}, val_size {val_size}")
+            print(f"{self.alias}: holdout {holdout}, val_size {val_size}")
         self.columns = (panel.futr_names, panel.hist_names, panel.static_names)
         misses = []
         for series, length in enumerate(panel.lengths):
-            rows = slice(panel.starts[series], panel.starts[series] + max(length - skip - val_size, 0))
+            rows = slice(panel.starts[series], panel.starts[series] + max(length - holdout - val_size, 0))
             y = np.where(panel.observed[rows], panel.y[rows], np.nan)
             misses.append(y[self.season :] - y[: -self.season or None][: max(y.size - self.season, 0)])
         misses = np.concatenate(misses)

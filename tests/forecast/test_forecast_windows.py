@@ -34,7 +34,7 @@ class Series(NamedTuple):
 
     y: np.ndarray
     stop: int
-    floor: float
+    min_spread: float
     futr: np.ndarray
     hist: np.ndarray
     static: np.ndarray
@@ -48,7 +48,7 @@ def source_from(all_series):
         np.isfinite(y),
         np.concatenate([[0], np.cumsum(lengths)]),
         np.array([series.stop for series in all_series]),
-        np.array([series.floor for series in all_series]),
+        np.array([series.min_spread for series in all_series]),
         np.concatenate([series.futr for series in all_series]),
         np.concatenate([series.hist for series in all_series]),
         np.stack([series.static for series in all_series]),
@@ -76,14 +76,14 @@ def batch_of(all_series, reading, series, ends, dtype="float64"):
     )
 
 
-def naive_scale(values, scaler, floor):
+def naive_scale(values, scaler, min_spread):
     """(shift, spread) of observed values."""
     if scaler == IDENTITY or values.size == 0:
         return 0.0, 1.0
     if scaler == BY_MEAN:
-        return 0.0, max(np.mean(np.abs(values)), floor)
+        return 0.0, max(np.mean(np.abs(values)), min_spread)
     around = values - np.mean(values)
-    return np.mean(values), max(np.std(values) if scaler == STANDARD else np.mean(np.abs(around)), floor)
+    return np.mean(values), max(np.std(values) if scaler == STANDARD else np.mean(np.abs(around)), min_spread)
 
 
 def naive_window(one: Series, reading, end):
@@ -92,7 +92,7 @@ def naive_window(one: Series, reading, end):
     inside = [p for p in range(end - reading.T * reading.S, end) if p in past]
     window = [past[p] for p in inside]
     # A window in which nothing was observed is scaled by all that came before it.
-    shift, spread = naive_scale(np.array(window or list(past.values())), reading.scaler, one.floor)
+    shift, spread = naive_scale(np.array(window or list(past.values())), reading.scaler, one.min_spread)
     z = {p: (value - shift) / spread for p, value in past.items()}
     F, G = one.futr.shape[1], one.hist.shape[1]
 
@@ -217,10 +217,10 @@ def test_windows_are_what_is_said_of_them(problem):
     assert_is_naive(*problem)
 
 
-def one_of(y, stop=None, floor=1e-3):
+def one_of(y, stop=None, min_spread=1e-3):
     y = np.array(y, np.float64)
     nothing = np.zeros((len(y), 0), "float32")
-    return Series(y, len(y) if stop is None else stop, floor, nothing, nothing, np.zeros(0, "float32"))
+    return Series(y, len(y) if stop is None else stop, min_spread, nothing, nothing, np.zeros(0, "float32"))
 
 
 def reading_of(**changes):

@@ -340,7 +340,7 @@ def test_silence_unless_verbose(df, capsys):
     assert capsys.readouterr().out == ""
     forecaster.fit(df, val_size=3, verbose=1)
     forecaster.cross_validation(df, n_windows=2, verbose=1)
-    assert capsys.readouterr().out == "SeasonalNaive: skip 0, val_size 3\nSeasonalNaive: skip 4, val_size 0\n"
+    assert capsys.readouterr().out == "SeasonalNaive: holdout 0, val_size 3\nSeasonalNaive: skip 4, val_size 0\n"
 
 
 def test_aliases_are_no_other_columns(df):
@@ -492,7 +492,7 @@ def test_trainings_and_what_they_may_see(df, refit, expected, capsys):
     forecaster = Forecaster([naive()], "D")
     cv = forecaster.cross_validation(df, n_windows=3, step_size=2, refit=refit, val_size=3, verbose=1)
     lines = capsys.readouterr().out.splitlines()
-    assert lines == [f"SeasonalNaive: skip {skip}, val_size 3" for skip in expected]
+    assert lines == [f"SeasonalNaive: holdout {holdout}, val_size 3" for holdout in expected]
     assert len(cv) == 18
 
 
@@ -719,8 +719,8 @@ def test_calibration_follows_the_scale_of_each_series():
 def test_held_out_rows_are_forecast_by_models_that_did_not_see_them(df, capsys):
     Forecaster([naive()], "D").fit(df, prediction_intervals=ConformalIntervals(3, step_size=2), val_size=4, verbose=1)
     assert capsys.readouterr().out.splitlines() == [
-        "SeasonalNaive: skip 7, val_size 4",
-        "SeasonalNaive: skip 0, val_size 4",
+        "SeasonalNaive: holdout 7, val_size 4",
+        "SeasonalNaive: holdout 0, val_size 4",
     ]
 
 
@@ -729,8 +729,8 @@ def test_held_out_rows_lie_before_the_windows_of_cross_validation(df, capsys):
     Forecaster([naive()], "D").cross_validation(
         df, n_windows=2, refit=True, level=[60], prediction_intervals=intervals, verbose=1
     )
-    skips = [line.split()[2] for line in capsys.readouterr().out.splitlines()]
-    assert skips == ["8,", "4,", "7,", "3,"]
+    holdouts = [line.split()[2] for line in capsys.readouterr().out.splitlines()]
+    assert holdouts == ["8,", "4,", "7,", "3,"]
 
 
 @pytest.mark.parametrize("kind", ["standard", "robust", "minmax"])

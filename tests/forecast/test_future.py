@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_panels import to_frame
 
 from bptt.forecast.frames.reading import (
     fill_gaps,
@@ -15,7 +16,6 @@ from bptt.forecast.frames.reading import (
     get_missing_future,
     make_future_dataframe,
     read,
-    to_frame,
 )
 
 FREQS = ["h", "15min", "D", "B", "W-TUE", "MS", "ME", "2ME", "QS", "QE-NOV", "YE", "SMS"]

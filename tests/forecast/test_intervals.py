@@ -20,8 +20,8 @@ z = NormalDist().inv_cdf
 
 
 def test_columns_of_levels_stand_from_the_lowest_quantile_to_the_highest():
-    asked = request(level=[80, 95.0, 97.5])
-    assert asked.columns("LSTM") == [
+    requested = request(level=[80, 95.0, 97.5])
+    assert requested.columns("LSTM") == [
         "LSTM",
         "LSTM-lo-97.5",
         "LSTM-lo-95",
@@ -30,7 +30,7 @@ def test_columns_of_levels_stand_from_the_lowest_quantile_to_the_highest():
         "LSTM-hi-95",
         "LSTM-hi-97.5",
     ]
-    assert asked.quantiles == (0.0125, 0.025, 0.1, 0.9, 0.975, 0.9875)
+    assert requested.quantiles == (0.0125, 0.025, 0.1, 0.9, 0.975, 0.9875)
 
 
 def test_columns_of_quantiles_are_ascending():
@@ -236,9 +236,9 @@ def test_the_point_forecast_moves_with_its_quantiles(loss):
     errors = -4 + np.linspace(-1, 1, 201)[:, None, None] + np.zeros((201, 4, 3))
     calibrated = Trained((model,), ("GRU",), DAILY, None, (Calibration(model.quantiles, errors),))
     plain = Trained((model,), ("GRU",), DAILY, None, (None,))
-    asked, numbers = request(level=[50, 80]), ends_of(series)
-    before = plain.forecast(panel, *numbers, 4, asked)
-    after = calibrated.forecast(panel, *numbers, 4, asked)
+    requested, numbers = request(level=[50, 80]), ends_of(series)
+    before = plain.forecast(panel, *numbers, 4, requested)
+    after = calibrated.forecast(panel, *numbers, 4, requested)
     names = ("GRU-lo-80", "GRU-lo-50", "GRU", "GRU-hi-50", "GRU-hi-80")
     for low, high in itertools.pairwise(names):
         assert (after[low] <= after[high]).all()

@@ -277,13 +277,13 @@ def test_training_stops_when_nothing_gets_better():
 @every_strategy
 def test_held_out_rows_are_not_learned_from(strategy):
     names, columns = everything_with(strategy)
-    model = fitted(strategy, columns=columns(SERIES), fit={"skip": 6}, **names)
+    model = fitted(strategy, columns=columns(SERIES), fit={"holdout": 6}, **names)
     other = [np.concatenate([y[:-6], -1e3 * y[-6:]]) for y in SERIES]
     changed = columns(SERIES)
     for name in ("futr_price", "hist_sales"):
         if name in changed:
             changed[name] = [np.concatenate([part[:-6], part[-6:] + 1e3]) for part in changed[name]]
-    same = fitted(strategy, all_series=other, columns=changed, fit={"skip": 6}, **names)
+    same = fitted(strategy, all_series=other, columns=changed, fit={"holdout": 6}, **names)
     np.testing.assert_array_equal(model.networks[0].theta, same.networks[0].theta)
 
 
@@ -418,7 +418,7 @@ def test_nothing_to_learn_from():
         with pytest.raises(ValueError, match=r"no series to learn from.*at least 2 observed"):
             fitted(all_series=nothing)
     with pytest.raises(ValueError, match="no series to learn from"):
-        fitted(all_series=[np.arange(8.0)], fit={"val_size": 4, "skip": 3})
+        fitted(all_series=[np.arange(8.0)], fit={"val_size": 4, "holdout": 3})
 
 
 @every_strategy

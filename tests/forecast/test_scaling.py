@@ -42,12 +42,12 @@ def test_movement_is_the_mean_absolute_seasonal_difference_before_the_end(parts,
 
 
 @given(panels, st.integers(0, 5), st.sampled_from(["standard", "robust", "minmax"]))
-def test_scales_know_the_observed_rows_before_the_skipped_ones_and_undo_themselves(parts, skip, kind):
+def test_scales_know_the_observed_rows_before_the_skipped_ones_and_undo_themselves(parts, holdout, kind):
     panel = panel_of(parts)
-    scale = scaling(panel, kind, skip)
+    scale = scaling(panel, kind, holdout)
     assert (scale.spread > 0).all()
     for at, part in enumerate(parts):
-        seen = [value for value in part[: max(len(part) - skip, 0)] if value is not None]
+        seen = [value for value in part[: max(len(part) - holdout, 0)] if value is not None]
         if not seen:
             assert (scale.center[at], scale.spread[at]) == (0, 1)
         elif len(set(seen)) == 1:

@@ -114,10 +114,10 @@ class FittedForecaster(HasHistory, HasParams):
             within the forecasts or the season before them: daily patterns then lie at another hour of that clock.
         """
         trained, panel, encoding = self._fitted("predicting")
-        asked = request(level, quantiles)
+        requested = request(level, quantiles)
         h = check_horizon(self.models, self.aliases, h)
         if not trained.is_calibrated:
-            check_quantiles(self.models, self.aliases, asked.quantiles)
+            check_quantiles(self.models, self.aliases, requested.quantiles)
         scale = trained.scaling
         if df is not None:
             panel, encoding = read(df, static_df=static_df, encoding=encoding)
@@ -128,7 +128,7 @@ class FittedForecaster(HasHistory, HasParams):
         steps = reach(self.models, h)
         future = future_rows(panel, encoding, steps, futr_df)
         warn_clock_changes(future, encoding, np.arange(len(panel)), panel.lengths, h)
-        columns = trained.forecast(future, np.arange(len(panel)), panel.lengths, h, asked, scale)
+        columns = trained.forecast(future, np.arange(len(panel)), panel.lengths, h, requested, scale)
         rows = (future.starts[1:, None] - steps + np.arange(h)).ravel()
         return _frame(future, encoding, rows, columns)
 
@@ -163,12 +163,12 @@ class FittedForecaster(HasHistory, HasParams):
             If series are too short for any window.
         """
         trained, panel, encoding = self._fitted("predicting")
-        asked = request(level, quantiles)
+        requested = request(level, quantiles)
         if not trained.is_calibrated:
-            check_quantiles(self.models, self.aliases, asked.quantiles)
+            check_quantiles(self.models, self.aliases, requested.quantiles)
         windows = insample_windows(panel, self.h, arguments.integer("step_size", step_size))
         warn_clock_changes(panel, encoding, windows.series, windows.ends, self.h)
-        columns = trained.forecast(panel, windows.series, windows.ends, self.h, asked, until=panel.lengths)
+        columns = trained.forecast(panel, windows.series, windows.ends, self.h, requested, until=panel.lengths)
         return beside_y(panel, encoding, windows, self.h, columns)
 
     def make_future_dataframe(self, df: pd.DataFrame | None = None, h: int | None = None) -> pd.DataFrame:

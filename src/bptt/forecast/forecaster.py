@@ -262,7 +262,7 @@ class Forecaster(FittedForecaster):
             If series are too short for some windows: those windows are left out. If series end in missing values.
             If the clock of the times' zone changes within a window of times less than a day apart.
         """
-        asked = request(level, quantiles)
+        requested = request(level, quantiles)
         h = check_horizon(self.models, self.aliases, h)
         arguments.integer("step_size", step_size)
         for name, value in (("n_windows", n_windows), ("test_size", test_size)):
@@ -276,7 +276,7 @@ class Forecaster(FittedForecaster):
         check_validation(self.models, self.aliases, val_size)
         check_calibration(prediction_intervals)
         if prediction_intervals is None:
-            check_quantiles(self.models, self.aliases, asked.quantiles)
+            check_quantiles(self.models, self.aliases, requested.quantiles)
         panel, encoding = self._read(df, static_df, id_col, time_col, target_col)
         warn_unobserved_ends(panel, encoding, WINDOWS_END)
         windows = last_windows(panel, h, count, step_size, purpose="cross_validation", refit=every)
@@ -288,7 +288,7 @@ class Forecaster(FittedForecaster):
             self.freq,
             windows,
             h,
-            asked,
+            requested,
             local_scaler_type=self.local_scaler_type,
             val_size=val_size,
             prediction_intervals=prediction_intervals,

@@ -25,14 +25,14 @@ class Windows:
         By series in the panel's order, ends ascending inside each.
     fold : int64 (W,)
         Which training forecasts the window, 0 for the first.
-    skips : tuple of int
+    holdouts : tuple of int
         Rows at the end of each series that each of the trainings does not see.
     """
 
     series: np.ndarray
     ends: np.ndarray
     fold: np.ndarray
-    skips: tuple[int, ...]
+    holdouts: tuple[int, ...]
 
 
 def number_of_windows(n_windows: int | None, test_size: int | None, step_size: int, h: int) -> int:
@@ -65,7 +65,7 @@ def number_of_windows(n_windows: int | None, test_size: int | None, step_size: i
 
 
 def last_windows(
-    panel: Panel, h: int, n_windows: int, step_size: int, *, purpose: str, refit: int = 0, skip: int = 0
+    panel: Panel, h: int, n_windows: int, step_size: int, *, purpose: str, refit: int = 0, holdout: int = 0
 ) -> Windows:
     """The last `n_windows` windows of each series, the last one ending with its last row.
 
@@ -77,7 +77,7 @@ def last_windows(
         What messages begin with.
     refit : int
         Windows forecast by one training; 0 for all.
-    skip : int
+    holdout : int
         Rows at the end of each series that are left aside.
 
     Returns
@@ -94,12 +94,14 @@ def last_windows(
     # Windows so far apart that all but the last lie before every series are no nearer than that.
     stride = min(step_size, int(panel.lengths.max(initial=0)) + 1)
     # Rows of the series from the beginning of each window on.
-    behind = skip + h + (n_windows - 1 - number) * stride
+    behind = holdout + h + (n_windows - 1 - number) * stride
     ends = panel.lengths[:, None] - behind
     series = np.broadcast_to(np.arange(panel.lengths.size)[:, None], ends.shape)
     fold = np.broadcast_to(number // refit if refit else number * 0, ends.shape)
     kept = panel.observed_before(series, ends)
-    rows = f"h={h}, n_windows={n_windows}, step_size={step_size}" + (f", without the last {skip} rows" if skip else "")
+    rows = f"h={h}, n_windows={n_windows}, step_size={step_size}" + (
+        f", without the last {holdout} rows" if holdout else ""
+    )
     if not kept[:, 0].any():
         raise ValueError(
             f"{purpose}: no series has an observed value before the first window, so there is nothing to train on "

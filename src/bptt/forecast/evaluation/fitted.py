@@ -61,7 +61,7 @@ class Trained:
         series: np.ndarray,
         ends: np.ndarray,
         h: int,
-        asked: QuantileRequest,
+        requested: QuantileRequest,
         scale: Scaling | None = None,
         until: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
@@ -73,7 +73,7 @@ class Trained:
         series, ends : int64 (W,)
             Rows ends .. ends+h-1 of each series are forecast from those before.
         h : int
-        asked : QuantileRequest
+        requested : QuantileRequest
         scale : Scaling, optional
             Of the panel's series, in the place of those trained on.
         until : int64 (N,), optional
@@ -84,34 +84,34 @@ class Trained:
         dict of str to float64 (W * h,)
             A column for each model and each quantile, window by window.
         """
-        self._warn_of_few(asked)
+        self._warn_of_few(requested)
         scale = scale or self.scaling
         seen = panel if scale is None else scale.apply(panel)
         moved = mase_scale(panel, series, ends, self.period) if self.is_calibrated else None
         columns: dict[str, np.ndarray] = {}
         for model, alias, calibration in zip(self.models, self.aliases, self.calibrations, strict=True):
             point, known = model.forecast(seen, series, ends, h, until)
-            values = interpolate(known, model.quantiles, asked.quantiles)
+            values = interpolate(known, model.quantiles, requested.quantiles)
             if scale is not None:
                 point, values = scale.invert(point, series), scale.invert(values, series)
             if calibration is not None and moved is not None:
                 if model.forecasts_median:
                     point = calibration.apply(point[..., None], moved, (0.5,))[..., 0]
-                if asked.quantiles:
-                    values = calibration.apply(values, moved, asked.quantiles)
+                if requested.quantiles:
+                    values = calibration.apply(values, moved, requested.quantiles)
                     # An interval holds the point forecast, whatever few held-out values say.
-                    middle, wanted = point[..., None], np.array(asked.quantiles)
+                    middle, wanted = point[..., None], np.array(requested.quantiles)
                     values = np.where(wanted > 0.5, np.maximum(values, middle), values)
                     values = np.where(wanted < 0.5, np.minimum(values, middle), values)
-            names = asked.columns(alias)
+            names = requested.columns(alias)
             columns[names[0]] = point.reshape(-1)
             columns.update((name, values[..., at].reshape(-1)) for at, name in enumerate(names[1:]))
         return columns
 
-    def _warn_of_few(self, asked: QuantileRequest) -> None:
+    def _warn_of_few(self, requested: QuantileRequest) -> None:
         """Name quantiles so far out that the held-out values do not reach them."""
         for alias, calibration in zip(self.aliases, self.calibrations, strict=True):
-            wide = [] if calibration is None else [q for q in asked.quantiles if not calibration.reaches(q)]
+            wide = [] if calibration is None else [q for q in requested.quantiles if not calibration.reaches(q)]
             if calibration is None or not wide:
                 continue
             if calibration.number:
@@ -136,7 +136,7 @@ def train(
     *,
     local_scaler_type: str | None,
     val_size: int = 0,
-    skip: int = 0,
+    holdout: int = 0,
     prediction_intervals: ConformalIntervals | None = None,
     warm_start: bool = False,
     verbose: int = 0,
@@ -150,7 +150,7 @@ def train(
     freq : Freq
     local_scaler_type : str or None
         A key of `SCALERS`: how each series is scaled for the models.
-    val_size, skip : int
+    val_size, holdout : int
         As in `Model.fit`.
     prediction_intervals : ConformalIntervals, optional
         Calibrate; costs a training before the one that is kept, always one from the start.
@@ -165,13 +165,13 @@ def train(
     calibrations: tuple[Calibration | None, ...] = (None,) * len(models)
     if prediction_intervals is not None:
         calibrations = _calibrate(
-            models, aliases, panel, freq, prediction_intervals, local_scaler_type, val_size, skip, verbose
+            models, aliases, panel, freq, prediction_intervals, local_scaler_type, val_size, holdout, verbose
         )
-    scale = None if local_scaler_type is None else scaling(panel, local_scaler_type, skip)
+    scale = None if local_scaler_type is None else scaling(panel, local_scaler_type, holdout)
     seen = panel if scale is None else scale.apply(panel)
     copies = tuple(copy.deepcopy(model) for model in models)
     for model in copies:
-        model.fit(seen, freq=freq, val_size=val_size, skip=skip, warm_start=warm_start, verbose=verbose)
+        model.fit(seen, freq=freq, val_size=val_size, holdout=holdout, warm_start=warm_start, verbose=verbose)
     return Trained(copies, tuple(aliases), freq, scale, calibrations)
 
 
@@ -183,12 +183,12 @@ def _calibrate(
     intervals: ConformalIntervals,
     local_scaler_type: str | None,
     val_size: int,
-    skip: int,
+    holdout: int,
     verbose: int,
 ) -> tuple[Calibration, ...]:
     h = models[0].h
     windows = last_windows(
-        panel, h, intervals.n_windows, intervals.step_size or h, purpose="prediction_intervals", skip=skip
+        panel, h, intervals.n_windows, intervals.step_size or h, purpose="prediction_intervals", holdout=holdout
     )
     every = -(-windows.series.size // MOST_WINDOWS)
     series, ends = windows.series[::every], windows.ends[::every]
@@ -199,7 +199,7 @@ def _calibrate(
         freq,
         local_scaler_type=local_scaler_type,
         val_size=val_size,
-        skip=skip + intervals.rows(h),
+        holdout=holdout + intervals.rows(h),
         verbose=verbose,
     )
     scale = trained.scaling
@@ -225,7 +225,7 @@ def cross_validate(
     freq: Freq,
     windows: Windows,
     h: int,
-    asked: QuantileRequest,
+    requested: QuantileRequest,
     **training: Any,
 ) -> dict[str, np.ndarray]:
     """Forecast windows of a panel by models that were trained on the rows before, anew for each fold of windows.
@@ -236,7 +236,7 @@ def cross_validate(
         As in `train`, and `training` its other arguments.
     windows : Windows
     h : int
-    asked : QuantileRequest
+    requested : QuantileRequest
 
     Returns
     -------
@@ -244,10 +244,10 @@ def cross_validate(
         As `Trained.forecast`.
     """
     columns: dict[str, np.ndarray] = {}
-    for fold, skip in enumerate(windows.skips):
+    for fold, holdout in enumerate(windows.holdouts):
         here = windows.fold == fold
-        trained = train(models, aliases, panel, freq, skip=skip, **training)
-        part = trained.forecast(panel, windows.series[here], windows.ends[here], h, asked)
+        trained = train(models, aliases, panel, freq, holdout=holdout, **training)
+        part = trained.forecast(panel, windows.series[here], windows.ends[here], h, requested)
         for name, values in part.items():
             columns.setdefault(name, np.empty(here.size * h))[np.repeat(here, h)] = values
     return columns

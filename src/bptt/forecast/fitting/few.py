@@ -64,15 +64,15 @@ def count(windows: tuple[np.ndarray, np.ndarray, np.ndarray]) -> int:
     return int((windows[2] - windows[1] + 1).sum())
 
 
-def held_out_rows(stops: np.ndarray, n: int) -> np.ndarray:
+def held_out_rows(train_ends: np.ndarray, n: int) -> np.ndarray:
     """Rows at the end of each series (N,) that say how much a network may learn from the others."""
-    return np.minimum(2 * n, np.maximum(stops // 3, 1))
+    return np.minimum(2 * n, np.maximum(train_ends // 3, 1))
 
 
-def late_windows(stops: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def late_windows(train_ends: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Series and ends of the windows from `first` (N,) to the last one with a row to compare with; some of many."""
-    counts = np.maximum(stops - first, 0)
-    series = np.repeat(np.arange(stops.size), counts)
+    counts = np.maximum(train_ends - first, 0)
+    series = np.repeat(np.arange(train_ends.size), counts)
     ends = first[series] + np.arange(series.size) - np.repeat(np.cumsum(counts) - counts, counts)
     kept = np.arange(series.size - 1, -1, -max(1, -(-series.size // LOOKED_AT)))[::-1]
     return series[kept], ends[kept]

@@ -52,9 +52,9 @@ def decide(
     array (n, Q) or None
         Offsets of the quantiles; None where there are too few rows to hold any out.
     """
-    stops = source.stops
-    held = stops - few.held_out_rows(stops, plan.n)
-    late = few.late_windows(stops, np.maximum(held, 1))
+    train_ends = source.train_ends
+    held = train_ends - few.held_out_rows(train_ends, plan.n)
+    late = few.late_windows(train_ends, np.maximum(held, 1))
     if not late[0].size:
         return plan, config, None
     naive, target, weight = few.compared(plan, source, tried, *late)
@@ -79,9 +79,9 @@ def decide(
             share = float(np.sqrt(own / error)) if error > 0 else 1.0
             share = float(np.sqrt(share)) if plan.loss == MSE else share
     # What the naive forecast missed in windows that are at least half full.
-    usable = np.maximum(stops, 0)
+    usable = np.maximum(train_ends, 0)
     naive, target, weight = few.compared(
-        plan, source, tried, *few.late_windows(stops, np.maximum(np.minimum(plan.input_size, usable // 2), 1))
+        plan, source, tried, *few.late_windows(train_ends, np.maximum(np.minimum(plan.input_size, usable // 2), 1))
     )
     offsets = few.offsets_of(plan, target - naive[:, :, best], weight, share)
     if steps == 0:

@@ -56,11 +56,11 @@ class Model(Protocol):
         *,
         freq: Freq,
         val_size: int = 0,
-        skip: int = 0,
+        holdout: int = 0,
         warm_start: bool = False,
         verbose: int = 0,
     ) -> None:
-        """Learn from all rows of each series but its last `skip`; the last `val_size` of those validate."""
+        """Learn from all rows of each series but its last `holdout`; the last `val_size` of those validate."""
 
     def forecast(
         self,

@@ -59,8 +59,8 @@ class Scaling:
         return values * self.spread[series].reshape(shape) + self.center[series].reshape(shape)
 
 
-def scaling(panel: Panel, kind: str, skip: int = 0) -> Scaling:
-    """The scale of each series by its observed values, without its last `skip` rows.
+def scaling(panel: Panel, kind: str, holdout: int = 0) -> Scaling:
+    """The scale of each series by its observed values, without its last `holdout` rows.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def scaling(panel: Panel, kind: str, skip: int = 0) -> Scaling:
     kind : str
         "standard": mean and standard deviation. "robust": median and median absolute deviation. "minmax": minimum
         and range.
-    skip : int
+    holdout : int
         Rows at the end that the scale is not to know.
 
     Returns
@@ -78,7 +78,7 @@ def scaling(panel: Panel, kind: str, skip: int = 0) -> Scaling:
     """
     measure = SCALERS[kind]
     center, spread = np.zeros(panel.lengths.size), np.ones(panel.lengths.size)
-    for at, (start, stop) in enumerate(zip(panel.starts[:-1], panel.starts[1:] - skip, strict=True)):
+    for at, (start, stop) in enumerate(zip(panel.starts[:-1], panel.starts[1:] - holdout, strict=True)):
         y = panel.y[start : max(start, stop)][panel.observed[start : max(start, stop)]]
         if y.size:
             center[at], width = measure(y)

@@ -95,11 +95,11 @@ class NetworkModel(HasHistory, HasParams):
         *,
         freq: Freq,
         val_size: int = 0,
-        skip: int = 0,
+        holdout: int = 0,
         warm_start: bool = False,
         verbose: int = 0,
     ) -> None:
-        """Learn from all rows of each series but its last `skip`.
+        """Learn from all rows of each series but its last `holdout`.
 
         Parameters
         ----------
@@ -107,7 +107,7 @@ class NetworkModel(HasHistory, HasParams):
         freq : Freq
         val_size : int
             Trailing rows used for validation.
-        skip : int
+        holdout : int
         warm_start : bool
             Start from the weights of the last fit.
         verbose : int
@@ -122,14 +122,16 @@ class NetworkModel(HasHistory, HasParams):
         """
         given = self._given
         lengths = panel.lengths
-        stops = np.maximum(lengths - skip - val_size, 0)
+        train_ends = np.maximum(lengths - holdout - val_size, 0)
         columns = self._columns(panel)
         seasons = self._seasons(freq)
         plan = defaults.architecture_of(given, self.cell, self.quantiles, seasons, tuple(len(part) for part in columns))
         goes_on = warm_start and self._plan is not None
-        scales = self._scales if goes_on else scales_of(panel, columns, stops)
-        source = self._source(panel, columns, scales, stops, choose(panel, self._transform, stops), stops)
-        windows = windows_of(panel, stops, plan.n, plan.segment)
+        scales = self._scales if goes_on else scales_of(panel, columns, train_ends)
+        source = self._source(
+            panel, columns, scales, train_ends, choose(panel, self._transform, train_ends), train_ends
+        )
+        windows = windows_of(panel, train_ends, plan.n, plan.segment)
         if self._plan is not None and goes_on:
             plan = replace(plan, kinds=self._plan.kinds, periods=self._plan.periods)
             if plan.shapes != self._plan.shapes:
@@ -147,16 +149,16 @@ class NetworkModel(HasHistory, HasParams):
             val_check_steps=given["val_check_steps"],
             patience=self.early_stop_patience_steps,
             windows=windows,
-            validation=validation_windows(stops, lengths - skip, plan.n),
+            validation=validation_windows(train_ends, lengths - holdout, plan.n),
         )
-        validating = source._replace(stops=lengths - skip) if val_size else source
+        validating = source._replace(train_ends=lengths - holdout) if val_size else source
         offsets = self._offsets if goes_on else None
         chosen = given["max_steps"] is None and given["anchors"] == "auto"
         if chosen and not goes_on and not val_size and few.count(windows) <= few.MOST_WINDOWS:
 
             def watched(config: TrainingConfig, held: np.ndarray) -> TrainingResult:
                 title = f"{self.alias}, held-out rows"
-                return self._learn(plan, source._replace(stops=held), source, config, False, verbose, 1, title)[0]
+                return self._learn(plan, source._replace(train_ends=held), source, config, False, verbose, 1, title)[0]
 
             plan, course, offsets = held_out.decide(
                 plan, panel, source, course, tuple(candidates(seasons)), watched, self.alias
@@ -367,7 +369,7 @@ class NetworkModel(HasHistory, HasParams):
         panel: Panel,
         columns: tuple[np.ndarray, ...],
         scales: dict[str, np.ndarray],
-        stops: np.ndarray,
+        train_ends: np.ndarray,
         transform: Transform,
         until: np.ndarray,
     ) -> SeriesArrays:
@@ -380,7 +382,7 @@ class NetworkModel(HasHistory, HasParams):
             for own, (name, array) in zip(columns, arrays.items(), strict=True)
         }
         return source_of(
-            y, panel.observed, panel.starts, stops, min_spread_of(y, transform.logs, panel, until), **parts
+            y, panel.observed, panel.starts, train_ends, min_spread_of(y, transform.logs, panel, until), **parts
         )
 
 

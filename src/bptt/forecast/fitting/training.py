@@ -211,7 +211,7 @@ def predict_windows(
     return z, shift, spread, float(total / weight) if weight else 0.0
 
 
-def source_of(y: np.ndarray, observed: np.ndarray, starts: np.ndarray, stops: np.ndarray, floor: np.ndarray,
+def source_of(y: np.ndarray, observed: np.ndarray, starts: np.ndarray, train_ends: np.ndarray, min_spread: np.ndarray,
               futr: np.ndarray, hist: np.ndarray, static: np.ndarray) -> SeriesArrays:  # fmt: skip
     """The series for compiled code, which reads them by index: all of the right kind, in one piece."""
     whole = np.ascontiguousarray
@@ -219,8 +219,8 @@ def source_of(y: np.ndarray, observed: np.ndarray, starts: np.ndarray, stops: np
         y=whole(y, np.float64),
         observed=whole(observed, np.uint8),
         starts=whole(starts, np.int64),
-        stops=whole(stops, np.int64),
-        floor=whole(floor, np.float64),
+        train_ends=whole(train_ends, np.int64),
+        min_spread=whole(min_spread, np.float64),
         futr=whole(futr, np.float32),
         hist=whole(hist, np.float32),
         static=whole(static, np.float32),

@@ -14,9 +14,9 @@ SMALLEST_SPREAD, SMALLEST_SHARE = 1e-2, 1e-8
 CONSTANT = 1e-7
 
 
-def scales_of(panel: Panel, columns: tuple[np.ndarray, ...], stops: np.ndarray) -> dict[str, np.ndarray]:
+def scales_of(panel: Panel, columns: tuple[np.ndarray, ...], train_ends: np.ndarray) -> dict[str, np.ndarray]:
     """Mean and spread of each exogenous column over the rows that are trained on."""
-    trained = panel.before(stops)
+    trained = panel.before(train_ends)
     scales = {}
     parts = {"futr": panel.futr, "hist": panel.hist, "static": panel.static}
     for own, (name, array) in zip(columns, parts.items(), strict=True):
@@ -32,8 +32,8 @@ def scales_of(panel: Panel, columns: tuple[np.ndarray, ...], stops: np.ndarray) 
 def min_spread_of(y: np.ndarray, logs: np.ndarray, panel: Panel, until: np.ndarray) -> np.ndarray:
     """For each series the smallest spread that a window of it, of the transformed values y (rows,), may count as.
 
-    It follows the unit of y: a power of two times y gives as much times the floor, to the bit. Only a series of zeros
-    has no unit; its floor is 1, and `models` forecasts zero for it. Logarithms (`logs`, truth values (N,)) have no
+    It follows the unit of y: a power of two times y gives as much times the result, to the bit. Only a series of zeros
+    has no unit; for it the result is 1, and `models` forecasts zero. Logarithms (`logs`, truth values (N,)) have no
     unit: a share of the values' size is the same number in all of them.
     """
     N = len(panel)
@@ -43,18 +43,18 @@ def min_spread_of(y: np.ndarray, logs: np.ndarray, panel: Panel, until: np.ndarr
     mean = np.bincount(series, y, minlength=N) / n
     spread = np.bincount(series, np.abs(y - mean[series]), minlength=N) / n
     size = np.where(logs, 1.0, np.bincount(series, np.abs(y), minlength=N) / n)
-    floor = np.maximum(SMALLEST_SPREAD * spread, SMALLEST_SHARE * size)
-    return np.where(floor > 0, floor, 1.0)
+    smallest = np.maximum(SMALLEST_SPREAD * spread, SMALLEST_SHARE * size)
+    return np.where(smallest > 0, smallest, 1.0)
 
 
-def windows_of(panel: Panel, stops: np.ndarray, n: int, least: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def windows_of(panel: Panel, train_ends: np.ndarray, n: int, least: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Chances of each series (cumulated), first and last end of its windows.
 
     A window has n steps to come and `least` values, or fewer where the series is too short for that.
     """
-    observed = np.bincount(panel.series[panel.observed & panel.before(stops)], minlength=len(panel))
+    observed = np.bincount(panel.series[panel.observed & panel.before(train_ends)], minlength=len(panel))
     # One value to begin with, one to compare with.
-    usable = np.where(observed >= 2, stops, 0)
+    usable = np.where(observed >= 2, train_ends, 0)
     if not usable.any():
         raise ValueError(
             "there is no series to learn from: each needs at least 2 observed values of y before the rows that are "
@@ -67,9 +67,9 @@ def windows_of(panel: Panel, stops: np.ndarray, n: int, least: int) -> tuple[np.
     return probabilities, first.astype(np.int64), last.astype(np.int64)
 
 
-def validation_windows(stops: np.ndarray, ends: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Windows that cover the rows from `stops` to `ends` of each series, one after the other."""
-    counts = np.where(stops > 0, -(-np.maximum(ends - stops, 0) // n), 0)
-    series = np.repeat(np.arange(stops.size), counts)
+def validation_windows(train_ends: np.ndarray, ends: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Windows that cover the rows from `train_ends` to `ends` of each series, one after the other."""
+    counts = np.where(train_ends > 0, -(-np.maximum(ends - train_ends, 0) // n), 0)
+    series = np.repeat(np.arange(train_ends.size), counts)
     number = np.arange(series.size) - np.repeat(np.cumsum(counts) - counts, counts)
-    return series, stops[series] + number * n
+    return series, train_ends[series] + number * n

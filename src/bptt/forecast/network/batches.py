@@ -47,8 +47,8 @@ class SeriesArrays(NamedTuple):
     y: np.ndarray  # float64 (rows,), transformed
     observed: np.ndarray  # uint8 (rows,)
     starts: np.ndarray  # int64 (N + 1,)
-    stops: np.ndarray  # int64 (N,): steps from here on are no targets
-    floor: np.ndarray  # float64 (N,): no window's spread is smaller
+    train_ends: np.ndarray  # int64 (N,): steps from here on are no targets
+    min_spread: np.ndarray  # float64 (N,): no window's spread is smaller
     futr: np.ndarray  # float32 (rows, F), scaled
     hist: np.ndarray  # float32 (rows, G)
     static: np.ndarray  # float32 (N, C)
@@ -102,7 +102,7 @@ def sample(seed, step, probabilities, first_end, last_end, series, ends):
 
 
 @kernel(internal=True)
-def scale_of(y, m, scaler, floor):
+def scale_of(y, m, scaler, min_spread):
     """Number of observed values, their mean, shift and spread of a window."""
     n, total, size = 0, 0.0, 0.0
     for j in range(y.size):
@@ -114,14 +114,14 @@ def scale_of(y, m, scaler, floor):
     if scaler == IDENTITY or n == 0:
         return n, mean, 0.0, 1.0
     if scaler == BY_MEAN:
-        return n, mean, 0.0, max(size / n, floor)
+        return n, mean, 0.0, max(size / n, min_spread)
     around = 0.0
     for j in range(y.size):
         if m[j]:
             d = y[j] - mean
             around += d * d if scaler == STANDARD else abs(d)
     around /= n
-    return n, mean, mean, max(np.sqrt(around) if scaler == STANDARD else around, floor)
+    return n, mean, mean, max(np.sqrt(around) if scaler == STANDARD else around, min_spread)
 
 
 @kernel(internal=True)
@@ -162,9 +162,9 @@ def gather(team, source, reading, batch):
         y, m = source.y[start : start + rows], source.observed[start : start + rows]
         begin = end - T * S
         old = max(0, begin)
-        known, mean, shift, spread = scale_of(y[old:end], m[old:end], reading.scaler, source.floor[i])
+        known, mean, shift, spread = scale_of(y[old:end], m[old:end], reading.scaler, source.min_spread[i])
         if known == 0:
-            known, mean, shift, spread = scale_of(y[:old], m[:old], reading.scaler, source.floor[i])
+            known, mean, shift, spread = scale_of(y[:old], m[:old], reading.scaler, source.min_spread[i])
         batch.shift[b], batch.spread[b] = shift, spread
         for t in range(T):
             x = batch.x[t * B + b]
@@ -215,7 +215,7 @@ def gather(team, source, reading, batch):
                         if not np.isfinite(value) or not known:
                             value = latest
                     anchors[k * R + s] = number(value)
-                seen = known > 0 and step < reading.h and p < source.stops[i] and m[p]
+                seen = known > 0 and step < reading.h and p < source.train_ends[i] and m[p]
                 target[s] = number((y[p] - shift) / spread) if seen else zero
                 weight[s] = one if seen else zero
                 total += weight[s]
