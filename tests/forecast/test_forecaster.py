@@ -340,7 +340,7 @@ def test_silence_unless_verbose(df, capsys):
     assert capsys.readouterr().out == ""
     forecaster.fit(df, val_size=3, verbose=1)
     forecaster.cross_validation(df, n_windows=2, verbose=1)
-    assert capsys.readouterr().out == "SeasonalNaive: holdout 0, val_size 3\nSeasonalNaive: skip 4, val_size 0\n"
+    assert capsys.readouterr().out == "SeasonalNaive: holdout 0, val_size 3\nSeasonalNaive: holdout 4, val_size 0\n"
 
 
 def test_aliases_are_no_other_columns(df):
