@@ -64,7 +64,9 @@ def forecaster_file():
         LSTM(3, hist_exog_list=["past"], ensemble=2, quantiles=[0.1, 0.9], **common),
     ]  # fmt: skip
     df, static_df = series()
-    forecaster = Forecaster(models, "D", "standard").fit(df, static_df, prediction_intervals=ConformalIntervals(2))
+    forecaster = Forecaster(models, "D", local_scaler_type="standard").fit(
+        df, static_df, prediction_intervals=ConformalIntervals(2)
+    )
     forecaster.save(PATH, overwrite=True)
     use_forecaster(forecaster)
     return ready()

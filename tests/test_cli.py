@@ -177,7 +177,7 @@ def test_sample(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert texts[0] == texts[1] != texts[2]
     assert all(len(text) == len("Twinkle") + 30 + 1 for text in texts)
     lm = CharLM.load(folder / "model")
-    assert texts[0] == "Twinkle" + lm.sample("Twinkle", 30, 0.8, top_k=5, top_p=0.9, seed=0) + "\n"
+    assert texts[0] == "Twinkle" + lm.sample("Twinkle", 30, temperature=0.8, top_k=5, top_p=0.9, seed=0) + "\n"
 
 
 def test_eval(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

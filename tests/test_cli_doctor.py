@@ -34,7 +34,8 @@ def test_doctor(folder, capsys, monkeypatch):
     rows = {line[:12].strip(): line[12:] for line in capsys.readouterr().out.splitlines() if line[0] != " "}
     assert rows["bptt"] == bptt.__version__
     assert rows["Python"].startswith(platform.python_version())
-    assert (rows["numpy"], rows["numba"]) == (np.__version__, numba.__version__)
+    assert rows["numpy"] == np.__version__
+    assert rows["numba"].startswith(f"{numba.__version__} (tested: 0.61 to ")
     assert "vectors of" in rows["processor"]
     assert rows["threads"].startswith(f"{bptt.get_num_threads()} used")
     assert rows["cache"] == str(folder)

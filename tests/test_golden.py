@@ -9,10 +9,12 @@ import pytest
 from bptt.text.network.model import SequenceModel
 from bptt.text.network.trainer import Trainer
 from bptt.training.optimizers import SGD, Adam
-from problem import LAYERS, every_cell, every_dtype
+from problem import LAYERS, every_dtype
 from reference import REFERENCES, stack, training
 
 GOLDEN = Path(__file__).parent / "golden"
+# The cells that PyTorch has, so that make_golden.py can write their files; any other has its reference alone.
+every_pytorch_cell = pytest.mark.parametrize("name", ["rnn_tanh", "rnn_relu", "gru", "lstm"])
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 
 
@@ -36,7 +38,7 @@ def close(got, expected, dtype, label):
 
 
 @pytest.mark.interpreted
-@every_cell
+@every_pytorch_cell
 @every_dtype
 @pytest.mark.parametrize("num_layers", [1, 2, 3])
 def test_forward_and_backward(name, dtype, num_layers):
@@ -59,7 +61,7 @@ def test_forward_and_backward(name, dtype, num_layers):
         close(g.parameters[key], value, dtype, key)
 
 
-@every_cell
+@every_pytorch_cell
 @pytest.mark.parametrize("num_layers", [1, 2, 3])
 def test_the_reference_agrees_with_pytorch_too(name, num_layers):
     golden = load(name, f"{num_layers}-float64-")
@@ -81,7 +83,7 @@ def training_run(name, optimizer):
     return settings, tokens.astype(np.int32), named(golden["layout"], golden["parameters"]), golden
 
 
-@every_cell
+@every_pytorch_cell
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @every_dtype
 def test_200_steps_of_training(name, optimizer, dtype, jit_disabled):
@@ -117,7 +119,7 @@ def test_200_steps_of_training(name, optimizer, dtype, jit_disabled):
     assert trainer.steps == steps
 
 
-@every_cell
+@every_pytorch_cell
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_the_naive_training_agrees_with_pytorch_too(name, optimizer):
     settings, tokens, parameters, golden = training_run(name, optimizer)

@@ -4,7 +4,7 @@ __all__ = ["DivergedError", "NonFiniteError", "NotFittedError"]
 
 
 class NonFiniteError(ArithmeticError):
-    """A loss or a gradient became infinite or NaN; the message says in which step, layer and time index."""
+    """A loss or a gradient became infinite or NaN; the message names the step, layer and time index."""
 
 
 class DivergedError(ArithmeticError):

@@ -13,7 +13,7 @@ from bptt.network import loss_kernels
 __all__ = ["cross_entropy", "huber_loss", "l1_loss", "mse_loss", "pinball_loss"]
 
 
-def l1_loss(y_hat: Any, y: Any, mask: Any = None, weight: Any = None) -> tuple[float, np.ndarray]:
+def l1_loss(y_hat: Any, y: Any, *, mask: Any = None, weight: Any = None) -> tuple[float, np.ndarray]:
     """Mean absolute error, sum(weight |y_hat - y|) / sum(weight) over what is counted, and its derivative by y_hat.
 
     Parameters
@@ -47,7 +47,7 @@ def l1_loss(y_hat: Any, y: Any, mask: Any = None, weight: Any = None) -> tuple[f
     return _of_equal_shapes(loss_kernels.MAE, 0.0, y_hat, y, mask, weight)
 
 
-def mse_loss(y_hat: Any, y: Any, mask: Any = None, weight: Any = None) -> tuple[float, np.ndarray]:
+def mse_loss(y_hat: Any, y: Any, *, mask: Any = None, weight: Any = None) -> tuple[float, np.ndarray]:
     """Mean squared error, sum(weight (y_hat - y)^2) / sum(weight), and its derivative by y_hat.
 
     Arguments, results and errors are those of `l1_loss`.
@@ -62,7 +62,7 @@ def mse_loss(y_hat: Any, y: Any, mask: Any = None, weight: Any = None) -> tuple[
 
 
 def huber_loss(
-    y_hat: Any, y: Any, mask: Any = None, weight: Any = None, *, delta: float = 1.0
+    y_hat: Any, y: Any, *, mask: Any = None, weight: Any = None, delta: float = 1.0
 ) -> tuple[float, np.ndarray]:
     """Half the squared error up to an error of delta, linear beyond (Huber 1964), and its derivative by y_hat.
 
@@ -79,7 +79,7 @@ def huber_loss(
 
 
 def pinball_loss(
-    y_hat: Any, y: Any, quantiles: Sequence[float], mask: Any = None, weight: Any = None
+    y_hat: Any, y: Any, quantiles: Sequence[float], *, mask: Any = None, weight: Any = None
 ) -> tuple[float, np.ndarray]:
     """Mean pinball loss of quantile forecasts (Koenker & Bassett 1978), and its derivative by y_hat.
 

@@ -10,7 +10,7 @@ __all__ = ["HasParams"]
 
 
 class HasParams:
-    """Base of what users construct, fit and clone. The constructor keeps its arguments, as they came, in `_params`."""
+    """Base of what users construct, fit and clone. The constructor keeps its arguments, unchanged, in `_params`."""
 
     _params: dict[str, Any]
 
@@ -35,7 +35,7 @@ class HasParams:
         Raises
         ------
         TypeError, ValueError
-            There is no such argument, or it has another type or lies outside its range. Nothing was changed.
+            An argument does not exist, or has another type or lies outside its range. Nothing was changed.
         """
         for name in params:
             if name not in self._params:

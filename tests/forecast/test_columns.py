@@ -118,7 +118,7 @@ def test_dates_written_as_integers_are_told_to_convert():
 
 
 def test_fractions_are_not_told_to_be_integers():
-    with pytest.raises(ValueError, match=r"0\.1 is no whole number") as raised:
+    with pytest.raises(ValueError, match=r"0\.1 is not a whole number") as raised:
         read(frame(np.arange(20) / 10), 1)
     assert "astype" not in str(raised.value)
 

@@ -242,7 +242,7 @@ def test_models_see_the_columns_of_all_of_them(df):
         assert model.columns == (("price", "day=mon"), ("sold",), ("size",))
     futr_df = forecaster.make_future_dataframe().assign(price=0.0, day="mon")
     expected = forecaster.predict(futr_df=futr_df)
-    assert_frame_equal(forecaster.predict(df, static_df, futr_df), expected)
+    assert_frame_equal(forecaster.predict(df, static_df, futr_df=futr_df), expected)
     assert_frame_equal(forecaster.make_future_dataframe(df[["unique_id", "ds", "y"]]), expected[["unique_id", "ds"]])
     with pytest.raises(ValueError, match="static"):
         forecaster.predict(df, futr_df=futr_df)
@@ -465,7 +465,7 @@ def test_clocks_that_do_not_change_and_days_need_no_word(freq, zone):
 
 @pytest.mark.parametrize("freq", [1, "YE"])
 def test_a_calendar_that_says_nothing_is_refused(freq):
-    with pytest.raises(ValueError, match="SeasonalNaive: calendar=True needs times that a calendar tells"):
+    with pytest.raises(ValueError, match="SeasonalNaive: calendar=True needs times with calendar features"):
         Forecaster([naive(calendar=True)], freq)
 
 
@@ -529,10 +529,12 @@ def test_nothing_after_a_cutoff_is_known_before_it(refit, kind, intervals):
 def test_refitted_windows_are_what_fit_and_predict_give(df):
     """Each window of refit=True is a fit on the rows before the cutoff, and its prediction."""
     arguments = {"level": [80]}
-    cv = Forecaster([naive()], "D", "robust").cross_validation(df, n_windows=2, step_size=4, refit=True, **arguments)
+    cv = Forecaster([naive()], "D", local_scaler_type="robust").cross_validation(
+        df, n_windows=2, step_size=4, refit=True, **arguments
+    )
     for behind in (7, 3):
         before = pd.concat([part.iloc[:-behind] for _, part in df.groupby("unique_id", sort=False)])
-        expected = Forecaster([naive()], "D", "robust").fit(before).predict(**arguments)
+        expected = Forecaster([naive()], "D", local_scaler_type="robust").fit(before).predict(**arguments)
         window = cv.merge(before.groupby("unique_id")["ds"].max().rename("cutoff").reset_index())
         assert_frame_equal(window.drop(columns=["cutoff", "y"]), expected, check_exact=True)
 
@@ -737,7 +739,9 @@ def test_held_out_rows_lie_before_the_windows_of_cross_validation(df, capsys):
 def test_calibrated_intervals_move_with_the_units_of_y(df, kind):
     intervals = ConformalIntervals(4)
     plain, other = (
-        Forecaster([naive()], "D", kind).fit(frame, prediction_intervals=intervals).predict(level=[60, 80])
+        Forecaster([naive()], "D", local_scaler_type=kind)
+        .fit(frame, prediction_intervals=intervals)
+        .predict(level=[60, 80])
         for frame in (df, df.assign(y=10 * df["y"] - 3000))
     )
     assert other.iloc[:, 2:].to_numpy() == pytest.approx(10 * plain.iloc[:, 2:].to_numpy() - 3000)
@@ -777,7 +781,7 @@ def test_series_too_short_to_calibrate_are_named_and_forecast():
 )
 @pytest.mark.filterwarnings("ignore:SeasonalNaive. .* held-out values are too few")
 def test_quantile_columns_never_cross(seed, quantiles, calibrated, kind):
-    forecaster = Forecaster([naive()], "D", kind).fit(
+    forecaster = Forecaster([naive()], "D", local_scaler_type=kind).fit(
         series(seed=seed), prediction_intervals=ConformalIntervals() if calibrated else None
     )
     result = forecaster.predict(quantiles=quantiles)

@@ -37,7 +37,9 @@ def frame(ids=("b", "a"), ds=None, rows=20, **columns):
 
 def fitted(df=None, freq="D", scaler=None, intervals=None, **model):
     models = [SeasonalNaive(3, 7, **model), SeasonalNaive(3, 1), SeasonalNaive(3, 2, alias="two")]
-    return Forecaster(models, freq, scaler).fit(frame() if df is None else df, prediction_intervals=intervals)
+    return Forecaster(models, freq, local_scaler_type=scaler).fit(
+        frame() if df is None else df, prediction_intervals=intervals
+    )
 
 
 def saved(tmp_path, forecaster=None):
@@ -105,7 +107,9 @@ def test_exogenous_columns_come_back(tmp_path):
     ids=["GRU", "LSTM"],
 )
 def test_recurrent_models_go_on_where_they_were(tmp_path, model):
-    forecaster = Forecaster([model], "D", "robust").fit(frame(), prediction_intervals=ConformalIntervals(4))
+    forecaster = Forecaster([model], "D", local_scaler_type="robust").fit(
+        frame(), prediction_intervals=ConformalIntervals(4)
+    )
     loaded = Forecaster.load(saved(tmp_path, forecaster))
     assert_frame_equal(loaded.predict(level=[60]), forecaster.predict(level=[60]), check_exact=True)
     warm = (one.fit(frame(rows=25), warm_start=True).predict(level=[60]) for one in (loaded, forecaster))
@@ -255,7 +259,7 @@ def recursive_file(tmp_path_factory):
         futr_exog_list=["price", "day"], stat_exog_list=["area"],
     )  # fmt: skip
     static_df = pd.DataFrame({"unique_id": ["a", "b"], "area": [1.0, 2.0]})
-    forecaster = Forecaster([model], 1, "standard")
+    forecaster = Forecaster([model], 1, local_scaler_type="standard")
     path = tmp_path_factory.mktemp("recursive") / "model"
     forecaster.fit(df, static_df, prediction_intervals=ConformalIntervals(2)).save(path)
     return path

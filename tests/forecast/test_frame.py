@@ -224,7 +224,7 @@ def test_days_follow_the_clock_of_their_zone():
     assert panel.lengths.tolist() == [20, 20]
     pd.testing.assert_frame_equal(to_frame(panel, encoding), df)
     steady = df.assign(ds=ds.tz_localize(None).tz_localize("UTC").tz_convert("Europe/Berlin"))
-    refuses(steady, "ds 2024-03-25 01:00:00+01:00 is no time of freq='D'", "clock of Europe/Berlin", "freq='24h'")
+    refuses(steady, "ds 2024-03-25 01:00:00+01:00 is not a time of freq='D'", "clock of Europe/Berlin", "freq='24h'")
     panel, encoding = read(steady, "24h")
     pd.testing.assert_frame_equal(to_frame(panel, encoding), steady)
 
@@ -374,18 +374,20 @@ def test_rows_that_are_there_twice():
 def test_times_beside_the_grid():
     df = frame("aaaabbbb", freq="h", start="2024-01-01")
     df.loc[5, "ds"] = pd.Timestamp("2024-01-01 01:30")
-    refuses(df, "series 'b': ds 2024-01-01 01:30:00 is no time of freq='h', 3 of its 4 times are (1 series", freq="h")
+    refuses(
+        df, "series 'b': ds 2024-01-01 01:30:00 is not a time of freq='h', 3 of its 4 times are (1 series", freq="h"
+    )
     df.loc[5, "ds"] = pd.Timestamp("2024-01-01 01:00")
     df.loc[4, "ds"] = pd.Timestamp("2024-01-01 00:30")
-    refuses(df, "series 'b': ds 2024-01-01 00:30:00 is no time of freq='h', 3 of its 4", freq="h")
-    refuses(frame("aabb"), "series 'a': ds 2024-01-31 is no time of freq='W-SUN'", freq="W-SUN")
-    refuses(frame("aaab", freq="MS"), "no time of freq='M' (that is 'ME')", "its times fit freq='MS'", freq="M")
+    refuses(df, "series 'b': ds 2024-01-01 00:30:00 is not a time of freq='h', 3 of its 4", freq="h")
+    refuses(frame("aabb"), "series 'a': ds 2024-01-31 is not a time of freq='W-SUN'", freq="W-SUN")
+    refuses(frame("aaab", freq="MS"), "not a time of freq='M' (that is 'ME')", "its times fit freq='MS'", freq="M")
     refuses(frame("aaa", freq="W-TUE"), "its times fit freq='W-TUE'", freq="W")
     refuses(frame("aaa", freq="h", start="2024-01-01"), "its times fit freq='h'", freq="D")
-    refuses(pd.DataFrame({"unique_id": "a", "ds": [1, 3, 4], "y": 1}), "ds 4 is no time of freq=2", freq=2)
+    refuses(pd.DataFrame({"unique_id": "a", "ds": [1, 3, 4], "y": 1}), "ds 4 is not a time of freq=2", freq=2)
     berlin = frame("aaa", freq="h", start="2024-01-01").assign(ds=lambda d: d["ds"].dt.tz_localize("Europe/Berlin"))
     berlin.loc[1, "ds"] += pd.Timedelta("1min")
-    refuses(berlin, "ds 2024-01-01 01:01:00+01:00 is no time", freq="h")
+    refuses(berlin, "ds 2024-01-01 01:01:00+01:00 is not a time", freq="h")
 
 
 def test_series_may_have_minutes_of_their_own():

@@ -145,7 +145,7 @@ def test_days_without_midnight():
     longer = future_rows(panel, encoding, 4, future.assign(x=3.0))
     assert longer.futr[4:].tolist() == [[3.0]] * 4
     df.loc[2, "ds"] += pd.Timedelta("1h")
-    with pytest.raises(ValueError, match="ds 2018-11-01 01:00:00-03:00 is no time"):
+    with pytest.raises(ValueError, match="ds 2018-11-01 01:00:00-03:00 is not a time"):
         read(df, "D")
 
 

@@ -116,7 +116,7 @@ def test_rows_outside_the_bounds_are_counted():
         ({"freq": "h", "end": "never"}, ValueError, "end must be 'per_serie', 'global' or a time"),
         ({"freq": "h", "start": 3}, TypeError, "start must be 'per_serie'"),
         ({"freq": "h", "start": None}, ValueError, "start must be 'per_serie'"),
-        ({"freq": "ME"}, ValueError, "no time of freq='ME'"),
+        ({"freq": "ME"}, ValueError, "not a time of freq='ME'"),
         ({"freq": "us"}, ValueError, "mostly 3600000000 steps apart and fit freq='h'"),
         ({"freq": "h", "end": "2200-01-01"}, ValueError, "would make"),
         ({"freq": "h", "id_col": "x"}, ValueError, "The following columns are missing"),

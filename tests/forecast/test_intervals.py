@@ -54,7 +54,7 @@ def test_levels_and_quantiles_say_the_same(tenths):
     ("arguments", "kind", "message"),
     [
         ({"level": [80], "quantiles": [0.1]}, ValueError, "You can't set both level and quantiles."),
-        ({"level": 80}, TypeError, r"level must be a list of numbers between 0 and 100, as level=\[80, 95\]; got 80"),
+        ({"level": 80}, TypeError, r"level must be a list of numbers between 0 and 100, like level=\[80, 95\]; got 80"),
         ({"level": "80"}, TypeError, "level must be a list"),
         ({"quantiles": 0.5}, TypeError, "quantiles must be a list of numbers between 0 and 1"),
         ({"level": []}, ValueError, "level must hold at least one number"),
@@ -221,7 +221,7 @@ def test_conformal_intervals_check_their_arguments(arguments):
 
 
 def test_a_level_is_in_percent():
-    with pytest.raises(ValueError, match=r"level is in percent, as level=\[80, 95\]; got 0\.95"):
+    with pytest.raises(ValueError, match=r"level is in percent, like level=\[80, 95\]; got 0\.95"):
         request(level=[0.95])
     assert request(level=[1]).columns("GRU") == ["GRU", "GRU-lo-1", "GRU-hi-1"]
 

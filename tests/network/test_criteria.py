@@ -198,6 +198,6 @@ def test_arguments_stay_as_they_are():
     mask, weight = np.ones((4, 3), bool), np.ones((4, 3))
     mask[0], y[0] = False, np.nan
     before = [array.copy() for array in (y_hat, y, mask, weight)]
-    bptt.mse_loss(y_hat, y, mask, weight)
+    bptt.mse_loss(y_hat, y, mask=mask, weight=weight)
     for now, then in zip((y_hat, y, mask, weight), before, strict=True):
         np.testing.assert_array_equal(now, then)

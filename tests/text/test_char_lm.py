@@ -576,7 +576,7 @@ def test_a_string_that_names_a_file_is_read_as_that_file_and_the_log_says_so(
     by_path = CharLM(hidden_size=4, embedding_size=3).fit(Path("owl.txt"), **settings)
     assert caplog.messages == []
     by_name = CharLM(hidden_size=4, embedding_size=3).fit("owl.txt", **settings)
-    assert "'owl.txt' names a file" in caplog.text
+    assert "'owl.txt' is the name of a file" in caplog.text
     assert by_text.model is not None
     for lm in (by_name, by_path):
         assert lm.model is not None

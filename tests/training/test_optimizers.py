@@ -14,10 +14,10 @@ from bptt.training.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop, optim
 @pytest.mark.parametrize(
     ("optimizer", "kind", "hyper"),
     [
-        (SGD(0.9, 0.1), updates.SGD, [0.9, 0.0, 0.0, 0.1]),
-        (RMSprop(0.95, 1e-6, 0.5, 0.1), updates.RMSPROP, [0.5, 0.95, 1e-6, 0.1]),
-        (Adam(0.8, 0.99, 1e-7, 0.1), updates.ADAM, [0.8, 0.99, 1e-7, 0.1]),
-        (AdamW(0.8, 0.99, 1e-7), updates.ADAMW, [0.8, 0.99, 1e-7, 0.01]),
+        (SGD(momentum=0.9, weight_decay=0.1), updates.SGD, [0.9, 0.0, 0.0, 0.1]),
+        (RMSprop(alpha=0.95, eps=1e-6, momentum=0.5, weight_decay=0.1), updates.RMSPROP, [0.5, 0.95, 1e-6, 0.1]),
+        (Adam(beta1=0.8, beta2=0.99, eps=1e-7, weight_decay=0.1), updates.ADAM, [0.8, 0.99, 1e-7, 0.1]),
+        (AdamW(beta1=0.8, beta2=0.99, eps=1e-7), updates.ADAMW, [0.8, 0.99, 1e-7, 0.01]),
     ],
 )
 def test_kind_and_numbers(optimizer: Optimizer, kind: int, hyper: list[float]) -> None:

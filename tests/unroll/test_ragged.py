@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bptt
-from bptt.network import layers
+from bptt.network import stack
 from bptt.unroll.ragged import rows_of
 from bptt.unroll.sequence import CHUNK, chunk_steps, first_row
 from problem import LAYERS, Problem, as_state, as_tuple, close, every_cell, every_dtype, named
@@ -77,7 +77,7 @@ def test_lengths_and_resets_match_the_naive_loops(name, dtype, shape, lengths, r
 @every_dtype
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 def test_larger_ones_match_the_naive_loops(name, dtype, sizes, monkeypatch):
-    monkeypatch.setattr(layers, "SMALL", 0)  # all threads there are
+    monkeypatch.setattr(stack, "SMALL", 0)  # all threads there are
     Ragged(name, *sizes, 2, dtype=dtype).check()
 
 
@@ -180,7 +180,7 @@ def test_a_reset_is_another_call_from_zero_states(name, dtype):
 @pytest.mark.parametrize("sizes", SIZES[:2], ids=["rows", "units"])
 @pytest.mark.parametrize("lengths", [True, False])
 def test_threads_do_not_change_a_bit(name, dtype, sizes, lengths, monkeypatch):
-    monkeypatch.setattr(layers, "SMALL", 0)
+    monkeypatch.setattr(stack, "SMALL", 0)
     problem = Ragged(name, *sizes, 2, dtype=dtype, lengths=lengths)
     results = []
     for threads in (1, 2, 3):

@@ -1,10 +1,9 @@
 """The table of cells: what the rest of the library needs to know of each, and the compiled choice between them.
 
-A cell is a few functions of values (`numerics.simd`), its gates, its states and their way back, and one record of
-numbers. Its
-pre-activations `a` are equal blocks of n units. The input x feeds blocks from_x[0] up to (not including) from_x[1], the
-old h feeds blocks from_h[0] up to from_h[1]; every product is the unroll's. x_rows and h_rows say which row block of
-`weight_ih` and `weight_hh` (users' layout: PyTorch's names and order) makes which of these blocks.
+A cell is a few functions of values (`numerics.simd`), its gates, its states and its backward pass, and one record of
+numbers. Its pre-activations `a` are equal blocks of n units. The input x feeds blocks from_x[0] up to (not including)
+from_x[1], the old h feeds blocks from_h[0] up to from_h[1]; the unroll computes every product. x_rows and h_rows tell
+which row block of `weight_ih` and `weight_hh` (users' layout: PyTorch's names and order) makes which of these blocks.
 """
 
 from __future__ import annotations
@@ -80,7 +79,7 @@ CELLS = {
 
 
 # How many blocks: the length of a tuple is known when it is compiled.
-ONE, TWO, FOUR = (0,), (0, 0), (0, 0, 0, 0)
+ONE, TWO, THREE, FOUR = (0,), (0, 0), (0, 0, 0), (0, 0, 0, 0)
 
 
 @outlined(strict=True)
@@ -120,7 +119,7 @@ def forward(kind, n, first, last, a, s_prev, s):
 
 @outlined(strict=True)
 def backward(kind, n, first, last, ds, s_prev, s, a, da):
-    """The same back: ds (M, S*n) in error of s, out the direct part of the error of s_prev; a gates, da their error."""
+    """The way back: ds (M, S*n) in error of s, out the direct part of the error of s_prev; a gates, da their error."""
     for row in range(a.shape[0]):
         for j in range(first, last, lane_count(a)):
             left = last - j

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Interrupted", "main"]
 
-# The letters that stand for sizes in messages of memory that is out, by command.
+# The options that set sizes, by command, for messages about memory that does not suffice.
 SIZES = {"text": "--hidden-size, --streams or --window", "forecast": "--h, or fewer series"}
 
 

@@ -24,7 +24,7 @@ MONTHS = [
     style.replace("-", mark) for style in ("%b-%y", "%b-%Y", "%B-%Y", "%m-%Y", "%Y-%b", "%y-%b") for mark in "/-. "
 ]
 OFFSET = r".*\d[+-]\d{2}:?\d{2}"
-# So many values sort out the formats that cannot be meant.
+# This many values rule out the formats that do not fit.
 TRIED = 50
 
 
@@ -79,7 +79,7 @@ def _parsed(texts: pd.Series[Any], **options: Any) -> pd.Series[Any] | None:
     """As dates, if all of them are, in years that a series may be of."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pandas says that it has to look at each date by itself
+            warnings.simplefilter("ignore")  # pandas warns that it parses each date individually
             read_as = pd.to_datetime(texts, **options)
     except (ValueError, TypeError, OverflowError):
         return None
@@ -91,7 +91,7 @@ def _integer_dates(texts: pd.Series[Any]) -> pd.Series[Any] | None:
     for style, length in (("%Y%m%d", 8), ("%Y%m", 6)):
         if (texts.str.len() == length).all():
             read_as = _parsed(texts, format=style)
-            # 202401, 202402 may be numbers of steps as well; only months go on with 202501 after 202412.
+            # 202401, 202402 may be numbers of steps as well; only as months is 202412 followed by 202501.
             if read_as is not None and read_as.dt.year.between(1900, 2199).all():
                 return read_as
     return None

@@ -55,30 +55,30 @@ def forecast(
         list[ModelName] | None,
         typer.Option(help="Default: GRU; may be repeated.", case_sensitive=False, **MODEL),
     ] = None,
-    level: Annotated[list[str] | None, typer.Option(help="Intervals in percent, as 80 95 or 80,95.", **RESULT)] = None,
+    level: Annotated[list[str] | None, typer.Option(help="Intervals in percent: 80 95 or 80,95.", **RESULT)] = None,
     season: Annotated[
-        str | None, typer.Option(help="Seasonal periods in steps, as 24,168; default: of --freq.", **MODEL)
+        str | None, typer.Option(help="Season lengths in steps, like 24,168; default: by --freq.", **MODEL)
     ] = None,
     val_size: Annotated[
         int,
-        typer.Option(help="Last steps of each series, to choose weights by.", rich_help_panel="Model and training"),
+        typer.Option(help="Last steps of each series, used for validation.", rich_help_panel="Model and training"),
     ] = 0,
     max_steps: Annotated[int | None, typer.Option(help="Training steps; default: the model's own.", **MODEL)] = None,
-    id_col: Annotated[str, typer.Option(help="Column that names the series.", rich_help_panel=INPUT)] = "unique_id",
+    id_col: Annotated[str, typer.Option(help="Column of the series' names.", rich_help_panel=INPUT)] = "unique_id",
     time_col: Annotated[str, typer.Option(help="Column of the times.", rich_help_panel=INPUT)] = "ds",
     target_col: Annotated[str, typer.Option(help="Column of the values.", rich_help_panel=INPUT)] = "y",
-    sep: Annotated[str | None, typer.Option(help="Mark between columns; default: , ; tab or |.", **FILE)] = None,
-    decimal: Annotated[str | None, typer.Option(help="Decimal mark; default: of the file.", **FILE)] = None,
-    thousands: Annotated[str | None, typer.Option(help="Mark between thousands; default: of the file.", **FILE)] = None,
+    sep: Annotated[str | None, typer.Option(help="Column separator; default: , ; tab or |.", **FILE)] = None,
+    decimal: Annotated[str | None, typer.Option(help="Decimal separator; default: inferred.", **FILE)] = None,
+    thousands: Annotated[str | None, typer.Option(help="Thousands separator; default: inferred.", **FILE)] = None,
     encoding: Annotated[str | None, typer.Option(help="Default: UTF-8, UTF-16 or cp1252.", **FILE)] = None,
-    date_format: Annotated[str | None, typer.Option(help="As %d.%m.%Y; default: of the file.", **FILE)] = None,
-    tz: Annotated[str | None, typer.Option(help="Time zone of the clock, as Europe/Berlin.", **FILE)] = None,
-    seed: Annotated[int, typer.Option(help="Equal seeds give equal forecasts.", rich_help_panel=TRAINING)] = 0,
-    plot: Annotated[str | None, typer.Option(help="Where a picture goes (.png, .svg, .pdf).", **RESULT)] = None,
+    date_format: Annotated[str | None, typer.Option(help="Like %d.%m.%Y; default: inferred.", **FILE)] = None,
+    tz: Annotated[str | None, typer.Option(help="Time zone of the times, like Europe/Berlin.", **FILE)] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same forecasts.", rich_help_panel=TRAINING)] = 0,
+    plot: Annotated[str | None, typer.Option(help="File for a plot (.png, .svg, .pdf).", **RESULT)] = None,
     output: Annotated[
-        str | None, typer.Option(help="Where the forecasts go, a CSV; default: standard output.", **RESULT)
+        str | None, typer.Option(help="CSV file for the forecasts; default: standard output.", **RESULT)
     ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show a bar while training.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show a progress bar.")] = False,
     threads: Threads = None,
 ) -> None:
     """Forecast the series of a CSV file."""

@@ -13,7 +13,7 @@ __all__ = ["STANDARD_STREAM", "Overwrite", "Threads", "check_places", "set_threa
 # Instead of a file's name: standard input or output.
 STANDARD_STREAM = "-"
 
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that bptt wrote before.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that bptt wrote.")]
 
 Threads = Annotated[int | None, typer.Option(help="Threads to use; default: all cores.")]
 

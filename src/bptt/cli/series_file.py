@@ -45,7 +45,7 @@ class Writing(NamedTuple):
 # What gives a column of the file as it is written.
 Written: TypeAlias = "Callable[[str], pd.Series[Any]]"
 
-# Decimal and thousands marks that are tried, in this order, on values that are no plain numbers.
+# Decimal and thousands marks to try, in this order, on values that are not plain numbers.
 MARKS = ((".", ","), (",", "."), (",", " "), (",", "\N{NO-BREAK SPACE}"), (".", "'"))
 
 
@@ -54,7 +54,7 @@ def read(
 ) -> SeriesFile:
     """Read a long frame, or one series of two columns: its time and its value.
 
-    Where a file can be read in several ways, the one that leaves no gaps is taken, and said.
+    If a file can be read in several ways, the one that leaves no gaps is used, with a message.
 
     Parameters
     ----------
@@ -227,7 +227,7 @@ def _numbers(values: pd.Series[Any], name: str, writing: Writing, notes: list[st
 
 
 def _note_thousands(column: str, values: pd.Series[Any], written: Written, notes: list[str]) -> None:
-    """Say which reading was taken where every point might stand for thousands, as in 1.234."""
+    """Report how the numbers were read if every point could separate thousands, as in 1.234."""
     thousandths = 1000 * values.dropna()
     if (thousandths.abs() >= 10**6).any() or not np.allclose(thousandths, thousandths.round(), rtol=0, atol=1e-6):
         return

@@ -24,7 +24,7 @@ class Printer:
         self.replaced = 0
 
     def write(self, text: str) -> None:
-        """Write at once."""
+        """Write immediately."""
         if self.escape:
             text = CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
         try:

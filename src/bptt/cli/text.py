@@ -32,7 +32,7 @@ MODEL, TEXT, TRAINING, RESULTS = "The model", "The text", "Training", "Results"
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A file that `bptt text train` wrote.")]
 Encoding = Annotated[
     str | None,
-    typer.Option(help="Of the files, such as latin-1; default UTF-8.", show_default=False, rich_help_panel=TEXT),
+    typer.Option(help="Encoding of the files, like latin-1; default UTF-8.", show_default=False, rich_help_panel=TEXT),
 ]
 
 
@@ -53,26 +53,26 @@ def train(
         list[str] | None,
         typer.Argument(metavar="FILE...", help="Text files, folders of them, or - for stdin."),
     ] = None,
-    demo: Annotated[bool, option(TEXT, "Learn this Python's own standard library.", "--demo")] = False,
+    demo: Annotated[bool, option(TEXT, "Train on Python's standard library.", "--demo")] = False,
     encoding: Encoding = None,
     bytes_: Annotated[bool, option(TEXT, "Model bytes instead of characters.", "--bytes")] = False,
-    validation_split: Annotated[float, option(TEXT, "Share of the text's tail kept apart.")] = 0.1,
-    split: Annotated[Split, option(TEXT, "lines: shuffle the lines before the tail is kept apart.")] = "tail",
-    cell: Annotated[Cell, option(MODEL, "Kind of recurrent layer.")] = "lstm",
-    nonlinearity: Annotated[Nonlinearity, option(MODEL, "Of the cell rnn.")] = "tanh",
+    validation_split: Annotated[float, option(TEXT, "Fraction of the text used for validation.")] = 0.1,
+    split: Annotated[Split, option(TEXT, "tail: the end validates; lines: shuffled lines.")] = "tail",
+    cell: Annotated[Cell, option(MODEL, "Recurrent cell.")] = "lstm",
+    nonlinearity: Annotated[Nonlinearity, option(MODEL, "Activation of cell rnn.")] = "tanh",
     hidden_size: Annotated[int, option(MODEL, "Units per layer.")] = 256,
     num_layers: Annotated[int, option(MODEL, "Recurrent layers.")] = 1,
     embedding_size: Annotated[int, option(MODEL, "Width of the embedding.")] = 64,
     dropout: Annotated[
         float | None,
-        option(MODEL, "Of every layer's output, 0 to 1; default 0.4 for short texts, else 0.2.", show_default=False),
+        option(MODEL, "Dropout after every layer; default 0.4 for short texts, else 0.2.", show_default=False),
     ] = None,
-    input_dropout: Annotated[float, option(MODEL, "Of the embedding, one mask per window.")] = 0.0,
+    input_dropout: Annotated[float, option(MODEL, "Dropout of the embedding, one mask per window.")] = 0.0,
     dtype: Annotated[Precision, option(MODEL, "Precision of all numbers.")] = "float32",
-    seed: Annotated[int, option(MODEL, "Equal seeds give equal models.")] = 0,
+    seed: Annotated[int, option(MODEL, "The same seed gives the same model.")] = 0,
     streams: Annotated[
         int | None,
-        option(TRAINING, "Parts of the text read side by side; default: what fits its length.", show_default=False),
+        option(TRAINING, "Parts of the text read side by side; default: automatic.", show_default=False),
     ] = None,
     window: Annotated[str, option(TRAINING, "Steps per update, or k1,k2.")] = "64",
     epochs: Annotated[
@@ -80,9 +80,9 @@ def train(
         option(TRAINING, f"Passes; default {EPOCHS}, with --demo {DEMO_EPOCHS}.", show_default=False),
     ] = None,
     optimizer: Annotated[OptimizerName, option(TRAINING, "Update rule.")] = "adam",
-    learning_rate: Annotated[float, option(TRAINING, "The highest one.")] = 2e-3,
-    schedule: Annotated[ScheduleName, option(TRAINING, "Of the learning rate.")] = "cosine",
-    warmup: Annotated[int, option(TRAINING, "Steps in which the learning rate rises.")] = 0,
+    learning_rate: Annotated[float, option(TRAINING, "Highest learning rate.")] = 2e-3,
+    schedule: Annotated[ScheduleName, option(TRAINING, "Learning rate schedule.")] = "cosine",
+    warmup: Annotated[int, option(TRAINING, "Steps in which the learning rate rises at the start.")] = 0,
     clip_norm: Annotated[float, option(TRAINING, "Limit of the gradient's norm; 0: none.")] = 1.0,
     clip_value: Annotated[float, option(TRAINING, "Limit of each gradient entry; 0: none.")] = 0.0,
     weight_decay: Annotated[float | None, option(TRAINING, "Default: the optimizer's own.", show_default=False)] = None,
@@ -90,7 +90,7 @@ def train(
         float | None, option(TRAINING, "Decay of averaged weights, such as 0.998.", show_default=False)
     ] = None,
     patience: Annotated[
-        int | None, option(TRAINING, "End after this many epochs without progress.", show_default=False)
+        int | None, option(TRAINING, "Stop after this many epochs without a better loss.", show_default=False)
     ] = None,
     output: Annotated[
         str | None,
@@ -102,12 +102,12 @@ def train(
     ] = None,
     overwrite: Overwrite = False,
     json_: Annotated[
-        str | None, option(RESULTS, "Where settings, history and figures go; - is stdout.", "--json")
+        str | None, option(RESULTS, "JSON file for settings, history and metrics; - is stdout.", "--json")
     ] = None,
     baselines: Annotated[
-        bool, option(RESULTS, "Report n-grams on the same split; on with --demo.", "--baselines")
+        bool, option(RESULTS, "Compare with n-grams on the same split; on with --demo.", "--baselines")
     ] = False,
-    quiet: Annotated[bool, option(RESULTS, "No bar, no report.", "--quiet")] = False,
+    quiet: Annotated[bool, option(RESULTS, "Print nothing.", "--quiet")] = False,
     threads: Threads = None,
 ) -> int:
     """Train a model on text and keep the one that validates best."""
@@ -191,17 +191,15 @@ def train(
 @app.command()
 def sample(
     model: Model,
-    prompt: Annotated[str, typer.Option(help="What to go on from.")] = "",
-    length: Annotated[int, typer.Option(help="Characters to write.")] = 200,
-    temperature: Annotated[
-        float, typer.Option(help="Below 1 more conservative, above more random; 0: the likeliest.")
-    ] = 1.0,
-    top_k: Annotated[int | None, typer.Option(help="Draw among the k likeliest.", show_default=False)] = None,
+    prompt: Annotated[str, typer.Option(help="Text to continue.")] = "",
+    length: Annotated[int, typer.Option(help="Characters to generate.")] = 200,
+    temperature: Annotated[float, typer.Option(help="Below 1 more conservative, above 1 more random.")] = 1.0,
+    top_k: Annotated[int | None, typer.Option(help="Sample from the k most likely only.", show_default=False)] = None,
     top_p: Annotated[
         float | None,
-        typer.Option(help="Draw among the likeliest up to this probability.", show_default=False),
+        typer.Option(help="Sample from the most likely up to this probability.", show_default=False),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Equal seeds give equal texts.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same text.")] = 0,
     threads: Threads = None,
 ) -> None:
     """Print a prompt and what the model writes after it."""
@@ -211,7 +209,7 @@ def sample(
     set_threads(threads)
     lm = CharLM.load(model)
     compiling.announce("text sample")
-    parts = lm.stream(prompt, length, temperature, top_k, top_p, seed)
+    parts = lm.stream(prompt, length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     printer = Printer()
     printer.write(prompt)
     for part in parts:
@@ -224,17 +222,17 @@ def evaluate(
     model: Model,
     file: Annotated[str, typer.Argument(metavar="FILE", help="A text file, a folder, or - for stdin.")],
     streams: Annotated[int, typer.Option(help="Parts of the text read side by side.")] = 8,
-    tail: Annotated[float, typer.Option(help="Only this share of the text's end, above 0 to 1.")] = 1.0,
+    tail: Annotated[float, typer.Option(help="Evaluate this fraction at the end only.")] = 1.0,
     dynamic: Annotated[
         bool,
-        typer.Option("--dynamic", help="Learn from each segment after scoring it; MODEL stays as it is."),
+        typer.Option("--dynamic", help="Learn from each segment after scoring it; MODEL does not change."),
     ] = False,
     learning_rate: Annotated[
         float | None,
-        typer.Option(help="Of --dynamic; default 0.001 (choose it on training text).", show_default=False),
+        typer.Option(help="Learning rate of --dynamic; default 0.001.", show_default=False),
     ] = None,
     encoding: Encoding = None,
-    json_: Annotated[str | None, typer.Option("--json", help="Where the figures go; - is stdout.")] = None,
+    json_: Annotated[str | None, typer.Option("--json", help="JSON file for the results; - is stdout.")] = None,
     overwrite: Overwrite = False,
     threads: Threads = None,
 ) -> None:

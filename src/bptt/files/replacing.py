@@ -94,7 +94,7 @@ def _temporary(target: Path) -> Path:
 
 
 def _locked(file: BinaryIO, *, wait: bool) -> bool:
-    """Whether the lock of a temporary file was got; never where there are no locks."""
+    """Whether the lock of a temporary file could be taken; never on a system without locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except (OSError, AttributeError):  # held by its writer; a file system or a platform without locks

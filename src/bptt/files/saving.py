@@ -1,6 +1,6 @@
 """Model files: weights in the safetensors format, everything else as JSON inside its header.
 
-They cannot run code. A file of this library is replaced only where its user says so, any other file never.
+They cannot run code. A file of this library is replaced only if the user says so, any other file never.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def read_tensors(
     Raises
     ------
     FileNotFoundError, OSError
-        If there is no such file, or it may not be read.
+        If the file does not exist or cannot be read.
     ValueError
         Naming the path: a truncated or damaged file, one of another program or kind, one of a newer version.
     """

@@ -167,7 +167,7 @@ def flag(name: str, value: Any) -> bool:
 
 
 def check_equal(found: Mapping[str, Any], expected: Mapping[str, Any], reason: str) -> None:
-    """Each field is what follows from others; `reason` says from which.
+    """Check that each field has the value that follows from others; `reason` names those.
 
     Numbers are compared with their types: true is not 1.
     """

@@ -31,7 +31,7 @@ def generate_series(
     start: str | int | pd.Timestamp | None = None,
     expected: bool = False,
 ) -> pd.DataFrame:
-    """A long frame of many made series, the same for the same seed.
+    """Generate a long frame of synthetic series.
 
     A series at its step t = 0, 1, ... is ::
 
@@ -39,46 +39,46 @@ def generate_series(
         w_m(t) = (2 sin(2 pi t / m + p_m) + sin(4 pi t / m + 2 p_m + q_m)) / 3
 
     with a level L, lognormal around 100; a slope g, uniform in -0.4 to 1, or 0 without trend, and n = `max_length`;
-    for each seasonal period m an amplitude a, uniform in 0.1 to 0.4, and a shape w that the series have in common but
-    for a shift of p (normal, 0.3 radians); events x, 0 or 1, known in advance, whose effects b, uniform in -0.3 to
-    0.5, are the same in all series; and independent standard normal e. Nothing can be learnt from such noise: beside
-    the column "expected" the accuracy of a forecast can be judged.
+    for each seasonal period m an amplitude a, uniform in 0.1 to 0.4, and a shape w that all series share up to a
+    shift p (normal, 0.3 radians); events x, 0 or 1, known in advance, whose effects b, uniform in -0.3 to 0.5, are the
+    same in all series; and independent standard normal noise e. No model can forecast the noise: compare forecasts
+    with the column "expected" to judge them.
 
     Parameters
     ----------
     n_series : int
-        How many series.
+        Number of series.
     freq : str, int or offset
         The step between the times, for example "D", "h", "MS" or 1.
     min_length, max_length : int
         Lengths are uniform between these, ends included; all series begin at `start`.
     n_static_features : int
         Adds categorical columns "static_0", ... of 4 categories, constant within a series. The first multiplies the
-        level by 1, 1.5, 2 or 2.5; the others say nothing.
+        level by 1, 1.5, 2 or 2.5; the others have no effect.
     with_trend : bool
         Whether the series have slopes.
     seed : int
-        More series leave the first ones as they were.
+        The same seed gives the same series, also when more of them are generated. Default 0.
     n_futr_exog : int
         Adds columns "futr_0", ... of events; each hits a tenth of the steps.
     seasonality : sequence of int, optional
         Periods in steps; default: those of the frequency, none with an integer one.
     noise : float
-        The noise's standard deviation, as a share of the level.
+        Standard deviation of the noise, as a fraction of the level. Default 0.05.
     start : timestamp or int, optional
-        The first time, or the next one that the frequency has; default: 2000-01-01, or 1 with an integer `freq`.
+        The first time, moved to the next one of the frequency. Default: 2000-01-01, or 1 with an integer `freq`.
     expected : bool
         Adds the column "expected", y without its noise.
 
     Returns
     -------
     DataFrame
-        unique_id ("S0", "S1", ...; zeros in front where they are many), ds, y (float64), then what was asked for.
+        unique_id ("S0", "S1", ..., zero-padded), ds, y (float64), then the requested further columns.
 
     Raises
     ------
     TypeError, ValueError
-        Naming the argument.
+        The message names the argument.
 
     Examples
     --------

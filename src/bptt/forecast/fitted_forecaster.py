@@ -1,4 +1,4 @@
-"""What a fitted forecaster does: forecast, and go into a file."""
+"""What a fitted forecaster does: forecast, and write itself to a file."""
 
 from __future__ import annotations
 
@@ -72,6 +72,7 @@ class FittedForecaster(HasHistory, HasParams):
         self,
         df: pd.DataFrame | None = None,
         static_df: pd.DataFrame | None = None,
+        *,
         futr_df: pd.DataFrame | None = None,
         level: Sequence[float] | None = None,
         quantiles: Sequence[float] | None = None,
@@ -82,20 +83,20 @@ class FittedForecaster(HasHistory, HasParams):
         Parameters
         ----------
         df : DataFrame, optional
-            Histories to continue in the place of the training data: longer ones, or series the models never saw.
+            Histories to continue instead of the training data: longer ones, or series the models never saw.
             Nothing is trained.
         static_df : DataFrame, optional
             The static columns of the series of `df`.
         futr_df : DataFrame, optional
-            Exogenous columns of the steps that are forecast, for strategies "segment" and "direct" of all steps of
-            the models' horizon; `make_future_dataframe` has its rows.
+            Exogenous columns of the future steps; for strategies "segment" and "direct" of all steps of the models'
+            horizon. `make_future_dataframe` returns the rows that it needs.
         level : list of numbers in [1, 100), optional
-            Intervals in percent: 80 adds columns `GRU-lo-80` and `GRU-hi-80`.
+            Coverage of the intervals in percent: 80 adds the columns `GRU-lo-80` and `GRU-hi-80`. Default: none.
         quantiles : list of numbers in (0, 1), optional
-            Instead of `level`: 0.1 adds a column `GRU_ql0.1`.
+            Instead of `level`: 0.1 adds the column `GRU_ql0.1`. Default: none.
         h : int, optional
-            Steps; the models' where None. More only for models of strategy "recursive"; calibrated intervals then
-            keep the shift of the last calibrated step.
+            Steps to forecast. Default: the models' horizon. Only strategy="recursive" can forecast more; calibrated
+            intervals then use the shift of the last calibrated step.
 
         Returns
         -------
@@ -105,13 +106,13 @@ class FittedForecaster(HasHistory, HasParams):
         Raises
         ------
         TypeError, ValueError
-            Before `fit`; naming the argument, the column or the series.
+            The Forecaster is not fitted, or an argument, a column or a series is wrong; the message names it.
 
         Warns
         -----
         UserWarning
-            If series end in missing values; if times less than a day apart have a time zone whose clock changes
-            within the forecasts or the season before them: daily patterns then lie at another hour of that clock.
+            Series end in missing values; times less than a day apart have a time zone whose clock changes within the
+            forecasts or the season before them, which moves daily patterns to another hour of that clock.
         """
         trained, panel, encoding = self._fitted("predicting")
         requested = request(level, quantiles)
@@ -135,32 +136,33 @@ class FittedForecaster(HasHistory, HasParams):
     def predict_insample(
         self,
         step_size: int = 1,
+        *,
         level: Sequence[float] | None = None,
         quantiles: Sequence[float] | None = None,
     ) -> pd.DataFrame:
-        """Forecast windows of the training data, each from what lies before it, by models that know them all.
+        """Forecast windows of the training data, each from the rows before it, with models that were trained on all.
 
         Parameters
         ----------
         step_size : int
-            Rows from one window to the next, counted back from the last window of each series.
+            Rows between the starts of two windows, counted back from the last window of each series. Default 1.
         level, quantiles
             As in `predict`.
 
         Returns
         -------
         DataFrame
-            As that of `cross_validation`. How well the models do on other data it does not tell.
+            Like that of `cross_validation`. It does not measure how well the models forecast other data.
 
         Raises
         ------
         TypeError, ValueError
-            Before `fit`; naming the argument.
+            The Forecaster is not fitted, or an argument is wrong; the message names it.
 
         Warns
         -----
         UserWarning
-            If series are too short for any window.
+            Series are too short for any window.
         """
         trained, panel, encoding = self._fitted("predicting")
         requested = request(level, quantiles)
@@ -172,7 +174,7 @@ class FittedForecaster(HasHistory, HasParams):
         return beside_y(panel, encoding, windows, self.h, columns)
 
     def make_future_dataframe(self, df: pd.DataFrame | None = None, h: int | None = None) -> pd.DataFrame:
-        """The ids and times that `predict` forecasts: the rows `futr_df` has to have.
+        """The ids and times that `predict` forecasts: the rows that `futr_df` must have.
 
         Parameters
         ----------
@@ -210,7 +212,7 @@ class FittedForecaster(HasHistory, HasParams):
         return get_missing_future(panel, encoding, steps, futr_df)
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
-        """Write models, calibration and the training series as one file, whole or not at all.
+        """Write models, calibration and the training series to one file, atomically.
 
         The file is in the safetensors format and cannot run code.
 
@@ -218,16 +220,16 @@ class FittedForecaster(HasHistory, HasParams):
         ----------
         path : str or path
         overwrite : bool
-            Replace a model file that exists. Any other file is never replaced.
+            Whether to replace an existing model file. Any other file is never replaced. Default False.
 
         Raises
         ------
         ValueError
-            Before `fit`.
+            The Forecaster is not fitted.
         FileExistsError
-            If the file exists and `overwrite` is not set, or it is not a model file.
+            The file exists and `overwrite` is not set, or it is not a model file.
         OSError
-            Naming the path, if it cannot be written.
+            The file cannot be written; the message names the path.
         """
         trained, panel, encoding = self._fitted("saving")
         saving.write(path, trained, panel, encoding, self.local_scaler_type, overwrite=overwrite)
@@ -248,7 +250,7 @@ class FittedForecaster(HasHistory, HasParams):
 def beside_y(
     panel: Panel, encoding: FrameSchema, windows: Windows, h: int, columns: dict[str, np.ndarray]
 ) -> pd.DataFrame:
-    """The frame of windows that are forecast: ids, times, cutoffs, the columns, and what came true."""
+    """The frame of windows that are forecast: ids, times, cutoffs, the columns, and the true values."""
     first = panel.starts[windows.series] + windows.ends
     rows = (first[:, None] + np.arange(h)).ravel()
     cutoffs = encoding.rows(panel, np.repeat(windows.series, h), panel.ds[np.repeat(first - 1, h)])[encoding.time_col]

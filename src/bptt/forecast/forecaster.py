@@ -40,7 +40,7 @@ from bptt.forecast.frames.reading import (
 __all__ = ["Forecaster"]
 
 WINDOWS_END = (
-    "the last window ends with its last row, where there is no y to compare with. Drop these rows to have windows end "
+    "the last window ends with its last row, which has no y to compare with. Drop these rows to let windows end "
     "with the last value"
 )
 
@@ -48,30 +48,29 @@ WINDOWS_END = (
 class Forecaster(FittedForecaster):
     """Models for many series, with Nixtla's conventions for frames, columns and arguments.
 
-    Frames are long: a row for each series and time, in the columns `unique_id`, `ds` and `y` (or others, named in
-    `fit`), further columns for exogenous inputs. All results are such frames, with a column for each model, and
-    `utilsforecast.evaluation.evaluate` takes them as they are.
+    Frames are long: one row per series and time, with the columns `unique_id`, `ds` and `y` (`fit` can name others)
+    and one column per exogenous input. All results are such frames, with one column per model;
+    `utilsforecast.evaluation.evaluate` accepts them.
 
     Parameters
     ----------
     models : list of models
-        `RNN(...)`, `GRU(...)`, `LSTM(...)`, all of one horizon `h`. They are copied: those passed stay untrained. Two
-        models that go by the name of their class get columns `GRU`, `GRU1`; an `alias` that was given has to be
-        unique.
+        `RNN(...)`, `GRU(...)`, `LSTM(...)`, all with the same horizon `h`. The forecaster trains copies of them. Two
+        models of one class without an `alias` get the columns `GRU` and `GRU1`; a given `alias` must be unique.
     freq : str, int or pandas offset
         The step from one row of a series to the next: an alias of pandas, old ("M", "H") or new ("ME", "h"), or an
         int where `ds` holds integers.
     local_scaler_type : {None, "standard", "robust", "minmax"}
-        How each series is scaled before the models see it: by mean and standard deviation, by median and median
-        absolute deviation, by minimum and range of the rows that are trained on. Forecasts are scaled back. The
-        models also scale each window by themselves; both is rarely better.
+        How each series is scaled before training: by mean and standard deviation, by median and median absolute
+        deviation, or by minimum and range of the training rows. Forecasts are scaled back. Default None: not at all.
+        The models scale each window anyway; doing both rarely helps.
 
     Attributes
     ----------
     models : list
         The models, trained after `fit`.
     aliases : list of str
-        The names of their columns.
+        The names of their forecast columns.
     h : int
         Their horizon.
     history : DataFrame
@@ -81,8 +80,8 @@ class Forecaster(FittedForecaster):
     Raises
     ------
     TypeError, ValueError
-        Naming the argument: no list of models, a class instead of a model, models of different horizons, an alias
-        twice, a frequency that pandas does not know.
+        The message names the argument: `models` is not a list of models or holds a class, horizons differ, an alias
+        appears twice, pandas does not know the frequency.
 
     Examples
     --------
@@ -102,7 +101,7 @@ class Forecaster(FittedForecaster):
     ['unique_id', 'ds', 'cutoff', 'GRU', 'y']
     """
 
-    def __init__(self, models: Sequence[Model], freq: Any, local_scaler_type: str | None = None) -> None:
+    def __init__(self, models: Sequence[Model], freq: Any, *, local_scaler_type: str | None = None) -> None:
         self._params = {"models": models, "freq": freq, "local_scaler_type": local_scaler_type}
         check_models(models)
         self.models: list[Model] = [copy.deepcopy(model) for model in models]
@@ -110,7 +109,7 @@ class Forecaster(FittedForecaster):
         self.h: int = self.models[0].h
         if freq is None:
             raise TypeError(
-                "freq must be a pandas alias as 'h' or 'ME', an offset, or an int for integer times; got None"
+                "freq must be a pandas alias like 'h' or 'ME', an offset, or an int for integer times; got None"
             )
         self.freq: Freq = parse_freq(freq)
         if local_scaler_type is not None:
@@ -118,8 +117,8 @@ class Forecaster(FittedForecaster):
         for alias, model in zip(self.aliases, self.models, strict=True):
             if model.calendar and not calendar_features(np.zeros(0, "datetime64[ns]"), self.freq)[1]:
                 raise ValueError(
-                    f"{alias}: calendar=True needs times that a calendar tells something about; with {self.freq} there "
-                    f"is nothing: take calendar=False"
+                    f"{alias}: calendar=True needs times with calendar features; {self.freq} has none: "
+                    f"use calendar=False"
                 )
         self.local_scaler_type = local_scaler_type
         self._fit: Trained | None = None
@@ -135,8 +134,8 @@ class Forecaster(FittedForecaster):
         self,
         df: pd.DataFrame,
         static_df: pd.DataFrame | None = None,
-        val_size: int = 0,
         *,
+        val_size: int = 0,
         prediction_intervals: ConformalIntervals | None = None,
         warm_start: bool = False,
         verbose: int = 0,
@@ -146,25 +145,25 @@ class Forecaster(FittedForecaster):
     ) -> Forecaster:
         """Train every model on all series.
 
-        Training starts anew, with the same numbers each time, unless `warm_start` is set. If it fails or is
-        interrupted, an earlier fit stays as it was.
+        Each `fit` starts from the same initial weights unless `warm_start` is set. If it fails or is interrupted, an
+        earlier fit remains unchanged.
 
         Parameters
         ----------
         df : DataFrame
-            Columns `id_col`, `time_col`, `target_col` and the exogenous ones of the models; one row for each series
-            and time. Rows and series may come in any order, it changes nothing; a missing y is a value that nothing
-            is learned from. A frame of another package that has a method `to_pandas()` (polars, Arrow) is taken, too.
+            Columns `id_col`, `time_col`, `target_col` and the exogenous columns of the models; one row per series and
+            time, in any order. Missing values of y are allowed; nothing is learned from them. A frame of another
+            package with a method `to_pandas()` (polars, Arrow) is accepted too.
         static_df : DataFrame, optional
-            A row for each series: `id_col` and the models' static columns.
+            One row per series: `id_col` and the models' static columns.
         val_size : int
-            Rows at the end of each series that validate instead of train; 0, or at least h.
+            Rows at the end of each series used for validation instead of training; 0 (default), or at least h.
         prediction_intervals : ConformalIntervals, optional
-            Calibrate the intervals on held-out windows, for one more training.
+            Calibrate the intervals on held-out windows, at the cost of a second training. Default: not.
         warm_start : bool
-            Continue from the weights of the fit before.
+            Continue from the weights of the previous fit. Default False.
         verbose : int
-            Passed to the models: 0 prints nothing.
+            1 shows a progress bar for each model. Default 0: none.
         id_col, time_col, target_col : str
 
         Returns
@@ -175,7 +174,7 @@ class Forecaster(FittedForecaster):
         Raises
         ------
         TypeError, ValueError
-            Naming the argument, the column or the series.
+            The message names the argument, the column or the series.
         """
         check_names(id_col=id_col, time_col=time_col, target_col=target_col)
         verbose = arguments.flag("verbose", verbose)
@@ -203,6 +202,7 @@ class Forecaster(FittedForecaster):
         self,
         df: pd.DataFrame,
         static_df: pd.DataFrame | None = None,
+        *,
         n_windows: int | None = 1,
         step_size: int = 1,
         val_size: int = 0,
@@ -211,7 +211,6 @@ class Forecaster(FittedForecaster):
         level: Sequence[float] | None = None,
         quantiles: Sequence[float] | None = None,
         h: int | None = None,
-        *,
         prediction_intervals: ConformalIntervals | None = None,
         verbose: int = 0,
         id_col: str = "unique_id",
@@ -221,27 +220,30 @@ class Forecaster(FittedForecaster):
         """Forecast the last windows of each series as if they were the future, and put y beside them.
 
         With refit=False the models are trained once, on the rows before the first window of each series: its last
-        `h + (n_windows - 1) * step_size` rows are never trained on, validated on or scaled by. The later windows are
-        forecast by these models from all that lies before each. With refit=True they are trained anew for each window
-        on all rows before it, with refit=k for each k-th. The Forecaster's own fit is neither needed nor changed.
+        `h + (n_windows - 1) * step_size` rows are used neither for training nor for validation nor for scaling. These
+        models forecast the later windows from all rows before each. With refit=True they are trained again for each
+        window on all rows before it, with refit=k for every k-th window. The Forecaster needs no fit, and an
+        existing fit remains unchanged.
 
         Parameters
         ----------
         df, static_df
             As in `fit`. Future exogenous columns are taken from the rows of the windows.
         n_windows : int or None
-            Windows of each series.
+            Number of windows for each series. Default 1.
         step_size : int
-            Rows from one window to the next.
+            Rows between the starts of two windows. Default 1.
         val_size : int
             As in `fit`: the last rows before the first window.
         test_size : int, optional
-            In the place of `n_windows=None`: the rows that the windows fill, h plus a multiple of `step_size`.
+            Instead of `n_windows`, which is then None: the number of rows that the windows cover, h plus a multiple
+            of `step_size`.
         refit : bool or int
+            How often to train; see above. Default False.
         level, quantiles, h
             As in `predict`.
         prediction_intervals : ConformalIntervals, optional
-            As in `fit`, for each training: the windows it holds out lie before those that are forecast.
+            As in `fit`, for each training: the calibration windows lie before the windows that are forecast.
         verbose : int
         id_col, time_col, target_col : str
 
@@ -249,18 +251,18 @@ class Forecaster(FittedForecaster):
         -------
         DataFrame
             `unique_id`, `ds`, `cutoff` (the last time before the window), a column for each model and quantile, and
-            `y`, NaN where it is missing; by series, cutoff and time.
+            `y`, NaN where it is missing; sorted by series, cutoff and time.
 
         Raises
         ------
         TypeError, ValueError
-            Naming the argument, the column or the series.
+            The message names the argument, the column or the series.
 
         Warns
         -----
         UserWarning
-            If series are too short for some windows: those windows are left out. If series end in missing values.
-            If the clock of the times' zone changes within a window of times less than a day apart.
+            Series are too short for some windows, which are then left out; series end in missing values; times less
+            than a day apart have a time zone whose clock changes within a window.
         """
         requested = request(level, quantiles)
         h = check_horizon(self.models, self.aliases, h)
@@ -298,7 +300,7 @@ class Forecaster(FittedForecaster):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Forecaster:
-        """Read a file of `save`: forecasts are the same, bit by bit, also those that continue the training data.
+        """Read a file of `save`: forecasts are the same to the bit, also those that continue the training data.
 
         Parameters
         ----------
@@ -307,13 +309,13 @@ class Forecaster(FittedForecaster):
         Raises
         ------
         FileNotFoundError, OSError
-            If the file is missing or cannot be read.
+            The file is missing or cannot be read.
         ValueError
-            Naming the path and the reason: a truncated file, one of another program or of a newer version, parts
-            that are missing or do not fit together.
+            The file is not a forecaster, is truncated, comes from a newer version, or its parts do not fit together.
+            The message names the path and the reason.
         """
         trained, panel, encoding, local_scaler_type = saving.read(path)
-        forecaster = cls(trained.models, trained.freq, local_scaler_type)
+        forecaster = cls(trained.models, trained.freq, local_scaler_type=local_scaler_type)
         forecaster.aliases = list(trained.aliases)
         forecaster._keep(trained, panel, encoding)
         return forecaster

@@ -1,4 +1,4 @@
-"""The models of a `Forecaster`: one recurrent network for all series, of three cells, with three ways to look ahead."""
+"""The models of a `Forecaster`: one recurrent network for all series, with one of three cells and three strategies."""
 
 from __future__ import annotations
 
@@ -25,73 +25,94 @@ class Recurrent(NetworkModel):
     Parameters
     ----------
     h : int
-        Horizon: steps to forecast.
+        Horizon: the number of steps to forecast.
     input_size : int, optional
-        Values a forecast is made from. By default two of the longest season or twice the horizon, at least; where
-        there are no seasons four horizons. "segment" rounds it up to whole segments. Shorter series are padded.
+        Length of the input window in steps. Default: two of the longest seasons, four of the shortest or two horizons,
+        whichever is most; four horizons if there is no season. "segment" rounds it up to whole segments. Shorter
+        series are padded.
     strategy : {"segment", "recursive", "direct"}
-        "segment": the window is read in segments, and all segments to come are decoded at once (Lin et al. 2023).
-        "recursive": one step at a time, each forecast the next one's input, trained through all `h_train` steps.
-        "direct": the window is read step by step, one dense layer says all h steps.
+        "segment" (default): the network reads the window in segments and decodes all future segments at once (Lin et
+        al. 2023). "recursive": it forecasts one step at a time, each forecast is the next step's input, and training
+        goes through all `h_train` steps. "direct": it reads the window step by step, and one dense layer outputs all
+        h steps.
     seasonality : int or list of int, optional
-        Periods in steps; by default those of the frequency (24 and 168 for hours), none for integer times.
+        Season lengths in steps. Default: those of the frequency (24 and 168 for hours), none for integer times.
     segment : int, optional
-        Steps of a segment; the shortest season by default, or the horizon.
+        Steps in a segment, with strategy="segment". Default: the shortest season, or the horizon if there is none.
     anchors : "auto" or list
-        Naive forecasts of which the network learns a mixture, to which it adds: "last", "mean" (of the window),
-        "drift" (the last value, and on along the window's slope), a period for the seasonal one, "mean:12" for the
-        mean of the window's seasons, "change:12" for the seasonal one plus the change over the last period. "auto":
-        the seasonal ones, and those of the others but "change" that do about as well as the best on windows of the
-        training data. []: none.
+        Naive forecasts; the network learns a mixture of them and what to add to it. "last": the last value, "mean":
+        the mean of the window, "drift": the last value plus the window's slope, an int: the seasonal naive forecast
+        of this period, "mean:12": the mean of the window's seasons, "change:12": the seasonal naive forecast plus the
+        change over the last period. "auto" (default): the seasonal ones, and each other one except "change" that is
+        about as good as the best on windows of the training data. []: none.
     transform : {"auto", "log", "sqrt", "none"}
-        Applied to each series without negative values; forecasts are transformed back. "auto" is the square root
-        where loss="mae", and none otherwise: transformed back, a mean of square roots or logarithms is less than the
-        mean, so loss="mse" refuses both.
+        Applied to each series without negative values; forecasts are transformed back. "auto" (default) is the square
+        root with loss="mae" and none otherwise. loss="mse" refuses "log" and "sqrt": a mean of square roots or
+        logarithms, transformed back, is smaller than the mean.
     scaler_type : {"spread", "standard", "mean", "identity"}
-        How a window is scaled: by its mean and mean absolute deviation, mean and standard deviation, mean size, or not.
-    hidden_size, num_layers : int
-        Units of a layer (by default 128 where a season has 24 steps or more, else 64), and layers.
+        How each window is scaled: by its mean and mean absolute deviation ("spread", default), by its mean and standard
+        deviation, by its mean absolute value, or not at all.
+    hidden_size : int, optional
+        Units in each recurrent layer. Default: 128 if a season has 24 or more steps, else 64.
+    num_layers : int
+        Recurrent layers. Default 1.
     dropout : float
-        Probability in [0, 1) with which a unit before the head is dropped while training.
+        Probability in [0, 1) of dropping an input of the output layer during training. Default 0.1.
     quantiles : list of float
-        Quantiles that are learned besides the point forecast, which stands for the median with any loss. Others are
-        interpolated.
+        Quantiles to learn; the point forecast takes the place of the median, whatever the loss. Quantiles in between
+        are interpolated. Default: 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975.
     loss : {"mae", "mse", "huber"}
-        Of the point forecast, on the scaled values: "mae" forecasts the median, "mse" the mean, "huber" something
-        between the two, the nearer to the mean the larger huber_delta is.
+        Loss of the point forecast on the scaled values: "mae" (default) forecasts the median, "mse" the mean, "huber"
+        something in between, closer to the mean for a larger `huber_delta`.
     huber_delta : float
-    futr_exog_list, hist_exog_list, stat_exog_list : list of str, optional
-        Columns that are known for the future, for the past only (not with "recursive"), and one value a series.
+        Error at which "huber" goes over from squared to absolute. Default 1.
+    futr_exog_list : list of str, optional
+        Exogenous columns whose future values are known.
+    hist_exog_list : list of str, optional
+        Exogenous columns that are known for the past only. Not with strategy="recursive".
+    stat_exog_list : list of str, optional
+        Columns of `static_df`: one value per series.
     calendar : bool
-        Whether what the calendar says (hour, day of week, month ...) is such a future-known column.
+        Whether to add calendar features (hour, day of week, month ...) as future-known inputs. Default False.
     lags : "auto" or list of int, optional
-        Earlier values as further inputs of each step ("recursive" and "direct"); "auto": one season before.
+        Earlier values that each step reads as additional inputs, with strategy="recursive" or "direct". "auto": one
+        season before. Default: none.
     h_train : int, optional
-        Steps of the rollout that "recursive" is trained on; h by default.
+        Steps that strategy="recursive" is unrolled for in training. Default: h.
     scheduled_sampling : float
-        Probability in [0, 1) with which "recursive" is told the truth instead of its own forecast while training.
-    max_steps, batch_size : int
-        Updates, and windows of each. By default each window of the data is seen some ten times, in at least 200 and at
-        most 600 updates (1200 for a hidden size of 128 and more). Where there are few windows (5120 or fewer, as of one
-        short series), `anchors` is "auto" and neither `max_steps` nor `val_size` is given, rows held out at the end
-        decide: they stop the training, and if a naive forecast does as well there, it is taken, with a warning.
-    learning_rate, weight_decay, clip_norm : float
-        Of Adam at the start, it falls to 0 along a cosine; of the weights; of the gradient's norm.
+        Probability in [0, 1) that a training step of strategy="recursive" reads the true value instead of the
+        network's own forecast (Bengio et al. 2015). Default 0.
+    max_steps : int, optional
+        Training steps. Default: about ten passes over the windows, at least 200 and at most 600 steps (1200 if
+        `hidden_size` is 128 or more). With few windows (5120 or fewer, as from one short series), anchors="auto" and
+        neither `max_steps` nor `val_size` given, rows held out at the end decide: training stops where they are
+        forecast best, and if a naive forecast is as good there, it is used instead, with a warning.
+    batch_size : int
+        Windows in each training step. Default 256.
+    learning_rate : float
+        Adam's learning rate at the first step; it decays to 0 along a cosine. Default 0.004.
+    weight_decay : float
+        Times the weights, it is added to the gradient. Default 0.
+    clip_norm : float
+        Upper limit of the gradient's norm. Default 1.
     early_stop_patience_steps : int
-        With `val_size` in `fit`: stop after this many validations in a row without a lower loss; -1: never. It counts
-        validations, as in neuralforecast, not training steps. The weights of the best validation are kept either way.
+        With `val_size` in `fit`: stop after this many validations in a row without a lower loss. -1 (default): never.
+        It counts validations, as in neuralforecast, not training steps. The weights of the best validation are kept
+        in either case.
     val_check_steps : int
-        Training steps from one validation to the next.
+        Training steps between two validations. Default 100.
     ensemble : int
-        Number of networks, trained side by side. They differ by their initial weights, windows and dropout masks.
+        Number of networks, trained side by side, with different initial weights, windows and dropout masks. Default 1.
     ensemble_method : {"median", "mean"}
-        Of their forecasts.
+        How the forecasts of the ensemble are combined. Default "median".
     dtype : {"float32", "float64"}
+        Of the weights and of the arithmetic. Default "float32".
     seed : int or None
-        Decides the initial weights, the windows drawn, the dropout masks and scheduled sampling: the same seed gives
-        the same bits with any number of threads. None draws a seed, which is kept: fitting again repeats it.
+        Determines the initial weights, the sampled windows, the dropout masks and scheduled sampling. The same seed
+        gives the same bits with any number of threads. Default 0. None draws a seed and keeps it: a second fit
+        repeats the first.
     alias : str, optional
-        Name of the column; the class' name by default.
+        Name of the forecast column. Default: the name of the class.
 
     Attributes
     ----------
@@ -107,7 +128,7 @@ class Recurrent(NetworkModel):
     Raises
     ------
     TypeError, ValueError
-        An argument is of another type or outside its range; the message names it.
+        An argument has another type or is outside its range; the message names it.
     """
 
     def __init_subclass__(cls) -> None:

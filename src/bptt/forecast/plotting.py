@@ -52,32 +52,32 @@ def plot(
     time_col: str = "ds",
     target_col: str = "y",
 ) -> Figure:
-    """Draw series, and the forecasts of them with their intervals.
+    """Draw series and their forecasts with intervals.
 
     Parameters
     ----------
     df : DataFrame
-        A row per series and time: what was measured.
+        The observed values: one row per series and time.
     forecasts : DataFrame, optional
-        What `Forecaster.predict` or `Forecaster.cross_validation` returned. With a column "cutoff" a vertical line
-        stands at each, and the forecasts made at each are drawn apart.
+        From `Forecaster.predict` or `Forecaster.cross_validation`. With a column "cutoff", each cutoff gets a vertical
+        line, and its forecasts a line of their own.
     ids : sequence, optional
         The series to draw, in this order; default: the first of `df`.
     max_ids : int
-        How many series are drawn at most, where `ids` does not name them.
+        Largest number of series to draw if `ids` is not given. Default 8.
     level : number or sequence of numbers, optional
         The intervals to draw, in percent; default: all that `forecasts` has, none with ``[]``.
     models : sequence of str, optional
         The models to draw; default: all that `forecasts` has.
     max_insample_length : int, optional
-        Draw only so many of a series' values before its first forecast; default: five horizons, 50 values at
+        Draw at most this many values of a series before its first forecast; default: five horizons, 50 values at
         least; all where there is no forecast.
     ax : matplotlib Axes or sequence of them, optional
         Where to draw, one for each series; default: a new figure.
     figsize : (width, height), optional
         Of a new figure, in inches.
     id_col, time_col, target_col : str
-        What the columns are called.
+        Names of the columns.
 
     Returns
     -------

@@ -235,7 +235,7 @@ def _plain_ids(ids: np.ndarray) -> list[Any]:
 
 
 def _ids(values: list[Any], dtype: Any) -> np.ndarray:
-    """Strings as objects, as pandas hands them over; a list of both as well."""
+    """Strings as Python objects, whichever type pandas keeps them in."""
     if not values:
         raise ValueError("ids must name at least one series")
     if not all(type(value) in (str, int) for value in values):

@@ -26,7 +26,7 @@ NO_TOKENS = np.empty((0, 0), np.int32)
 
 
 class Recurrent(Module):
-    """Stacked recurrent layers of any cell: the machinery behind `RNN`, `GRU` and `LSTM`.
+    """Stacked recurrent layers of any cell: what `RNN`, `GRU` and `LSTM` share.
 
     Parameters
     ----------
@@ -35,21 +35,21 @@ class Recurrent(Module):
     input_size, hidden_size, num_layers : int
         Features of x, units of each layer, layers; at least 1.
     dropout : float
-        Probability in [0, 1) with which an output of any layer but the last is dropped while training; the rest is
-        scaled by 1 / (1 - dropout) (Srivastava et al. 2014).
+        Probability in [0, 1) of dropping an output of any layer but the last during training; the others are scaled
+        by 1 / (1 - dropout) (Srivastava et al. 2014).
     batch_first : bool
-        Whether x, y and their gradients are (B, T, ...) instead of (T, B, ...). States are (L, B, H) either way.
+        Whether x, y and their gradients are (B, T, ...) instead of (T, B, ...). States are always (L, B, H).
     dtype : {"float32", "float64"}
         Of the parameters, of all arrays in and out, and of the arithmetic.
     seed : int, optional
-        From 0 to 2^63 - 1, of the initial parameters and of the dropout masks; default: drawn, and kept in `seed`.
+        From 0 to 2^63 - 1; determines the initial parameters and the dropout masks. Default: drawn, kept in `seed`.
     init : {"pytorch", "orthogonal"}
         See `bptt.network.initialisers.initialise`.
 
     Raises
     ------
     TypeError, ValueError
-        An argument is of another type or outside its range; the message names it.
+        An argument has another type or is outside its range; the message names it.
     """
 
     _fixed: ClassVar[frozenset[str]] = Module._fixed | {
@@ -100,7 +100,7 @@ class Recurrent(Module):
 
     @property
     def dropout(self) -> float:
-        """Probability with which an output of any layer but the last is dropped while training; may be set."""
+        """Probability of dropping an output of any layer but the last during training; may be set."""
         return self._dropout
 
     @dropout.setter
@@ -132,7 +132,7 @@ class Recurrent(Module):
     def __call__(
         self, x: np.ndarray, state: State | None = None, *, lengths: Any = None, reset: Any = None
     ) -> tuple[np.ndarray, State]:
-        """Outputs and final state as `forward` returns them, without the memory and the time that a tape takes."""
+        """Return outputs and final state like `forward`, without the memory and time for a tape."""
         return self._forward(x, state, lengths, reset, tape=False)[:2]
 
     def forward(

@@ -47,7 +47,7 @@ class Module:
         # Whole words of 64 bits, of which the checksum is made.
         try:
             self._storage = memory.zeros((-(-self._size * dtype.itemsize // 8) * 8 // dtype.itemsize,), dtype)
-        except (MemoryError, ValueError) as error:  # a ValueError where the size is no size of an array
+        except (MemoryError, ValueError) as error:  # a ValueError where no array can have this size
             sizes = ", ".join(f"{name}={value}" for name, value in vars(self).items() if name in SIZES)
             raise MemoryError(
                 f"{type(self).__name__} with {sizes} has {self._size} parameters, more than can be allocated"

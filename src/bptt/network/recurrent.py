@@ -27,16 +27,16 @@ class RNN(Recurrent):
     nonlinearity : {"tanh", "relu"}
         Default "tanh".
     dropout : float
-        Probability in [0, 1) with which an output of any layer but the last is dropped while training; the rest is
+        Probability in [0, 1) of dropping an output of any layer but the last during training; the others are
         scaled by 1 / (1 - dropout) (Srivastava et al. 2014). Default 0.
     batch_first : bool
-        Whether x, y and their gradients are (B, T, ...) instead of (T, B, ...). States are (L, B, H) either way.
+        Whether x, y and their gradients are (B, T, ...) instead of (T, B, ...). States are always (L, B, H).
         Default False.
     dtype : {"float32", "float64"}
-        Of the parameters, of all arrays in and out, and of the arithmetic. Default "float32".
+        Of the parameters, inputs, outputs and arithmetic. Default "float32".
     seed : int, optional
-        From 0 to 2^63 - 1, of the initial parameters and of the dropout masks; default: drawn from the operating
-        system and kept in `seed`.
+        From 0 to 2^63 - 1; determines the initial parameters and the dropout masks. Default: drawn from the
+        operating system and kept in `seed`.
     init : {"pytorch", "orthogonal"}
         "pytorch" (default): U(-1/sqrt(H), 1/sqrt(H)) everywhere. "orthogonal": Glorot-uniform input weights, orthogonal
         recurrent weights, biases 0.
@@ -53,7 +53,7 @@ class RNN(Recurrent):
     Raises
     ------
     TypeError, ValueError
-        An argument is unknown, of another type or outside its range; the message names it.
+        An argument is unknown, has another type or is outside its range; the message names it.
 
     Examples
     --------
@@ -98,16 +98,16 @@ class GRU(Recurrent):
     num_layers : int
         Layers, each on the outputs of the one before; at least 1, default 1.
     dropout : float
-        Probability in [0, 1) with which an output of any layer but the last is dropped while training; the rest is
+        Probability in [0, 1) of dropping an output of any layer but the last during training; the others are
         scaled by 1 / (1 - dropout) (Srivastava et al. 2014). Default 0.
     batch_first : bool
-        Whether x, y and their gradients are (B, T, ...) instead of (T, B, ...). States are (L, B, H) either way.
+        Whether x, y and their gradients are (B, T, ...) instead of (T, B, ...). States are always (L, B, H).
         Default False.
     dtype : {"float32", "float64"}
-        Of the parameters, of all arrays in and out, and of the arithmetic. Default "float32".
+        Of the parameters, inputs, outputs and arithmetic. Default "float32".
     seed : int, optional
-        From 0 to 2^63 - 1, of the initial parameters and of the dropout masks; default: drawn from the operating
-        system and kept in `seed`.
+        From 0 to 2^63 - 1; determines the initial parameters and the dropout masks. Default: drawn from the
+        operating system and kept in `seed`.
     init : {"pytorch", "orthogonal"}
         "pytorch" (default): U(-1/sqrt(H), 1/sqrt(H)) everywhere. "orthogonal": Glorot-uniform input weights, orthogonal
         recurrent weights, biases 0.
@@ -124,7 +124,7 @@ class GRU(Recurrent):
     Raises
     ------
     TypeError, ValueError
-        An argument is unknown, of another type or outside its range; the message names it.
+        An argument is unknown, has another type or is outside its range; the message names it.
 
     Examples
     --------
@@ -165,16 +165,16 @@ class LSTM(Recurrent):
     num_layers : int
         Layers, each on the outputs of the one before; at least 1, default 1.
     dropout : float
-        Probability in [0, 1) with which an output of any layer but the last is dropped while training; the rest is
+        Probability in [0, 1) of dropping an output of any layer but the last during training; the others are
         scaled by 1 / (1 - dropout) (Srivastava et al. 2014). Default 0.
     batch_first : bool
-        Whether x, y and their gradients are (B, T, ...) instead of (T, B, ...). States are (L, B, H) either way.
+        Whether x, y and their gradients are (B, T, ...) instead of (T, B, ...). States are always (L, B, H).
         Default False.
     dtype : {"float32", "float64"}
-        Of the parameters, of all arrays in and out, and of the arithmetic. Default "float32".
+        Of the parameters, inputs, outputs and arithmetic. Default "float32".
     seed : int, optional
-        From 0 to 2^63 - 1, of the initial parameters and of the dropout masks; default: drawn from the operating
-        system and kept in `seed`.
+        From 0 to 2^63 - 1; determines the initial parameters and the dropout masks. Default: drawn from the
+        operating system and kept in `seed`.
     init : {"pytorch", "orthogonal"}
         "pytorch" (default): U(-1/sqrt(H), 1/sqrt(H)) everywhere. "orthogonal": Glorot-uniform input weights, orthogonal
         recurrent weights, biases 0, those of the forget gate 1 (Jozefowicz et al. 2015).
@@ -191,7 +191,7 @@ class LSTM(Recurrent):
     Raises
     ------
     TypeError, ValueError
-        An argument is unknown, of another type or outside its range; the message names it.
+        An argument is unknown, has another type or is outside its range; the message names it.
 
     Examples
     --------

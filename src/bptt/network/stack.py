@@ -69,7 +69,7 @@ class Stack(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """Their weights, laid ready for the products of `forward`; layer 0 has inputs of its own."""
+    """The weights in the layout of the products of `forward`; layer 0 has inputs of its own."""
 
     W0: np.ndarray
     W: np.ndarray
@@ -116,9 +116,9 @@ class Dropout(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """What the way back needs and forgets, and arrays that stand for "none"."""
+    """Temporary arrays of `backward`, and arrays that stand for "none"."""
 
-    da: np.ndarray  # (2, chunk, B, A*H) as memory of at least so many numbers
+    da: np.ndarray  # memory for (2, chunk, B, A*H) numbers or more
     strips: np.ndarray  # as `matmul.packed_rows` says
     total: np.ndarray  # (most columns of an error,)
     nothing: np.ndarray  # (1, most inputs) zeros
@@ -174,7 +174,7 @@ def transposed_for(stack: Stack, dtype: np.dtype[Any]) -> Transposed:
 
 
 def chunk_size(stack: Stack, steps: int, rows: int) -> int:
-    """Numbers of `Scratch.da` for the way back through at most so many steps of so many rows."""
+    """Size of `Scratch.da` for `backward` through at most `steps` steps of `rows` rows."""
     return 2 * min(steps * rows, max(sequence.CHUNK, rows)) * stack.cell.A * stack.H
 
 
@@ -187,7 +187,7 @@ def scratch_for(
     dense: tuple[int, ...] = (),
     inputs: int = 0,
 ) -> Scratch:
-    """Room for the way back through at most so many steps of so many rows, and dense layers of these widths."""
+    """Arrays for `backward` through at most `steps` steps of `rows` rows, and for dense layers of these widths."""
     shapes = [packed_rows(stack.H, stack.cell.A, dtype), *(packed_rows(width, 1, dtype) for width in dense)]
     no_array = np.empty((0, 0, 0), dtype)
     return Scratch(
@@ -212,19 +212,19 @@ def scratch_for(
 
 
 def multiply_adds(stack: Stack, rows: int) -> int:
-    """How many the products of `forward` take with so many rows (steps times sequences)."""
+    """Multiply-adds in the matrix products of `forward` for this number of rows (steps times sequences)."""
     return rows * stack.H * stack.cell.A * (stack.I + (2 * stack.L - 1) * stack.H)
 
 
 def threads_for(stack: Stack, rows: int) -> int | None:
-    """The number of threads for a call with so many rows: 1 where a second one would cost more than it saves, else
-    None, as many as `numerics.pace` finds to be of use.
+    """The number of threads for a call with this number of rows: 1 where a second one would cost more than it saves,
+    else None: as many as `numerics.pace` finds useful.
     """
     return 1 if multiply_adds(stack, rows) < SMALL else None
 
 
 def steps_between_checks(stack: Stack, rows: int, passes: int) -> int:
-    """How many steps of so many rows are made between two looks for a signal; 1 pass forward, 3 forward and back."""
+    """Steps of `rows` rows between two checks for a signal; `passes` is 1 for forward, 3 for forward and backward."""
     formulas = rows * stack.L * stack.H * stack.cell.A * one.FORMULAS
     return max(1, one.OPERATIONS // (passes * (multiply_adds(stack, rows) + formulas)))
 

@@ -1,4 +1,4 @@
-"""The battery every cell meets: for whoever writes a new one.
+"""The checks that every cell must pass, for authors of new cells.
 
 A cell that passes `check_cell` computes what its naive reference computes, in both dtypes and at the sizes
 where kernels go wrong, and its backward pass is the derivative of its forward pass by three independent
@@ -22,6 +22,10 @@ from bptt.testing.case import Reference, make
 __all__ = ["Reference", "check_cell"]
 
 
+def __dir__() -> list[str]:
+    return list(__all__)
+
+
 def check_cell(
     cell: Cell,
     reference: Reference,
@@ -30,13 +34,13 @@ def check_cell(
     dtypes: Sequence[str] = ("float64", "float32"),
     seed: int = 0,
 ) -> None:
-    """Run a cell through the library's own unroll and hold it against its reference and against itself.
+    """Run a cell through the library's own unroll, and compare it with its reference and with itself.
 
     The checks, in this order: values, gradients and error signals of both dtypes against the reference in
     float64, within the rounding of sums over T and I + H; the reference's complex step (Squire & Trapp 1998);
     the adjoint identity <u, J v> = <J^T u, v>, J v by differences of the cell's own forward; a gradient in
     every block of every parameter; absent errors; one step at a time against all at once; unequal lengths and
-    states dropped on the way against each piece alone; a second backward from the same tape; NaN.
+    reset states against each piece alone; a second backward from the same tape; NaN.
 
     Parameters
     ----------
@@ -57,11 +61,11 @@ def check_cell(
     TypeError, ValueError
         An argument is of another type or outside its range.
     AssertionError
-        Naming the cell, the check that failed and the quantity in question.
+        Names the cell, the check that failed and the quantity.
 
     Examples
     --------
-    A reference is written in a minute:
+    A reference is short:
 
     >>> import numpy as np
     >>> from bptt.cells.table import CELLS

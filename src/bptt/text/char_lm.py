@@ -34,9 +34,9 @@ logger = logging.getLogger(__name__)
 class CharLM(LanguageModel):
     """A recurrent network that predicts the next character of a text.
 
-    An embedding, a stack of recurrent layers, and a softmax over the vocabulary (Graves, 2013), trained by
-    truncated back-propagation through time over contiguous streams of the text whose state is carried from
-    window to window.
+    An embedding, a stack of recurrent layers, and a softmax over the vocabulary (Graves, 2013). Training uses
+    truncated backpropagation through time on contiguous streams of the text; the state is carried from window to
+    window.
 
     Parameters
     ----------
@@ -49,20 +49,20 @@ class CharLM(LanguageModel):
     embedding_size : int
         Features of each character; at least 1, default 64.
     dropout : float or None
-        Probability in [0, 1) with which an output of a layer is dropped while training. Default None: 0.4 for a
-        training part of fewer than 100,000 characters, 0.2 for a longer one.
+        Probability in [0, 1) of dropping an output of a recurrent layer during training. Default None: 0.4 for
+        fewer than 100,000 training characters, 0.2 for more.
     input_dropout : float
-        The same of the embedding, one mask for all steps of a window (Gal & Ghahramani, 2016). Default 0.
+        The same for the embedding, with one mask for all steps of a window (Gal & Ghahramani, 2016). Default 0.
     nonlinearity : {"tanh", "relu"}
-        Of the cell "rnn"; the others have their own. Default "tanh".
+        Activation of cell "rnn"; the other cells ignore it. Default "tanh".
     vocabulary : {"characters", "bytes"}
         Unicode characters (those of the training part, and one for all others), or the bytes of UTF-8. With
         bytes, every "character" below (in counts, lengths and figures) is a byte. Default "characters".
     dtype : {"float32", "float64"}
         Of the weights and of the arithmetic. Default "float32".
     seed : int or None
-        Of the initial weights, the dropout and the order of training: the same seed gives the same bits. Default 0;
-        None draws a seed, which is kept in `settings`.
+        Determines the initial weights, the dropout masks and the order of training: the same seed gives the same
+        bits. Default 0. None draws a seed and keeps it in `settings`.
 
     Attributes
     ----------
@@ -79,12 +79,12 @@ class CharLM(LanguageModel):
         Where the weights come from: the split, the corpus's sha256, the settings of `fit`, a summary of its
         history.
     interrupted : bool
-        Whether the last `fit` was ended by Ctrl-C.
+        Whether Ctrl-C ended the last `fit`.
 
     Raises
     ------
     ValueError, TypeError
-        Naming the argument that is not among those accepted.
+        An argument has another type or value than those accepted; the message names it.
 
     Examples
     --------
@@ -156,77 +156,79 @@ class CharLM(LanguageModel):
         progress: bool = True,
         callback: Callable[[dict[str, Any]], None] | None = None,
     ) -> CharLM:
-        """Train from new weights on a text; the model then holds the weights that validated best.
+        """Train from new weights on a text, and keep the weights with the best validation loss.
 
-        The text's tail is kept apart for validation: the first `int((1 - validation_split) * length)`
-        characters are laid out as `streams` contiguous streams, read side by side window by window. The state
-        is carried from window to window and starts at zero each epoch; the windows of each epoch begin at a
-        random offset. After each epoch the tail is scored in 8 streams with carried state.
+        The tail of the text is the validation part. The first `int((1 - validation_split) * length)` characters
+        are cut into `streams` contiguous streams, which are read side by side, window by window. The state is
+        carried from window to window and starts at zero in each epoch; the windows of each epoch start at a
+        random offset. After each epoch the validation part is scored in 8 streams with carried state.
 
-        Whatever ends it before the first validation (an error, Ctrl-C), and any error later, leaves this object as
-        it was.
+        An error, and Ctrl-C before the first validation, leave this object unchanged.
 
         Parameters
         ----------
         text : str or path
             A str is the text itself; a `pathlib.Path` is a file, or a folder of text files. A str that names an
-            existing file is taken for it, which the log says; one that looks like the name of a file that does not
-            exist is refused.
+            existing file is read as that file, with a message in the log; one that looks like the name of a
+            missing file is an error.
         streams : int or None
-            Streams read side by side (the batch). None, the default, chooses by the length of the text: 2 for
-            some 6,000 characters of training, 4 for 30,000, 32 (the most) for a million.
+            Streams read side by side: the batch size. Default None: automatic, by the length of the text (2 for
+            about 6,000 training characters, 4 for 30,000, at most 32, for a million).
         window : int or (int, int)
-            k1 steps between two updates and k2 >= k1 steps that the error flows back (Williams & Peng, 1990);
-            one number stands for both.
+            TBPTT(k1, k2): k1 steps between two updates, k2 >= k1 steps of backpropagation (Williams & Peng, 1990).
+            One number sets both. Default 64.
         epochs : int
+            Passes over the training part. Default 15.
         optimizer : {"adam", "adamw", "rmsprop", "sgd"} or an object of `bptt.training.optimizers`
+            Default "adam".
         learning_rate : float
-            The highest one.
+            The highest learning rate of the schedule. Default 2e-3.
         schedule : {"cosine", "constant", "plateau"} or a callable
-            See `bptt.training.schedules`.
+            How the learning rate changes; see `bptt.training.schedules`. Default "cosine".
         warmup : int
-            First steps in which the learning rate rises to its full size.
+            Steps at the start in which the learning rate rises linearly. Default 0.
         clip_norm, clip_value : float or None
-            Limit of the gradient's global norm, and of each of its entries.
+            Upper limits of the gradient's global norm (default 1) and of each of its entries (default None: no limit).
         weight_decay : float or None
-            Replaces the named optimizer's own.
+            Weight decay of a named optimizer. Default None: the optimizer's own default.
         average : float or None
-            Decay (such as 0.998) of a running mean of the weights. Both are then validated, and the better is
-            kept.
+            Decay (such as 0.998) of an exponential moving average of the weights. Both sets of weights are then
+            validated, and the better one is kept. Default None: no average.
         validation_split : float
-            In [0, 1). With 0 nothing is validated, and the last weights are kept.
+            Fraction of the text used for validation, in [0, 1). Default 0.1. With 0, the last weights are kept.
         split : {"tail", "lines"}
-            "lines" shuffles the lines of the text before its tail is kept apart: for lists, whose order means
-            nothing and whose tail, where they are sorted, is unlike the rest.
+            "tail" (default): the end of the text is the validation part. "lines": its lines are shuffled first. Use
+            it for lists, where the order has no meaning.
         patience : int or None
-            End after this many epochs without a better validation.
+            Stop after this many epochs without a better validation loss. Default None: never.
         output : path or None
-            A file in which the best model so far is kept while training goes on.
+            A file that always holds the best model so far, also during training. Default None: no file.
         overwrite : bool
-            Whether `output` may replace a model that exists. A file that bptt did not write is never replaced.
+            Whether `output` may replace an existing model. A file that bptt did not write is never replaced.
+            Default False.
         progress : bool
-            Show a bar: loss, bits per character, characters per second, gradient norm.
+            Show a progress bar with loss, bits per character, characters per second and gradient norm. Default True.
         callback : callable or None
-            Called with each row of the history as it is made.
+            Called with each new row of the history. Default None.
 
         Returns
         -------
         CharLM
-            Itself. On Ctrl-C as well, with `interrupted` set: the best model so far is kept, and one line on
-            standard error says where, or that there was none yet.
+            This object. Also after Ctrl-C, with `interrupted` set: the best model so far is kept, and one line on
+            standard error tells where, or that there is none yet.
 
         Raises
         ------
         ValueError, TypeError
-            Naming the argument that is not among those accepted; an empty text, or one that is too short for
-            a window in each stream.
+            An argument has another type or value than those accepted; the message names it. The text is empty or
+            too short for one window in each stream.
         FileExistsError
             If `output` exists and must not be replaced (checked before training).
         OSError
             If the text cannot be read or `output` cannot be written (checked before training).
         bptt.NonFiniteError, ArithmeticError
-            If a loss or gradient is not finite, or the training diverged; `output` has the best model so far, if
-            there was one.
+            A loss or a gradient became infinite or NaN, or training diverged; `output` holds the best model so
+            far, if there is one.
         """
         recipe = FitConfig(
             streams=streams,
@@ -254,7 +256,7 @@ class CharLM(LanguageModel):
         digest, seed = corpus.sha256(whole), self.settings["seed"]
         recipe, vocabulary, train, validation = divide(recipe.arrange(whole, seed), self.symbols, recipe)
         if self.model is not None:
-            logger.warning("fit starts from new weights: what this CharLM has learnt is replaced when it ends")
+            logger.warning("fit starts from new weights; they will replace the trained weights of this CharLM")
 
         settings = dict(self.settings)
         if settings["dropout"] is None:
@@ -288,7 +290,7 @@ class CharLM(LanguageModel):
             kept.flat[:] = flat
             training["best"] = asdict(best)
             if output is not None:
-                # Another process may have made the file since it was looked for: only this run's own is replaced.
+                # Another process may have made the file after the check: only this run's own file is replaced.
                 write_model(output, kept, vocabulary, training, overwrite=overwrite or saved)
                 saved = True
 
@@ -328,8 +330,8 @@ class CharLM(LanguageModel):
         FileNotFoundError, OSError
             If the file is missing or cannot be read.
         ValueError
-            Naming the path and the reason: a truncated file, one of another program or of a newer version,
-            tensors that are missing or have another shape than the settings say.
+            The file is not a model, is truncated, or comes from a newer version; a tensor is missing or has a
+            wrong shape. The message names the path and the reason.
         """
         model, vocabulary, training = read_model(path)
         settings = {name: value for name, value in model.settings.items() if name not in ("vocabulary_size", "init")}

@@ -33,9 +33,9 @@ logger = logging.getLogger(__name__)
 
 STANDARD_INPUT = "-"
 GZIP = b"\x1f\x8b"
-# Files that a message names before it says "...".
+# Files that a message lists before it ends in "...".
 NAMED = 5
-# Folders of the standard library that are no everyday Python: tests, tables, other people's packages.
+# Folders of the standard library that are not everyday Python: tests, tables, other people's packages.
 LEFT_OUT = {
     "test",
     "tests",
@@ -89,7 +89,7 @@ def _decode(content: bytes, name: str, any_bytes: bool, encoding: str | None = N
 
 
 def _join(texts: Sequence[str]) -> str:
-    """One text after the other, each on lines of its own; a single one stays as it is."""
+    """The texts one after the other, each starting on a new line; a single text stays unchanged."""
     closed = [text if text.endswith("\n") or not text else text + "\n" for text in texts[:-1]]
     return "".join([*closed, *texts[-1:]])
 
@@ -216,7 +216,7 @@ def standard_library(size: int = 2_000_000) -> str:
 
 
 def sha256(text: str) -> str:
-    """Digest of a text's UTF-8 bytes: what `sha256sum` says of the file that it was read from.
+    """Digest of a text's UTF-8 bytes: the same that `sha256sum` prints for the file it was read from.
 
     Raises
     ------
@@ -235,7 +235,7 @@ def sha256(text: str) -> str:
         except UnicodeEncodeError as error:
             at = start + error.start
             raise ValueError(
-                f"text has {text[at]!r} at position {at}: one half of a surrogate pair, which is no character; "
+                f"text has {text[at]!r} at position {at}: one half of a surrogate pair, which is not a character; "
                 "put both halves together, or leave it out"
             ) from None
     return digest.hexdigest()

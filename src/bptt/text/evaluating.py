@@ -1,4 +1,4 @@
-"""How well a model predicts a text: as it is, or while it goes on learning from what it has read."""
+"""How well a model predicts a text: with fixed weights, or while it continues to learn from what it has read."""
 
 from __future__ import annotations
 

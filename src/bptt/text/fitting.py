@@ -66,7 +66,7 @@ def divide(
         If there are too few characters for a window in each stream, or for a validation.
     """
     if not text:
-        raise ValueError("text is empty: there is nothing to learn from")
+        raise ValueError("text is empty; it must have characters to learn from")
     vocabulary, train, validation = split_tokens(text, symbols, recipe.validation_split)
     recipe = recipe.for_length(len(train))
     streams, k1 = recipe.streams, recipe.window[0]

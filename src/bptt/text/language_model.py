@@ -1,4 +1,4 @@
-"""What a trained character model does: score texts, generate them, and go into a file."""
+"""What a trained character model does: score texts, generate them, and write itself to a file."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ class LanguageModel(HasHistory, HasParams):
         self,
         text: Text,
         streams: int = 8,
+        *,
         dynamic: bool = False,
         learning_rate: float | None = None,
         segment: int = 20,
@@ -65,18 +66,17 @@ class LanguageModel(HasHistory, HasParams):
         text : str or path
             As for `fit`: a str is the text itself, a `pathlib.Path` a file; at least 2 characters.
         streams : int
-            Contiguous parts that are read side by side with carried state; at most this many, so that each
-            holds 256 predictions or more. What fills no stream at the end is predicted after the 512
-            characters before it.
+            Largest number of contiguous parts that are read side by side, with carried state; each has 256
+            characters or more. The rest at the end is predicted after the 512 characters before it. Default 8.
         dynamic : bool
             Dynamic evaluation (Krause et al., 2018): each segment of each stream is scored first, and a copy
-            of the weights then learns from it (Adam with beta1 = 0, gradient norm clipped at 1). The figure
-            is not one of the trained weights alone: it counts what they learn from the text under test while
-            reading it, and is to be reported apart. The model itself stays as it is.
+            of the weights then learns from it (Adam with beta1 = 0, gradient norm clipped at 1). The result
+            includes what the copy learns from the test text: report it as such. The model itself does not
+            change. Default False.
         learning_rate : float or None
-            Of the dynamic evaluation; None is 1e-3. Choose it on the tail of the training part.
+            Learning rate of dynamic evaluation; None (default) is 1e-3. Tune it on training text.
         segment : int
-            Characters between two updates of the dynamic evaluation.
+            Characters between two updates of dynamic evaluation. Default 20.
 
         Returns
         -------
@@ -87,7 +87,8 @@ class LanguageModel(HasHistory, HasParams):
         Raises
         ------
         ValueError, TypeError
-            If there is no model yet, the text is too short, or an argument is not among those accepted.
+            There is no model yet, the text is too short, or an argument has another type or value than those
+            accepted.
         OSError
             If the text cannot be read.
 
@@ -127,6 +128,7 @@ class LanguageModel(HasHistory, HasParams):
         self,
         prompt: str | os.PathLike[str] = "",
         length: int = 200,
+        *,
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
@@ -137,31 +139,32 @@ class LanguageModel(HasHistory, HasParams):
         Parameters
         ----------
         prompt : str or path
-            Read first. A str is always the text itself, whatever files there are; a `pathlib.Path` is a file. An
-            empty one begins as a new line does (or, where the text had no line feed, after its first character in
-            the order of the vocabulary).
+            The text to continue. A str is always the text itself; a `pathlib.Path` is a file. An empty prompt
+            (default) stands for a new line, or for the first character of the vocabulary if the text had none.
         length : int
-            Characters to write.
+            Number of characters to generate. Default 200.
         temperature : float
-            Divides the logits: below 1 more conservative, above 1 more random; 0 takes the likeliest each time.
+            Divides the logits: below 1 the text is more conservative, above 1 more random. 0: always the most
+            likely character. Default 1.
         top_k : int or None
-            Draw among the k likeliest only (Fan, Lewis & Dauphin, 2018).
+            Sample from the k most likely characters only (Fan, Lewis & Dauphin, 2018). Default None: from all.
         top_p : float or None
-            Draw among the likeliest whose probabilities, after `top_k`, add up to p (Holtzman et al., 2020).
+            Sample from the most likely characters whose probabilities, after `top_k`, add up to `top_p` (Holtzman et
+            al., 2020). Default None: from all.
         seed : int or None
-            Equal seeds give equal texts; None draws one.
+            The same seed gives the same text. Default 0; None draws a seed.
 
         Returns
         -------
         str
-            `length` characters (with bytes: that many bytes, decoded; a character cut off at the end is
-            U+FFFD). The unknown character is never written.
+            `length` characters; with bytes, as many bytes, decoded (a character cut off at the end becomes
+            U+FFFD). The unknown character is never generated.
 
         Raises
         ------
         ValueError, TypeError
-            If there is no model yet, the prompt has characters that the model never saw, or an argument is
-            not among those accepted.
+            There is no model yet, the prompt has characters that the model never saw, or an argument has another
+            type or value than those accepted.
 
         Examples
         --------
@@ -170,18 +173,19 @@ class LanguageModel(HasHistory, HasParams):
         >>> len(lm.sample(length=10))
         10
         """
-        return "".join(self.stream(prompt, length, temperature, top_k, top_p, seed))
+        return "".join(self.stream(prompt, length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed))
 
     def stream(
         self,
         prompt: str | os.PathLike[str] = "",
         length: int = 200,
+        *,
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
         seed: int | None = 0,
     ) -> Iterator[str]:
-        """What `sample` returns, in parts as they are written, several times a second.
+        """Generate what `sample` returns in parts, several times a second.
 
         Parameters and errors are those of `sample`.
 
@@ -215,26 +219,24 @@ class LanguageModel(HasHistory, HasParams):
         return vocabulary.decode_parts(part for part, _ in parts)
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
-        """Write the model to one file: safetensors, with vocabulary, settings and origin as JSON in its
-        header.
+        """Write the model to one file: safetensors, with vocabulary, settings and training as JSON in its header.
 
-        The file is replaced as a whole: whoever reads it, or is interrupted, finds the old one or the new
-        one.
+        The file is replaced atomically: after an interruption it is the old one or the new one.
 
         Parameters
         ----------
         path : str or path
         overwrite : bool
-            Replace a model that exists; default False. A file that bptt did not write is never replaced.
+            Whether to replace an existing model. A file that bptt did not write is never replaced. Default False.
 
         Raises
         ------
         ValueError
-            If there is no model yet.
+            There is no model yet.
         FileExistsError
-            If the file exists and `overwrite` is not set, or is not one of bptt's.
+            The file exists and `overwrite` is not set, or bptt did not write it.
         OSError
-            Naming the path, if it cannot be written.
+            The file cannot be written; the message names the path.
         """
         model, vocabulary = self._fitted()
         write_model(path, model, vocabulary, self.training, overwrite=overwrite)

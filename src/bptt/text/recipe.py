@@ -18,18 +18,18 @@ __all__ = ["FitConfig", "dropout_for"]
 
 MOST_STREAMS = 32
 SPLITS = ("tail", "lines")
-# Characters of training below which a network soon knows the text by heart.
+# Characters of training below which a network quickly overfits the text.
 SHORT = 100_000
 
 
 def dropout_for(characters: int) -> float:
-    """The dropout for so many characters of training where none is given."""
+    """The default dropout for this number of training characters."""
     return 0.4 if characters < SHORT else 0.2
 
 
 @dataclass(frozen=True)
 class FitConfig:
-    """Arguments of `CharLM.fit`; names are replaced by what they stand for.
+    """Arguments of `CharLM.fit`; names are replaced by the objects they stand for.
 
     Raises
     ------
@@ -94,7 +94,7 @@ class FitConfig:
         return self.schedule if callable(self.schedule) else schedule_from_name(self.schedule)
 
     def for_length(self, characters: int) -> FitConfig:
-        """The recipe for so many characters of training: `streams` is chosen where it is None.
+        """The recipe for this number of training characters: `streams` is chosen if it is None.
 
         Twice the streams give half the updates. Some 30 windows a stream make a text of 10,000 characters learn, a
         million have hundreds: the number of streams grows with the square root of the length, in powers of two.
@@ -142,7 +142,7 @@ class FitConfig:
         return rates
 
     def describe(self) -> dict[str, Any]:
-        """JSON-able: what a report or a file says of the training."""
+        """The settings in types of JSON, for reports and files."""
         description = {field.name: getattr(self, field.name) for field in fields(self)}
         del description["weight_decay"]  # part of the optimizer by now
         description["optimizer"] = {"name": type(self.optimizer).__name__, **asdict(self.optimizer)}

@@ -1,4 +1,4 @@
-"""What a `text` argument stands for: the text itself, or a file."""
+"""How a `text` argument is read: as the text itself, or as the name of a file."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def read(text: Any, any_bytes: bool = False) -> str:
         if not 0 < len(text) < LONGEST_NAME or not text.isprintable():
             return text
         if os.path.exists(text):
-            logger.warning("text %r names a file: what is read is its content (a pathlib.Path says so, too)", text)
+            logger.warning(
+                "text %r is the name of a file: its content is used (a pathlib.Path avoids this message)", text
+            )
         elif LIKE_A_NAME.fullmatch(text):
             raise ValueError(
                 f"text {text!r} looks like the name of a file, but names no existing file; if these characters "

@@ -45,7 +45,7 @@ class Vocabulary:
     Raises
     ------
     ValueError
-        If there is no character.
+        If there are no characters.
 
     Examples
     --------

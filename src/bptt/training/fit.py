@@ -68,7 +68,7 @@ def train(
     clip_norm : float, optional
         Limit of the gradient's norm in each step; default: none.
     carry_state : bool
-        Whether a batch begins with the state in which the one before ended, within an epoch: truncated
+        Whether a batch starts from the final state of the batch before it, within an epoch: truncated
         back-propagation through time over long sequences (Williams & Peng 1990). Default False: zeros.
     validation : sequence of batches, optional
         Scored after each epoch by the mean of the batches' losses; default: no validation.
@@ -82,8 +82,8 @@ def train(
     Returns
     -------
     pandas.DataFrame
-        One row an epoch: epoch, train_loss, validation_loss (with `validation`), learning_rate, gradient_norm, seconds.
-        `bptt.training.plot_history` draws it.
+        One row per epoch: epoch, train_loss, validation_loss (with `validation`), learning_rate, gradient_norm,
+        seconds. `bptt.training.plot_history` draws it.
 
     Raises
     ------

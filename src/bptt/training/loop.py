@@ -23,16 +23,17 @@ class Loop:
     checks : sequence of int
         Numbers of steps after which to validate, rising; the last one ends the training.
     validate : function (int) -> float or None
-        The loss after so many steps: lower is better, and NaN is better than anything before (nothing was measured).
+        The loss after the given number of steps: lower is better. NaN (nothing could be measured) counts as better than
+        anything before.
         None: these weights are of no use.
     keep : function (int, float)
-        Keeps the weights after so many steps, which are the best so far.
+        Keeps the weights after the given number of steps, the best so far.
     validated : function (int, float or None), optional
         Called after each validation, when the weights are kept.
     patience : int, optional
         Stop after this many validations in a row without a better one, once there is a best one; default: never.
     parts : function (int) -> iterable of range, optional
-        Divides so many steps into calls of `advance`; default: by time, see `training.pace.paced`.
+        Divides a number of steps into calls of `advance`; default: by time, see `training.pace.paced`.
 
     Attributes
     ----------

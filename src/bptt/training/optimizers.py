@@ -126,7 +126,7 @@ def clip_grad_norm(gradients: Gradients, max_norm: float) -> float:
     return float(run(updates.clip_norm, flat, limit, np.empty(updates.blocks(flat.size)), threads=1))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SGD(Rule):
     """Gradient descent, with momentum (Polyak, 1964) where asked for.
 
@@ -142,7 +142,7 @@ class SGD(Rule):
     Raises
     ------
     ValueError, TypeError
-        If an argument is out of its range or no number.
+        An argument is not a number or is out of its range.
 
     Examples
     --------
@@ -165,7 +165,7 @@ class SGD(Rule):
         return np.array([self.momentum, 0.0, 0.0, self.weight_decay], np.float64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RMSprop(Rule):
     """Steps divided by a running root mean square of the gradient (Tieleman & Hinton, 2012).
 
@@ -185,7 +185,7 @@ class RMSprop(Rule):
     Raises
     ------
     ValueError, TypeError
-        If an argument is out of its range or no number.
+        An argument is not a number or is out of its range.
 
     Examples
     --------
@@ -212,7 +212,7 @@ class RMSprop(Rule):
         return np.array([self.momentum, self.alpha, self.eps, self.weight_decay], np.float64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Adam(Rule):
     """Adam (Kingma & Ba, 2015), with bias correction; weight decay, if any, is part of the gradient.
 
@@ -231,7 +231,7 @@ class Adam(Rule):
     Raises
     ------
     ValueError, TypeError
-        If an argument is out of its range or no number.
+        An argument is not a number or is out of its range.
 
     Examples
     --------
@@ -258,9 +258,9 @@ class Adam(Rule):
         return np.array([self.beta1, self.beta2, self.eps, self.weight_decay], np.float64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AdamW(Adam):
-    """Adam with weight decay apart from the gradient (Loshchilov & Hutter, 2019).
+    """Adam with weight decay decoupled from the gradient (Loshchilov & Hutter, 2019).
 
     Before Adam's own step: theta <- theta - learning_rate weight_decay theta.
 
@@ -271,12 +271,12 @@ class AdamW(Adam):
     eps : float
         At least 0.
     weight_decay : float
-        Share of the weights taken away per step, in units of the learning rate.
+        Fraction of the weights subtracted at each step, as a multiple of the learning rate. Default 0.01.
 
     Raises
     ------
     ValueError, TypeError
-        If an argument is out of its range or no number.
+        An argument is not a number or is out of its range.
 
     Examples
     --------
@@ -320,7 +320,7 @@ def optimizer_from_name(name: str, **overrides: Any) -> Optimizer:
     Raises
     ------
     ValueError
-        If there is no optimizer of that name, or it has no such setting.
+        If no optimizer has that name, or it lacks such a setting.
 
     Examples
     --------

@@ -9,7 +9,7 @@ __all__ = ["SECONDS", "paced"]
 
 # Seconds that a compiled call should take: so long nothing is shown and no signal is heard.
 SECONDS = 0.1
-# A call may take so many times the turns of the one before it.
+# A call may take this many times the turns of the call before it.
 GROWTH = 4
 
 

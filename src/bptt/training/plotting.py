@@ -23,7 +23,7 @@ LOSSES = {
 COLOURS = {"training": "#0072B2", "validation": "#D55E00"}
 # Losses of single steps scatter: of more rows than this, a mean is drawn over the faint line.
 MANY = 100
-# Up to so many losses, each is marked by a dot.
+# Up to this many losses, each is marked by a dot.
 FEW = 30
 
 

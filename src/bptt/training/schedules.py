@@ -118,7 +118,7 @@ class ReduceOnPlateau:
     [1.0, 1.0, 0.5, 1.0]
     """
 
-    def __init__(self, factor: float = 0.5, patience: int = 1, threshold: float = 1e-3) -> None:
+    def __init__(self, *, factor: float = 0.5, patience: int = 1, threshold: float = 1e-3) -> None:
         self.factor = arguments.real("factor", factor, 0.0, 1.0, open_ends="minmax")
         self.patience = arguments.integer("patience", patience, 0)
         self.threshold = arguments.real("threshold", threshold, 0.0)
@@ -162,7 +162,7 @@ def schedule_from_name(name: str) -> Schedule:
     Raises
     ------
     ValueError
-        If there is no schedule of that name.
+        If no schedule has that name.
 
     Examples
     --------

@@ -88,10 +88,10 @@ def last_windows(
     Raises
     ------
     ValueError
-        If no series has anything before the first window: there would be nothing to train on.
+        If no series has values before the first window, so that there is nothing to train on.
     """
     number = np.arange(n_windows)
-    # Windows so far apart that all but the last lie before every series are no nearer than that.
+    # A larger step than the longest series only moves windows that lie before every series.
     stride = min(step_size, int(panel.lengths.max(initial=0)) + 1)
     # Rows of the series from the beginning of each window on.
     behind = holdout + h + (n_windows - 1 - number) * stride

@@ -19,7 +19,7 @@ from bptt.user_warnings import warn
 
 __all__ = ["Trained", "cross_validate", "train"]
 
-# Calibration keeps the errors of at most so many windows: the share of a quantile is then known to some 0.4 %.
+# Calibration keeps the errors of at most this many windows: coverage is then known to about 0.4 %.
 MOST_WINDOWS = 1 << 14
 
 
@@ -75,7 +75,7 @@ class Trained:
         h : int
         requested : QuantileRequest
         scale : Scaling, optional
-            Of the panel's series, in the place of those trained on.
+            Scales of the panel's series, instead of those of the training data.
         until : int64 (N,), optional
             As in `Model.forecast`.
 
@@ -122,7 +122,7 @@ class Trained:
                 )
             else:
                 what = (
-                    "no series moves away from its own season, so there is no unit to calibrate the intervals in: "
+                    "every series repeats its season exactly, so the intervals cannot be calibrated: "
                     "they are the model's own"
                 )
             warn(f"{alias}: {what}")

@@ -15,7 +15,7 @@ from bptt import arguments
 
 __all__ = ["Calibration", "ConformalIntervals", "QuantileRequest", "check_calibration", "interpolate", "request"]
 
-# Decimals of a quantile: level 97.5 and quantile 0.9875 say the same, whatever binary fractions make of the way
+# Decimals of a quantile: level 97.5 and quantile 0.9875 are the same, whatever rounding happens on the way
 # there; a level, being 200 times as large, is read to fewer.
 DECIMALS, LEVEL_DECIMALS = 12, 9
 # The rank of a shift is to be the tenth score from the end of its tail or further in: its share is then known to
@@ -73,7 +73,7 @@ def request(level: Sequence[float] | None = None, quantiles: Sequence[float] | N
     if level is not None:
         levels = _numbers("level", level, 100, LEVEL_DECIMALS, "level=[80, 95]")
         if levels[0] < 1:
-            raise ValueError(f"level is in percent, as level=[80, 95]; got {_short(levels[0])}, less than one percent")
+            raise ValueError(f"level is in percent, like level=[80, 95]; got {_short(levels[0])}, less than 1")
         below = [(round((100 - value) / 200, DECIMALS), f"-lo-{_short(value)}") for value in reversed(levels)]
         above = [(round((100 + value) / 200, DECIMALS), f"-hi-{_short(value)}") for value in levels]
         pairs = below + above
@@ -88,10 +88,10 @@ def request(level: Sequence[float] | None = None, quantiles: Sequence[float] | N
 def _numbers(name: str, values: Any, end: int, decimals: int, example: str) -> list[float]:
     """The numbers of a list, each in (0, end), ascending."""
     if isinstance(values, str | bytes | numbers.Real) or not hasattr(values, "__iter__"):
-        raise TypeError(f"{name} must be a list of numbers between 0 and {end}, as {example}; got {values!r}")
+        raise TypeError(f"{name} must be a list of numbers between 0 and {end}, like {example}; got {values!r}")
     found = [round(arguments.real(f"each of {name}", value, 0, end, open_ends="minmax"), decimals) for value in values]
     if not found:
-        raise ValueError(f"{name} must hold at least one number, as {example}; got an empty list: leave it out (None)")
+        raise ValueError(f"{name} must hold at least one number, like {example}; got an empty list: omit it instead")
     twice = sorted({value for value in found if found.count(value) > 1})
     if twice:
         raise ValueError(f"{name} must hold each number once; got {', '.join(map(_short, twice))} more than once")
@@ -105,17 +105,17 @@ def _short(value: float) -> str:
 
 
 def interpolate(values: np.ndarray, have: Sequence[float], want: Sequence[float]) -> np.ndarray:
-    """Quantiles of a distribution of which some are known.
+    """More quantiles of a distribution from some known ones.
 
     Between two known quantiles the new one is linear in the normal score z(q), the quantile of the standard normal
-    distribution; outside, the outermost two are continued in the same way. A normal distribution comes out exact.
+    distribution; outside, the line through the outermost two continues. It is exact for a normal distribution.
 
     Parameters
     ----------
     values : array (..., Q)
         The known quantiles, ascending along the last axis.
     have : sequence of Q numbers in (0, 1), ascending
-        What they are quantiles of. With Q = 1 every wanted quantile is that one.
+        Their probabilities. With Q = 1, all results are that one quantile.
     want : sequence of W numbers in (0, 1), ascending
 
     Returns
@@ -147,26 +147,26 @@ def interpolate(values: np.ndarray, have: Sequence[float], want: Sequence[float]
 
 @dataclass(frozen=True)
 class ConformalIntervals:
-    """Intervals whose coverage is measured on held-out windows, and put right.
+    """Intervals whose coverage is calibrated on held-out windows.
 
     Before the models are trained on all rows, they are trained once without the last `h + (n_windows - 1) *
-    step_size` rows of each series and forecast those. Each wanted quantile is then shifted by as much as makes the
-    share of held-out values below it right: conformalised quantile regression, one-sided for each quantile, with
-    the rank that holds in finite samples, in units of how much each series moves.
+    step_size` rows of each series, and forecast those. Each requested quantile is then shifted so that the share of
+    held-out values below it is right: conformalised quantile regression, one-sided for each quantile, with the
+    finite-sample rank, in units of how much each series changes over a season.
 
     Parameters
     ----------
     n_windows : int
-        How many windows of each series are held out. Every one of them is h more scores for each series.
+        Held-out windows of each series; each adds h scores per series. Default 2.
     step_size : int, optional
-        Rows from one window to the next; h where None.
+        Rows between the starts of two windows. Default: h.
 
     Notes
     -----
-    Romano, Patterson & Candès (2019), "Conformalized quantile regression". The share of a quantile is right on
-    average over series and windows that are exchangeable: not for each series by itself, and not after a change
-    that the held-out windows knew nothing of. Where a step of the horizon has few scores, it borrows from the steps
-    around it. The price is a second training, on fewer rows.
+    Romano, Patterson & Candès (2019), "Conformalized quantile regression". The coverage is right on average over
+    exchangeable series and windows: not for each single series, and not after a change that the held-out windows do
+    not contain. A step of the horizon with few scores borrows from the steps around it. The cost is a second
+    training, on fewer rows.
 
     Examples
     --------
@@ -198,7 +198,7 @@ def check_calibration(intervals: Any) -> None:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the held-out windows said about a model's quantiles.
+    """The errors of a model's quantiles on the held-out windows.
 
     Parameters
     ----------

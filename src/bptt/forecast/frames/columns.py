@@ -1,6 +1,6 @@
 """The columns that every frame has, ids, times and targets: what they may hold, and what the panel holds of them.
 
-Messages begin as those of the packages whose frames these are, and go on to say where and what to do.
+Messages begin like those of Nixtla's packages, and add where the fault is and what to do.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def dated(name: str, df: Any, time_col: str) -> pd.DataFrame:
     """`as_pandas`, with times of Arrow, dates and texts in ISO 8601 (2024-01-31) as pandas' own timestamps."""
     df = as_pandas(name, df)
     if time_col not in df.columns or isinstance(df.columns, pd.MultiIndex) or (df.columns == time_col).sum() > 1:
-        return df  # `check_frame` says what is wrong
+        return df  # `check_frame` reports what is wrong
     times = df[time_col]
     read: Any = None
     if isinstance(times.dtype, pd.ArrowDtype) and times.dtype.kind == "M":
@@ -234,8 +234,8 @@ def _time_hint(name: str, times: pd.Series[Any]) -> str:
         broken = np.flatnonzero(numbers != np.floor(numbers))
         if len(broken):
             return (
-                f"; {known.iloc[broken[0]]} is no whole number: number the steps of each series, for example {place} = "
-                f"{name}.groupby('unique_id').cumcount()"
+                f"; {known.iloc[broken[0]]} is not a whole number: number the steps of each series, for example "
+                f"{place} = {name}.groupby('unique_id').cumcount()"
             )
         return f"; convert: {place} = {place}.astype('int64')"
     if kind == "datetime":
@@ -250,7 +250,7 @@ def _time_hint(name: str, times: pd.Series[Any]) -> str:
 
 
 def restore_times(times: NDArray[Any], freq: Freq, dtype: Any) -> pd.Index[Any]:
-    """Times of a panel as they came: zone, unit and kind of integer."""
+    """Times of a panel in their original zone, unit and type of integer."""
     if freq.is_integer:
         return pd.Index(times).astype(dtype)
     index = pd.DatetimeIndex(times)

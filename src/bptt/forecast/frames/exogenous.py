@@ -21,7 +21,7 @@ MOST_CATEGORIES = 1000
 
 
 def check_names(argument: str, names: Any, reserved: Sequence[str]) -> tuple[str, ...]:
-    """Names of columns, each once, none of them with a meaning of its own."""
+    """Names of columns: no name twice, and none that has another meaning."""
     if isinstance(names, str) or not isinstance(names, Sequence):
         raise TypeError(f"{argument} must be a sequence of names of columns; got {names!r} ({type(names).__name__})")
     for name in names:
@@ -71,7 +71,7 @@ def _categories(frame: str, column: pd.Series[Any]) -> tuple[str, ...] | None:
     categories = tuple(dict.fromkeys(texts if isinstance(dtype, pd.CategoricalDtype) else sorted(texts)))
     if len(categories) > MOST_CATEGORIES:
         raise ValueError(
-            f"{place} has {len(categories)} different values, each of which would be a column of its own; accepted: "
+            f"{place} has {len(categories)} different values, and each would become a column; accepted: "
             f"at most {MOST_CATEGORIES}, or numbers"
         )
     return categories

@@ -40,7 +40,7 @@ def future_rows(panel: Panel, encoding: FrameSchema, h: int, futr_df: pd.DataFra
     Raises
     ------
     TypeError, ValueError
-        If `h` is no positive integer; if `futr_df` is missing, has not all of the columns, ids and times, has some
+        If `h` is not a positive integer; if `futr_df` is missing, lacks columns, ids or times, has some
         twice, or misses values.
 
     Warns
@@ -111,7 +111,7 @@ def make_future_dataframe(panel: Panel, encoding: FrameSchema, h: int) -> pd.Dat
 
 
 def get_missing_future(panel: Panel, encoding: FrameSchema, h: int, futr_df: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `make_future_dataframe` that `futr_df` has not.
+    """The rows of `make_future_dataframe` that `futr_df` lacks.
 
     Parameters
     ----------

@@ -24,12 +24,13 @@ MOST_MISSING = 10_000
 def fill_gaps(
     df: pd.DataFrame,
     freq: FreqLike,
+    *,
     start: str | int | datetime.date = "per_serie",
     end: str | int | datetime.date = "global",
     id_col: str = "unique_id",
     time_col: str = "ds",
 ) -> pd.DataFrame:
-    """Make rows of the times that each series leaves out, with missing values in all other columns.
+    """Add a row for each missing time of each series, with missing values in all other columns.
 
     Parameters
     ----------
@@ -38,8 +39,8 @@ def fill_gaps(
     freq : str, offset or int
         See `bptt.forecast.frames.frequency.parse_freq`.
     start, end : "per_serie", "global", or a time
-        The first and the last time of each series: its own, that of the whole frame, or the one given. A series
-        goes on to its last time that is not after `end`.
+        The first and the last time of each series: its own ("per_serie"), that of the whole frame ("global"), or the
+        given one. A series ends at its last grid point that is not after `end`. Defaults "per_serie" and "global".
     id_col, time_col : str
 
     Returns
@@ -51,13 +52,13 @@ def fill_gaps(
     Raises
     ------
     TypeError, ValueError
-        As `frames.reading.read`; if `start` or `end` is of another kind than the times; if a series' times do not lie
-        on the grid that begins at `start`.
+        A column is missing or wrong; `start` or `end` has another type than the times; times of a series are not on
+        the grid that begins at `start`. The message names the argument, the column or the series.
 
     Warns
     -----
     UserWarning
-        With their number, of rows before `start` or after `end`, which are left out.
+        Rows before `start` or after `end` are left out; the message has their number.
 
     Examples
     --------

@@ -42,7 +42,7 @@ class Grid(abc.ABC):
 
     @abc.abstractmethod
     def step(self, times: Integers, steps: Integers) -> Integers:
-        """The times so many steps on (or back); OverflowError past the end of int64."""
+        """The times moved by a number of steps, which may be negative; OverflowError past the end of int64."""
 
 
 def _within(low: int, high: int) -> None:
@@ -84,7 +84,7 @@ class _Anchored(Grid):
     def day(self, number: Integers) -> Integers: ...
 
     def covering(self, days: Integers, steps: Integers) -> _Anchored:
-        """A grid that knows all of these days and those so many of the grid's days on."""
+        """A grid that covers all of these days, also when moved by these numbers of its days."""
         return self
 
     def positions(self, times: Integers) -> Positions:

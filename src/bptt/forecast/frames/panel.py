@@ -26,7 +26,7 @@ class Panel:
         First row of each series, and the number of rows.
     ds : datetime64[ns] or int64 (rows,)
         Naive. Of times with a zone: the clock of that zone where a step is a day or longer (a day has 23 hours
-        once a year), UTC below. `FrameSchema.rows` gives them back as they came.
+        once a year), UTC below. `FrameSchema.rows` gives them back unchanged.
     y : float64 (rows,)
         0.0 where missing.
     observed : bool (rows,)
@@ -35,7 +35,7 @@ class Panel:
         Columns that are known for the future, and those known for the past only. In the rows of a gap they repeat
         the row before.
     static : float32 (N, S)
-        Columns with one value a series.
+        Columns with one value per series.
     futr_names, hist_names, static_names : tuple of str
         One name for each column of the arrays: the frame's, or "name=value" for a value of a categorical column.
 

@@ -62,13 +62,13 @@ def read(
     freq : str, offset or int
         See `bptt.forecast.frames.frequency.parse_freq`. Left out (or the same) where `encoding` is given.
     static_df : DataFrame
-        One row for each id, with the columns named in `stat`. Ids that `df` has not are left alone.
+        One row for each id, with the columns named in `stat`. Ids missing from `df` are ignored.
     futr, hist, stat : sequences of str
         Columns known for the future as well, known for the past only, and those of `static_df`.
     calendar : bool
         Put `calendar_features` among the future-known columns, under the names "calendar=...".
     encoding : FrameSchema
-        Read a later frame as the one it came from. The frequency and all names are then those of the encoding.
+        Read a later frame the same way as the first one. The frequency and all names are then those of the encoding.
     id_col, time_col, target_col : str
         Names of the columns.
 
@@ -186,7 +186,7 @@ def _time_dtype(df: pd.DataFrame, encoding: FrameSchema, new: bool) -> Any:
     if not new and encoding.zone is not None and isinstance(dtype, pd.DatetimeTZDtype):
         return pd.DatetimeTZDtype(dtype.unit, encoding.zone)
     if not new and (encoding.zone is None) == isinstance(dtype, pd.DatetimeTZDtype):
-        return encoding.time_dtype  # `naive_times` says what is wrong
+        return encoding.time_dtype  # `naive_times` reports what is wrong
     return dtype
 
 

@@ -89,7 +89,7 @@ class FrameSchema:
         Raises
         ------
         ValueError
-            If the frequency is an offset that no alias stands for, such as business days with holidays, or the time
+            If the frequency is an offset without an alias, such as business days with holidays, or the time
             zone or the ids' dtype has no name.
         """
         freq: str | int = self.freq.offset if isinstance(self.freq.offset, int) else self.freq.name
@@ -99,7 +99,7 @@ class FrameSchema:
             named = False
         if not named:
             raise ValueError(
-                f"{self.freq} cannot be written to a file: no alias stands for {self.freq.offset!r}; accepted: a "
+                f"{self.freq} cannot be written to a file: {self.freq.offset!r} has no alias; accepted: a "
                 "frequency with an alias ('B', 'ME', ...)"
             )
         return {

@@ -47,7 +47,7 @@ class SortedFrame(NamedTuple):
 
 
 def wheres(df: pd.DataFrame, id_col: str, time_col: str) -> Where:
-    """Says of a row of the frame, as it came, whose and when it is."""
+    """Names the series and the time of a row of the frame, in its original order."""
     return lambda row: f"series {text(df[id_col].iloc[row])}, {time_col} {text(df[time_col].iloc[row])}"
 
 
@@ -152,7 +152,7 @@ def _refuse_beside(
             f"finer frequency, then fill_gaps({name}, freq)"
         )
     raise ValueError(
-        f"series {text(layout.ids[series])}: {time_col} {layout.when(ds[np.argmax(off) :])} is no time of {freq}, "
+        f"series {text(layout.ids[series])}: {time_col} {layout.when(ds[np.argmax(off) :])} is not a time of {freq}, "
         f"{int((~off).sum())} of its {len(ds)} times are ({many} series of this kind): {hint}"
     )
 

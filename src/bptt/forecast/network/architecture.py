@@ -31,7 +31,7 @@ class Architecture:
     Attributes
     ----------
     n : int
-        Steps it says: the horizon h, with strategy="recursive" any number.
+        Steps it forecasts: the horizon h; any number with strategy="recursive".
     segment : int
         Steps of a segment; 1 where the window is read step by step.
     taus : tuple of float
@@ -92,7 +92,7 @@ class Architecture:
 
     @property
     def outputs(self) -> int:
-        """What the head says of a row."""
+        """Numbers that the head outputs for a row."""
         return len(self.taus) * self.row + len(self.kinds)
 
     @property

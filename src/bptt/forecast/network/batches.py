@@ -126,7 +126,7 @@ def scale_of(y, m, scaler, min_spread):
 
 @kernel(internal=True)
 def naive(y, m, begin, end, kind, period, step, last):
-    """What the naive forecast says for position end + step; NaN where a seasonal one has nothing to go by."""
+    """The naive forecast for position end + step; NaN where a seasonal one has no observed value."""
     if kind == LAST:
         return y[last]
     position = end + step - (step // period + 1) * period

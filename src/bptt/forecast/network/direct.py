@@ -1,4 +1,4 @@
-"""strategy="direct": a recurrent layer reads a window step by step, one dense layer says all h steps at once.
+"""strategy="direct": a recurrent layer reads a window step by step, one dense layer outputs all h steps at once.
 
     forward                                           backward                      (from the bottom up)
         h_t = layers(x_t, h_{t-1})      t = 1 .. L        layers down, from dh_L

@@ -192,7 +192,7 @@ def next_anchors_back(team, reading, s, danchors, dpath):
 
 @kernel(internal=True)
 def continue_path(team, network, batch, f, s, here, step, rate, teacher_forced, path):
-    """path[:, here] = the forecast, or with probability `rate` what came: 0 wherever a forecast is wanted."""
+    """path[:, here] = the forecast, or with probability `rate` the true value; `rate` is 0 outside training."""
     B = path.shape[0]
     first, last = share(B, team)
     for b in range(first, last):

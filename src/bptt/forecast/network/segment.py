@@ -1,4 +1,4 @@
-"""strategy="segment": a recurrent layer reads a window in segments, and all segments to come are decoded at once.
+"""strategy="segment": a recurrent layer reads a window in segments, and all future segments are decoded at once.
 
     forward                                           backward                      (from the bottom up)
         e_t   = relu(x_t W_e + b_e)                       dW_e, db_e from de, where e > 0

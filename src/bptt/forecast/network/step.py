@@ -60,7 +60,7 @@ def train(team, network, work, source, pool, optimizer, grad, rates, steps_befor
 
 @kernel(internal=True, low_opt=True)
 def predict(team, network, work, source):
-    """Forecasts f of the batch's windows, in z; returns their loss where the source knows what came."""
+    """Forecasts f of the batch's windows, in z; returns their loss where the source has later values."""
     network, work = borrow(network), borrow(work)
     prepare(team, network, work, NO)
     gather(team, source, network.reading, work.batch)

@@ -40,7 +40,7 @@ def score(
     Raises
     ------
     TypeError, ValueError
-        tokens have another shape, are no integers or lie outside the vocabulary; flat has another shape.
+        tokens have another shape, are not integers or lie outside the vocabulary; flat has another shape.
     """
     if not isinstance(model, SequenceModel):
         raise TypeError(f"model must be a SequenceModel; got {type(model).__name__}")

@@ -78,7 +78,7 @@ class Trainer:
         k1 = k2, or (k1, k2).
     optimizer : SGD, RMSprop, Adam or AdamW
     clip_norm, clip_value : float, optional
-        Limit of the gradient's global norm (after `clip_value`), and of each element; none where absent.
+        Limit of the gradient's global norm (after `clip_value`), and of each element; default: no limit.
     average : float, optional
         Decay in [0, 1) of an exponential average of the weights, kept in `averaged`.
     seed : int or None

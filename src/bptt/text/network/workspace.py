@@ -79,7 +79,7 @@ def network_of(model: SequenceModel, theta: np.ndarray | None = None, *, dropout
 
 
 def windows_between_checks(network: Network, rows: int, passes: int) -> int:
-    """How many windows of so many rows go into a compiled call: Ctrl-C is heard between two of them."""
+    """How many windows, of `rows` rows each, one compiled call processes. Ctrl-C is handled between two calls."""
     stack = network.stack
     head = rows * stack.H * network.V
     formulas = rows * stack.L * stack.H * stack.cell.A * FORMULAS
