@@ -208,7 +208,10 @@ GOOD = "unique_id,ds,y\na,2024-01-01,1\na,2024-01-02,2\na,2024-01-03,x7\n"
         (GOOD.replace("x7", "3").replace("2024-01-02", ""), "line 3: no time in column 'ds'"),
         ("a,b,c\n1,2,3\n", "The following columns are missing: ['ds', 'y']; it has ['a', 'b', 'c']"),
         ("t,v\n0.5,1\n0.7,2\n", "column 't' should have dates or whole numbers; got 0.5 in line 2"),
-        ("t,v\n2024-01-01,1\n2024-01-09,2\n2024-01-10,3\n2025-05-10,3\n", "no frequency fits the times of series 'v'"),
+        (
+            "t,v\n2024-01-01,1\n2024-01-09,2\n2024-01-10,3\n2025-05-10,3\n",
+            "the frequency cannot be inferred from the times of series 'v'",
+        ),
         ("t,v\n01/02/2024,1\n02/03/2024,2\n05/11/2024,3\n", "month first ('01/02/2024' may be"),
     ],
 )
@@ -250,7 +253,7 @@ def test_usage_errors_name_the_option(daily: Path, tmp_path: Path, capsys: pytes
     assert "'nonsense'" in line(daily, "--h", 3, "--freq", "nonsense")
     assert "shop" in line(daily, "--h", 3, "--id-col", "shop")
     assert "no such folder" in line(daily, "--h", 3, "--output", tmp_path / "none" / "out.csv")
-    assert "has to end in .png" in line(daily, "--h", 3, "--plot", tmp_path / "out.docx")
+    assert "must end in .png" in line(daily, "--h", 3, "--plot", tmp_path / "out.docx")
 
 
 def test_demo_shows_its_accuracy_beside_the_seasonal_naive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

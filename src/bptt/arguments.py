@@ -199,8 +199,8 @@ def array(name: str, value: Any) -> np.ndarray:
     parts = value if isinstance(value, list | tuple) else (value,)
     if any(isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part) for part in parts):
         raise ValueError(
-            f"{name} must not have masked entries; got a masked array: pass {name}.filled(...) with the values that "
-            f"are to stand there"
+            f"{name} must not have masked entries; got a masked array: pass {name}.filled(...) with values for the "
+            f"masked entries"
         )
     try:
         return np.asarray(value)
@@ -232,8 +232,8 @@ def real_array(
     checked = array(name, value)
     if checked.dtype != dtype:
         raise TypeError(
-            f"{name} must have dtype {dtype}; got {checked.dtype}: pass {name}.astype({dtype.name!r}) where that "
-            f"loses nothing you need, or choose another dtype for the layer"
+            f"{name} must have dtype {dtype}; got {checked.dtype}: pass {name}.astype({dtype.name!r}) if the "
+            f"loss of precision is acceptable, or choose another dtype for the layer"
         )
     _of_shape(name, checked, shape, letters)
     if counted is not None:

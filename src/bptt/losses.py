@@ -184,14 +184,14 @@ def _mean(
         raise TypeError(f"mask must have dtype bool; got {counted.dtype}")
     for name, array in (("y", y), ("mask", counted)):
         if array.shape != shape:
-            raise ValueError(f"{name} must have shape {shape}, as y_hat {y_hat.shape} says; got {array.shape}")
+            raise ValueError(f"{name} must have shape {shape}, like y_hat {y_hat.shape}; got {array.shape}")
     if y.dtype == y_hat.dtype:  # else it is refused for that
         y = np.where(counted, y, y.dtype.type(0))
     y = _finite("y", y.reshape(shape or (1,)), y_hat.dtype)
     weights = np.where(counted, _weights(weight, shape), 0.0)
     total = float(weights.sum())
     if not total > 0:
-        raise ValueError("nothing is left to count: mask is False, or weight is 0, everywhere")
+        raise ValueError("no value is left: mask is False, or weight is 0, everywhere")
     rows = y_hat.reshape(y.size, parameters.size)
     gradient = np.empty_like(rows)
     loss = loss_kernels.weighted_mean(kind, parameters, rows, y.reshape(-1), weights.reshape(-1), total, gradient)

@@ -65,11 +65,11 @@ def test_repr_says_what_it_holds(df):
     [
         ([], ValueError, "models must be a list of at least one model"),
         (naive(), TypeError, "models must be a list of models"),
-        ("GRU", TypeError, "models must be a list of models, as .* got 'GRU'"),
+        ("GRU", TypeError, "models must be a list of models, like .* got 'GRU'"),
         (
             [naive(), SeasonalNaive],
             TypeError,
-            r"models\[1\] is the class SeasonalNaive: call it, as SeasonalNaive\(h=12\)",
+            r"models\[1\] is the class SeasonalNaive: call it, like SeasonalNaive\(h=12\)",
         ),
         (["GRU"], TypeError, r"models\[0\] must be a model of bptt.forecast, .* got 'GRU' \(str\)"),
         ([naive(3), naive(4, alias="b")], ValueError, "same horizon h; got SeasonalNaive: 3, b: 4"),
@@ -247,7 +247,7 @@ def test_models_see_the_columns_of_all_of_them(df):
     with pytest.raises(ValueError, match="static"):
         forecaster.predict(df, futr_df=futr_df)
     # A warm start goes on with the columns there were.
-    with pytest.warns(UserWarning, match="categories that the frame that was fitted on had not"):
+    with pytest.warns(UserWarning, match="categories that the training data does not have"):
         forecaster.fit(df.assign(day="tue"), static_df, warm_start=True)
     assert forecaster.models[0].columns[0] == ("price", "day=mon")
     assert forecaster.fit(df.assign(day="tue"), static_df).models[0].columns[0] == ("price", "day=tue")

@@ -170,7 +170,7 @@ def test_series_that_end_in_missing_values_are_named():
 
 
 def test_series_without_values_are_named():
-    with pytest.warns(UserWarning, match="1 of 2 series have no value at all, the first of them 'b'"):
+    with pytest.warns(UserWarning, match="1 of 2 series have no values, the first of them 'b'"):
         panel, _ = read(frame(y=[1, 2, np.nan, np.nan, np.nan]), "D")
     assert panel.ids.tolist() == ["a", "b"]
 
@@ -432,7 +432,7 @@ def test_a_later_frame_is_read_like_the_first():
     first = frame("aabb", kind=["n", "m", "n", "n"], x=[1, 2, 3, 4])
     _, encoding = read(first, "D", futr=["kind"], hist=["x"], calendar=True)
     later = frame("ccd", kind=["m", "new", "new"], x=[1, 2, 3], unique_id=[4, 4, 5])
-    with pytest.warns(UserWarning, match=re.escape("df['kind'] has 'new' (2 rows): 1 values of categories")) as caught:
+    with pytest.warns(UserWarning, match=re.escape("df['kind'] has 'new' (2 rows): 1 categories")) as caught:
         panel, again = read(later, encoding=encoding)
     assert len(caught) == 1
     assert panel.futr[:, :2].tolist() == [[1, 0], [0, 0], [0, 0]]
@@ -440,12 +440,12 @@ def test_a_later_frame_is_read_like_the_first():
     assert panel.ids.tolist() == [4, 5]
     assert again.id_dtype == np.int64
     assert again.categories == encoding.categories
-    refuses(later, "freq must be that of the frame that was fitted on, 'D'; got 'h'", freq="h", encoding=encoding)
+    refuses(later, "freq must be that of the training data, 'D'; got 'h'", freq="h", encoding=encoding)
     later["kind"] = "n"
     refuses(later.assign(x=list("pqr")), "df['x'] must be numbers", encoding=encoding)
     refuses(later.drop(columns="x"), "The following columns are missing: ['x']", encoding=encoding)
     zoned = later.assign(ds=later["ds"].dt.tz_localize("UTC"))
-    refuses(zoned, "must have the time zone of the frame that was fitted on, no time zone; got UTC", encoding=encoding)
+    refuses(zoned, "must have the time zone of the training data, no time zone; got UTC", encoding=encoding)
 
 
 def test_a_later_frame_of_another_zone_is_read_by_the_clock_of_the_first():
@@ -518,7 +518,7 @@ def test_static_frames_that_are_wrong():
     refuses(
         frame(), "static_df has no row for 1 of 2 series, the first of them 'b'", stat=["x"], static_df=static("a", x=1)
     )
-    refuses(frame(), "1 rows too many: series 'a' has 2", stat=["x"], static_df=static("aab", x=1))
+    refuses(frame(), "1 surplus rows: series 'a' has 2", stat=["x"], static_df=static("aab", x=1))
     refuses(
         frame(), "Found missing values in ['x'] of static_df", "series 'b'", stat=["x"], static_df=static(x=[1, np.nan])
     )

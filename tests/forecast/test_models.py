@@ -415,9 +415,9 @@ def test_series_too_short_for_everything_are_learned_from(strategy):
 
 def test_nothing_to_learn_from():
     for nothing in ([np.array([1.0])], [np.full(9, np.nan)]):
-        with pytest.raises(ValueError, match=r"no series to learn from.*at least 2 observed"):
+        with pytest.raises(ValueError, match=r"no series can be trained on.*at least 2 observed"):
             fitted(all_series=nothing)
-    with pytest.raises(ValueError, match="no series to learn from"):
+    with pytest.raises(ValueError, match="no series can be trained on"):
         fitted(all_series=[np.arange(8.0)], fit={"val_size": 4, "holdout": 3})
 
 

@@ -303,14 +303,14 @@ ROWS = np.ones((2, 3), "float32")
         ({"y": ROWS[:1]}, ValueError, (r"\by\b", r"\(2, 3\)", r"\(1, 3\)")),
         ({"mask": np.ones((2, 3))}, TypeError, ("mask", "bool", "float64")),
         ({"mask": np.ones(3, bool)}, ValueError, ("mask", r"\(2, 3\)", r"\(3,\)")),
-        ({"mask": np.zeros((2, 3), bool)}, ValueError, ("nothing", "mask")),
-        ({"weight": np.zeros(3)}, ValueError, ("nothing", "weight")),
+        ({"mask": np.zeros((2, 3), bool)}, ValueError, ("no value", "mask")),
+        ({"weight": np.zeros(3)}, ValueError, ("no value", "weight")),
         ({"weight": -1.0}, ValueError, ("weight", "-1")),
         ({"weight": np.array([1, np.nan, 1])}, ValueError, ("weight", "finite", "nan")),
         ({"weight": np.ones(2)}, ValueError, ("weight", r"\(2, 3\)", r"\(2,\)")),
         ({"weight": np.ones((4, 2, 3))}, ValueError, ("weight", r"\(2, 3\)", r"\(4, 2, 3\)")),
         ({"weight": "much"}, TypeError, ("weight", "real")),
-        ({"y_hat": ROWS[:0], "y": ROWS[:0]}, ValueError, ("nothing",)),
+        ({"y_hat": ROWS[:0], "y": ROWS[:0]}, ValueError, ("no value",)),
     ],
 )
 def test_criteria(criterion, changes, kind, words):

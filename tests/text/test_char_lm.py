@@ -93,7 +93,7 @@ def test_a_path_is_read_and_a_str_that_names_no_file_is_the_text(tmp_path: Path,
     assert again.training == lm.training
     assert again.evaluate(tmp_path / "verse") == lm.evaluate(VERSE * 30)
     assert lm.training["corpus_sha256"] == corpus.sha256(VERSE * 30)
-    with pytest.raises(ValueError, match="names no existing file"):
+    with pytest.raises(ValueError, match="no such file exists"):
         fitted(str(tmp_path / "verses"))
 
 
@@ -591,7 +591,7 @@ def test_a_string_that_names_a_file_is_read_as_that_file_and_the_log_says_so(
 @pytest.mark.parametrize("name", ["plian.txt", "no such file.txt", "data/plain", "~/novel", "C:\\novel", "a.tar.gz"])
 def test_a_misspelt_name_is_not_scored(lm: CharLM, name: str) -> None:
     for use in (lm.evaluate, lambda text: CharLM(**SMALL).fit(text, **QUICK)):
-        with pytest.raises(ValueError, match="looks like the name of a file, but names no existing file"):
+        with pytest.raises(ValueError, match="looks like the name of a file, but no such file exists"):
             use(name)
     assert lm.evaluate(name + "\n")["characters"] == len(name)
 

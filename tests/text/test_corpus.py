@@ -77,7 +77,7 @@ def test_gzip_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(packed)))
     assert corpus.read("-") == corpus.read(tmp_path / "verse.gz") == "né\n" * 9
     assert corpus.read(tmp_path / "verse.gz", any_bytes=True) == "né\n" * 9
-    with pytest.raises(ValueError, match="cut: not a whole gzip file"):
+    with pytest.raises(ValueError, match="cut: not a complete gzip file"):
         corpus.read(tmp_path / "cut")
 
 

@@ -133,8 +133,8 @@ def _best(
         alone = pd.to_datetime(texts, format="mixed", errors="coerce", utc=True)
         bad = texts[alone.isna()] if alone.isna().any() else texts
         raise ValueError(
-            f"{name}, line {bad.index[0]}: column {times.name!r} should have dates (as 2024-01-31) or whole numbers; "
-            f"got {bad.iloc[0]!r} (--date-format says how they are written, as %d.%m.%Y)"
+            f"{name}, line {bad.index[0]}: column {times.name!r} should have dates (like 2024-01-31) or whole numbers; "
+            f"got {bad.iloc[0]!r} (--date-format %d.%m.%Y, for example, sets the format)"
         )
     gaps = [_gaps(ascending(one[own])) for one in readings]
     best = [one for one, left in zip(readings, gaps, strict=True) if left == min(gaps)]
@@ -142,7 +142,7 @@ def _best(
         shown = " or ".join(str(one.iloc[0].date()) for one in best[:3])
         raise ValueError(
             f"{name}: column {times.name!r} can be read in several ways, day first or month first ({texts.iloc[0]!r} "
-            f"may be {shown}): write dates as 2024-01-31, or say --date-format %d/%m/%Y"
+            f"may be {shown}): write dates like 2024-01-31, or give --date-format %d/%m/%Y"
         )
     if len(readings) > 1:
         at = int(np.argmax(best[0].ne(next(one for one in readings if one is not best[0])).to_numpy()))
@@ -176,8 +176,8 @@ def _in_zone(times: pd.Series[Any], tz: str | None, name: str) -> pd.Series[Any]
     try:
         return place(tz) if aware else place(tz, ambiguous="infer")
     except KeyError:
-        raise ValueError(f"--tz must be a time zone, as UTC or Europe/Berlin; got {tz!r}") from None
+        raise ValueError(f"--tz must be a time zone, like UTC or Europe/Berlin; got {tz!r}") from None
     except ValueError as error:
         if "unknown" in str(error).lower():
-            raise ValueError(f"--tz must be a time zone, as UTC or Europe/Berlin; got {tz!r}") from None
-        raise ValueError(f"{name}: the clock of --tz {tz} does not show all of these times: {error}") from None
+            raise ValueError(f"--tz must be a time zone, like UTC or Europe/Berlin; got {tz!r}") from None
+        raise ValueError(f"{name}: some of these times do not exist in --tz {tz}: {error}") from None

@@ -183,7 +183,7 @@ def _level(word: str) -> int | float:
     except ValueError:
         number = 0.0
     if not 1 <= number < 100:
-        raise ValueError(f"--level takes percents from 1 to below 100, as in --level 80 95; got {word!r}")
+        raise ValueError(f"--level takes percents from 1 to below 100, like --level 80 95; got {word!r}")
     return int(number) if number == int(number) else number
 
 
@@ -193,7 +193,7 @@ def _periods(season: str) -> list[int]:
     except ValueError:
         periods = []
     if not periods or min(periods) < 2:
-        raise ValueError(f"--season takes periods of at least 2 steps, as in --season 24,168; got {season!r}")
+        raise ValueError(f"--season takes periods of at least 2 steps, like --season 24,168; got {season!r}")
     return periods
 
 
@@ -205,14 +205,16 @@ def _check_names(output: str | None, plot: str | None) -> None:
         if path is not None:
             check_writable(path)
     if output is not None and Path(output).suffix.lower() not in ("", ".csv", ".txt"):
-        raise ValueError(f"--output writes CSV: the name has to end in .csv or .txt, or have no ending; got {output!r}")
+        raise ValueError(
+            f"--output writes CSV: the name must end in .csv or .txt, or have no extension; got {output!r}"
+        )
     if plot is not None:
         try:
             from matplotlib.backend_bases import FigureCanvasBase
         except ImportError:
             raise ValueError("--plot draws with matplotlib, which is not installed: pip install bptt[plot]") from None
         if _suffix(plot) not in FigureCanvasBase.get_supported_filetypes():
-            raise ValueError(f"--plot: the name has to end in .png, .svg or .pdf; got {plot!r}")
+            raise ValueError(f"--plot: the name must end in .png, .svg or .pdf; got {plot!r}")
 
 
 def _suffix(path: str) -> str:

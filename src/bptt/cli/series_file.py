@@ -162,7 +162,7 @@ def _table(path: str, name: str, id_col: str, writing: Writing, notes: list[str]
     except pd.errors.EmptyDataError:
         raise ValueError(f"{name}: empty; expected a CSV with columns of times and values") from None
     except LookupError:
-        raise ValueError(f"--encoding must be one that Python knows, as utf-8 or cp1252; got {encoding!r}") from None
+        raise ValueError(f"--encoding must be one that Python knows, like utf-8 or cp1252; got {encoding!r}") from None
     except (pd.errors.ParserError, UnicodeError, EOFError) as error:
         said = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
         raise ValueError(f"{name}: no table of values separated by {marks} ({said})") from None
@@ -212,7 +212,7 @@ def _numbers(values: pd.Series[Any], name: str, writing: Writing, notes: list[st
         bad = min(of, key=len)
         raise ValueError(
             f"{name}, line {bad.index[0]}: column {values.name!r} should have numbers; got {bad.iloc[0]!r} (--decimal "
-            "and --thousands name the marks they are written with)"
+            "and --thousands set the separators)"
         )
     decimal, thousands = fitting[0]
     plain = texts.str.replace(thousands, "") if thousands else texts
@@ -264,8 +264,8 @@ def _freq(df: pd.DataFrame, given: str | None, columns: dict[str, str], name: st
     found = guess_freq(ascending(own))
     if found is None:
         raise ValueError(
-            f"{name}: no frequency fits the times of series {longest!r} ({len(own)} rows, {own.min()} to {own.max()}): "
-            f"give it, for example --freq D"
+            f"{name}: the frequency cannot be inferred from the times of series {longest!r} ({len(own)} rows, "
+            f"{own.min()} to {own.max()}): give it, for example --freq D"
         )
     notes.append(f"freq {found!r}, inferred from series {longest!r} (--freq sets it)")
     return found

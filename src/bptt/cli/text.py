@@ -261,8 +261,8 @@ def evaluate(
             print(f"({figures['unknown']:,} of them the model never saw)")
         if dynamic:
             print(
-                "(dynamic evaluation: a copy of the model went on learning from this text, each segment "
-                "after it was scored; compare with dynamic figures only)"
+                "(dynamic evaluation: a copy of the model learned from each segment of this text after "
+                "scoring it; compare with dynamic results only)"
             )
     rate = (evaluating.RATE if learning_rate is None else learning_rate) if dynamic else None
     how = {"streams": streams, "dynamic": dynamic, "learning_rate": rate}

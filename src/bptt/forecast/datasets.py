@@ -139,7 +139,7 @@ def _first(start: str | int | pd.Timestamp | None, freq: Freq) -> np.generic:
     try:
         time = pd.Timestamp("2000-01-01" if start is None else start)
     except (TypeError, ValueError):
-        raise ValueError(f"start must be a date, as '2000-01-01'; got {start!r}") from None
+        raise ValueError(f"start must be a date, like '2000-01-01'; got {start!r}") from None
     if pd.isna(time) or time.tz is not None:
         raise ValueError(f"start must be a date without a time zone; got {start!r}")
     return freq.offset.rollforward(time).to_datetime64().astype("datetime64[ns]")

@@ -195,7 +195,7 @@ class Recurrent(NetworkModel):
             raise ValueError(
                 f"transform must be 'auto' or 'none' with loss='mse', which forecasts the mean; got {transform!r}: "
                 f"transformed back, a mean of {'logarithms' if transform == 'log' else 'square roots'} is less than "
-                f"the mean. Take transform='none', or loss='mae' for the median"
+                f"the mean. Use transform='none', or loss='mae' for the median"
             )
         arguments.fraction("dropout", dropout)
         arguments.fraction("scheduled_sampling", scheduled_sampling)
@@ -225,7 +225,7 @@ class Recurrent(NetworkModel):
         if strategy == "recursive" and self.hist_exog_list:
             raise ValueError(
                 f"hist_exog_list must be empty with strategy='recursive', which would need those columns in the "
-                f"future; got {list(self.hist_exog_list)}: take strategy='segment' or 'direct', or forecast them"
+                f"future; got {list(self.hist_exog_list)}: use strategy='segment' or 'direct', or forecast them"
             )
         if strategy != "recursive":
             for name, default in (("h_train", None), ("scheduled_sampling", 0.0)):
@@ -234,7 +234,7 @@ class Recurrent(NetworkModel):
         if strategy != "segment" and segment is not None:
             raise ValueError(f"segment is for strategy='segment'; got it with strategy={strategy!r}")
         if strategy == "segment" and lags is not None:
-            raise ValueError("lags are for strategy='recursive' and 'direct'; a segment holds its lags already")
+            raise ValueError("lags are for strategy='recursive' and 'direct'; a segment already contains its lags")
         if lags is not None and lags != "auto":
             if not isinstance(lags, list | tuple):
                 raise TypeError(f"lags must be 'auto' or a list of integers of at least 2; got {lags!r}")

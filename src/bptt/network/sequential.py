@@ -84,7 +84,7 @@ class Sequential(Module):
                     f"layers must be RNN, GRU, LSTM, Linear, Embedding, Dropout or LastStep; got {layer!r} as layer {k}"
                 )
         if len({id(layer) for layer in layers}) < len(layers):
-            raise ValueError("layers must be different objects; got one twice: make two layers, or copy.deepcopy one")
+            raise ValueError("layers must be different objects; got one layer twice: make two, or copy.deepcopy one")
         for k, layer in enumerate(layers):
             if getattr(layer, "_contained", False):
                 raise ValueError(
@@ -95,7 +95,7 @@ class Sequential(Module):
             if not isinstance(name, str) or not name or "." in name:
                 raise ValueError(f"names must be strings without a dot; got {name!r}")
         if len(given) != len(layers) or len(set(given)) < len(given):
-            raise ValueError(f"names must be {len(layers)} different names, one a layer; got {given}")
+            raise ValueError(f"names must be {len(layers)} different names, one per layer; got {given}")
         owners = [layer for layer in layers if isinstance(layer, Module)]
         if not owners:
             raise ValueError(f"layers must hold at least one with parameters; got {layers}")
@@ -224,13 +224,13 @@ class Sequential(Module):
             return dict.fromkeys(recurrent)
         if not isinstance(value, tuple) or len(value) != len(recurrent):
             got = str(len(value)) if isinstance(value, tuple) else type(value).__name__
-            raise TypeError(f"{name} must be a tuple of {len(recurrent)} states, one a recurrent layer; got {got}")
+            raise TypeError(f"{name} must be a tuple of {len(recurrent)} states, one per recurrent layer; got {got}")
         return dict(zip(recurrent, value, strict=True))
 
     def _last_step(self, x: np.ndarray, lengths: Any) -> tuple[np.ndarray, tuple[tuple[int, ...], Any]]:
         x = arguments.array("x", x)
         if x.ndim != 3:
-            raise ValueError(f"x must have three dimensions, as a recurrent layer returns it; got {x.shape}")
+            raise ValueError(f"x must have three dimensions, like the output of a recurrent layer; got {x.shape}")
         T, B = (x.shape[1], x.shape[0]) if self.batch_first else x.shape[:2]
         last: Any = T - 1
         if lengths is not None:
@@ -361,7 +361,7 @@ def _check_order(layers: tuple[Layer, ...]) -> None:
         if sizes is None:
             continue
         if features is not None and sizes[0] != features:
-            raise ValueError(f"layers must fit each other: layer {k}, {layer!r}, is given {features} features")
+            raise ValueError(f"layers must fit each other: layer {k}, {layer!r}, gets {features} features")
         features = sizes[1]
 
 

@@ -60,7 +60,7 @@ def _decode(content: bytes, name: str, any_bytes: bool, encoding: str | None = N
         try:
             content = gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(f"{name}: not a whole gzip file ({error})") from None
+            raise ValueError(f"{name}: not a complete gzip file ({error})") from None
     if any_bytes:
         return content.decode("utf-8-sig", "surrogateescape")
     if encoding is not None:
@@ -71,7 +71,7 @@ def _decode(content: bytes, name: str, any_bytes: bool, encoding: str | None = N
         except UnicodeError as error:
             raise ValueError(f"{name}: not text in {encoding} ({error})") from None
         if "\0" in text:
-            raise ValueError(f"{name}: not text in {encoding}: it has NUL characters, as a binary file")
+            raise ValueError(f"{name}: not text in {encoding}: it has NUL characters, like a binary file")
         return text
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         with contextlib.suppress(UnicodeError):

@@ -78,19 +78,19 @@ def divide(
         )
     if recipe.validation_split > 0 and len(validation) < 2:
         raise ValueError(
-            f"validation_split must leave at least 2 characters to validate on, or be 0; "
+            f"validation_split must leave at least 2 characters for validation, or be 0; "
             f"got {recipe.validation_split}, which leaves {len(validation)}"
         )
     if len(validation) and recipe.split == "tail" and corpus.has_sorted_lines(text):
         logger.warning(
-            "the lines of the text are sorted, so that its tail, kept apart for validation, is unlike the rest: "
+            "the lines of the text are sorted, so that its tail, used for validation, differs from the rest: "
             "split='lines' (on the command line --split lines) shuffles them first"
         )
     unknown = count_unknown(vocabulary, validation)
     if unknown > MANY_UNKNOWN * len(validation):
         logger.warning(
-            "%s of the %s characters for validation do not occur in the training part: the validation is of little "
-            "use; mix the text first, or choose another validation_split",
+            "%s of the %s characters for validation do not occur in the training part, so the validation loss "
+            "means little; mix the text first, or choose another validation_split",
             f"{unknown:,}",
             f"{len(validation):,}",
         )

@@ -82,7 +82,7 @@ class FitConfig:
         if isinstance(self.optimizer, Optimizer):
             if self.weight_decay is not None:
                 raise ValueError(
-                    "weight_decay must be None where optimizer is an object, which has its own; "
+                    "weight_decay must be None if optimizer is an object, which sets its own; "
                     f"got {self.weight_decay!r}"
                 )
             return self.optimizer

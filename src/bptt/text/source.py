@@ -55,8 +55,8 @@ def read(text: Any, any_bytes: bool = False) -> str:
             )
         elif LIKE_A_NAME.fullmatch(text):
             raise ValueError(
-                f"text {text!r} looks like the name of a file, but names no existing file; if these characters "
-                "themselves are meant, end them with a line feed"
+                f"text {text!r} looks like the name of a file, but no such file exists; to pass it as a text, "
+                "end it with a line feed"
             )
         else:
             return text

@@ -185,7 +185,7 @@ class ByteVocabulary:
             content = _checked("text", text).encode("utf-8", "surrogateescape")
         except UnicodeEncodeError as error:
             raise ValueError(
-                f"text has a lone surrogate, {text[error.start]!r}, at position {error.start}, which UTF-8 cannot write"
+                f"text has a lone surrogate, {text[error.start]!r}, at position {error.start}, not valid in UTF-8"
             ) from None
         return np.frombuffer(content, np.uint8).astype(np.int32)
 

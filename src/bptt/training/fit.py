@@ -205,8 +205,8 @@ class _Run:
             self.now = self._sequence("batches", self.batches(epoch))
             if len(self.now) != self.count:
                 raise ValueError(
-                    f"batches must be as many in each epoch as in the first, {self.count}; got {len(self.now)} in "
-                    f"epoch {epoch}"
+                    f"batches must have the same number in each epoch as in the first, {self.count}; got "
+                    f"{len(self.now)} in epoch {epoch}"
                 )
 
     def _step(self, step: int, batch: Batch) -> tuple[float, float]:

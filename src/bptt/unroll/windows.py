@@ -54,7 +54,7 @@ class TBPTT:
         k2 = self.k1 if self.k2 is None else arguments.integer("k2", self.k2)
         if k2 < self.k1:
             raise ValueError(
-                f"k2 must be at least k1, since every step's loss has to be sent back at least once; "
+                f"k2 must be at least k1, since every step's loss must be backpropagated at least once; "
                 f"got k1={self.k1}, k2={k2}"
             )
         object.__setattr__(self, "k2", k2)

@@ -86,15 +86,15 @@ class Model(Protocol):
 def check_models(models: Any) -> None:
     """A list of models, all of one horizon."""
     if not isinstance(models, list | tuple):
-        raise TypeError(f"models must be a list of models, as [GRU(h=12)]; got {models!r} ({type(models).__name__})")
+        raise TypeError(f"models must be a list of models, like [GRU(h=12)]; got {models!r} ({type(models).__name__})")
     if not models:
-        raise ValueError("models must be a list of at least one model, as [GRU(h=12)]; got an empty list")
+        raise ValueError("models must be a list of at least one model, like [GRU(h=12)]; got an empty list")
     for at, model in enumerate(models):
         if isinstance(model, type):
-            raise TypeError(f"models[{at}] is the class {model.__name__}: call it, as {model.__name__}(h=12)")
+            raise TypeError(f"models[{at}] is the class {model.__name__}: call it, like {model.__name__}(h=12)")
         if not all(hasattr(model, name) for name in ("h", "alias", "fit", "forecast", "quantiles")):
             raise TypeError(
-                f"models[{at}] must be a model of bptt.forecast, as GRU(h=12); got {model!r} ({type(model).__name__})"
+                f"models[{at}] must be a model of bptt.forecast, like GRU(h=12); got {model!r} ({type(model).__name__})"
             )
     if len({model.h for model in models}) > 1:
         found = ", ".join(f"{model.alias}: {model.h}" for model in models)
@@ -154,7 +154,7 @@ def check_horizon(models: Sequence[Model], aliases: Sequence[str], h: int | None
         if h > model.h and model.strategy != "recursive":
             raise ValueError(
                 f"h must be at most {model.h}, the horizon of {alias} (strategy={model.strategy!r}); got {h}: only "
-                f"models of strategy='recursive' go on past theirs"
+                f"strategy='recursive' can forecast more steps"
             )
     return h
 
@@ -164,6 +164,6 @@ def check_quantiles(models: Sequence[Model], aliases: Sequence[str], quantiles: 
     for model, alias in zip(models, aliases, strict=True):
         if len(model.quantiles) == 1 and set(quantiles) - set(model.quantiles):
             raise ValueError(
-                f"{alias} forecasts the quantile {model.quantiles[0]} only, so level and quantiles have nothing to go "
-                f"by: train it with more quantiles, or pass prediction_intervals=ConformalIntervals() to the training"
+                f"{alias} forecasts the quantile {model.quantiles[0]} only, so level and quantiles cannot be "
+                f"computed: train it with more quantiles, or with prediction_intervals=ConformalIntervals()"
             )

@@ -135,7 +135,7 @@ class NetworkModel(HasHistory, HasParams):
         if self._plan is not None and goes_on:
             plan = replace(plan, kinds=self._plan.kinds, periods=self._plan.periods)
             if plan.shapes != self._plan.shapes:
-                raise ValueError("warm_start needs the columns and the seasons of the fit before; they have changed")
+                raise ValueError("warm_start needs the same columns and seasons as the previous fit; they have changed")
         elif given["anchors"] == "auto":
             plan = choose_anchors(plan, source, windows, seasons)
         steps = given["max_steps"] or defaults.default_max_steps(plan, windows, given["batch_size"])
@@ -352,7 +352,7 @@ class NetworkModel(HasHistory, HasParams):
         if self._given["seasonality"] is None and freq.is_integer:
             warn(
                 f"{self.alias}: ds is integer and no seasonality was given: forecasting as for non-seasonal series. "
-                f"If there is a season, say seasonality=<steps>, else seasonality=1"
+                f"If there is a season, set seasonality=<steps>, else seasonality=1"
             )
         return self._periods(freq)
 

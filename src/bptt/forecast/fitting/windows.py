@@ -57,8 +57,8 @@ def windows_of(panel: Panel, train_ends: np.ndarray, n: int, least: int) -> tupl
     usable = np.where(observed >= 2, train_ends, 0)
     if not usable.any():
         raise ValueError(
-            "there is no series to learn from: each needs at least 2 observed values of y before the rows that are "
-            "held out for validation or testing"
+            "no series can be trained on: each needs at least 2 observed values of y before the rows held out for "
+            "validation or testing"
         )
     first = np.minimum(max(2, least), np.maximum(usable - 1, 1))
     last = np.maximum(usable - n, first)

@@ -197,7 +197,7 @@ def naive_times(name: str, times: pd.Series[Any], freq: Freq, zone: Any) -> NDAr
     if (zone is None) != (times.dt.tz is None):
         wanted, given = ("no time zone", f"{times.dt.tz}") if zone is None else (f"{zone}", "no time zone")
         raise ValueError(
-            f"{name}[{column!r}] must have the time zone of the frame that was fitted on, {wanted}; got {given}: "
+            f"{name}[{column!r}] must have the time zone of the training data, {wanted}; got {given}: "
             f"use .dt.tz_localize"
         )
     if zone is not None:

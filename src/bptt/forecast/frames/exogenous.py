@@ -29,7 +29,7 @@ def check_names(argument: str, names: Any, reserved: Sequence[str]) -> tuple[str
             raise TypeError(f"{argument} must hold names of columns (str); got {name!r} ({type(name).__name__})")
         if name in reserved or name == CALENDAR:
             raise ValueError(
-                f"{argument} must name columns other than {[*reserved, CALENDAR]}, which have a meaning of their own; "
+                f"{argument} must name columns other than {[*reserved, CALENDAR]}, which have another meaning; "
                 f"got {name!r}: rename the column"
             )
         if names.count(name) > 1:
@@ -65,7 +65,7 @@ def _categories(frame: str, column: pd.Series[Any]) -> tuple[str, ...] | None:
             )
     else:
         raise ValueError(
-            f"{place} must be numbers or categories (strings, bool, category); got dtype {dtype}: make numbers of it"
+            f"{place} must be numbers or categories (strings, bool, category); got dtype {dtype}: convert it to numbers"
         )
     texts = [str(value) for value in values]
     categories = tuple(dict.fromkeys(texts if isinstance(dtype, pd.CategoricalDtype) else sorted(texts)))
@@ -129,8 +129,8 @@ def features(
             parts.append(_numbers(frame, df[name], where)[:, None])
     if unknown:
         warn(
-            f"{'; '.join(unknown[:5])}{'; ...' if len(unknown) > 5 else ''}: {len(unknown)} values of categories that "
-            "the frame that was fitted on had not; they count as none of its values"
+            f"{'; '.join(unknown[:5])}{'; ...' if len(unknown) > 5 else ''}: {len(unknown)} categories that the "
+            "training data does not have; all their indicator columns are 0"
         )
     return np.concatenate(parts, axis=1), titles(names, categories)
 
@@ -139,9 +139,7 @@ def _numbers(frame: str, column: pd.Series[Any], where: Where) -> NDArray[np.flo
     dtype = column.dtype
     numeric = pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype)
     if not numeric or pd.api.types.is_bool_dtype(dtype):
-        raise ValueError(
-            f"{frame}[{column.name!r}] must be numbers, as in the frame that was fitted on; got dtype {dtype}"
-        )
+        raise ValueError(f"{frame}[{column.name!r}] must be numbers, as in the training data; got dtype {dtype}")
     with np.errstate(over="ignore"):  # what overflows is found below
         numbers = column.to_numpy(dtype=np.float64).astype(np.float32)
     infinite = np.flatnonzero(~np.isfinite(numbers))

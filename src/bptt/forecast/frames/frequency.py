@@ -150,7 +150,7 @@ class Freq:
             return self._grid.step(times.ravel(), steps.ravel()).reshape(times.shape).view(ds.dtype)
         except OverflowError:
             raise ValueError(
-                f"{int(np.abs(steps).max())} steps of {self} lead past the times that can be written"
+                f"{int(np.abs(steps).max())} steps of {self} exceed the range of times"
                 + (" (64 bit integers)" if self.is_integer else " (years 1677 to 2262)")
             ) from None
 
@@ -247,8 +247,8 @@ def _grid(offset: Any) -> grids.Grid:
             return grids.SameDay(months)
         if not offset.kwds or not set(offset.kwds) <= steady:
             raise ValueError(
-                f"freq={offset!r} has steps of no settled length; accepted: months or years alone, or weeks, days and "
-                "shorter units, as pd.DateOffset(months=1); or an alias such as 'MS', 'ME', 'QS', 'YE'"
+                f"freq={offset!r} has steps of varying length; accepted: months or years alone, or weeks, days and "
+                "shorter units, like pd.DateOffset(months=1); or an alias such as 'MS', 'ME', 'QS', 'YE'"
             )
         return grids.Fixed(n * int(pd.Timedelta(**offset.kwds).as_unit("ns").value))
     position = {

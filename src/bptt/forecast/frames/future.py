@@ -206,7 +206,7 @@ def _read_future(
             )
     if len(futr_df) > len(rows):
         warn(
-            f"{len(futr_df) - len(rows)} of {len(futr_df)} rows of futr_df are not used: they are none of the {h} rows "
-            "after the end of a series"
+            f"{len(futr_df) - len(rows)} of {len(futr_df)} rows of futr_df are not used: they are not among the {h} "
+            "rows after the end of a series"
         )
     return exogenous.features("futr_df", used, encoding.futr, encoding.categories, where)[0]

@@ -95,7 +95,7 @@ def fill_gaps(
     if lengths.sum() > MOST_MISSING * rows:
         check_spacing("df", layout, ordinal[:rows], MOST_MISSING)
         raise ValueError(
-            f"{freq} from start to end would make {lengths.sum()} rows of the {rows} of df; accepted: nearer ones"
+            f"{freq} from start to end would make {lengths.sum()} rows of the {rows} of df; choose nearer ones"
         )
     starts = np.concatenate([[0], np.cumsum(lengths)])
 

@@ -122,7 +122,7 @@ def read(
     else:
         new = False
         if freq is not None and parse_freq(freq) != encoding.freq:
-            raise ValueError(f"freq must be that of the frame that was fitted on, {encoding.freq.name!r}; got {freq!r}")
+            raise ValueError(f"freq must be that of the training data, {encoding.freq.name!r}; got {freq!r}")
     df = columns.dated("df", df, encoding.time_col)
     columns.check_frame(
         "df", df, [encoding.id_col, encoding.time_col, encoding.target_col, *encoding.futr, *encoding.hist]
@@ -215,8 +215,8 @@ def _static(
     if len(known) < len(codes):
         twice = int(np.argmax(np.bincount(codes) > 1))
         raise ValueError(
-            f"static_df has {len(codes) - len(known)} rows too many: series {text(known[twice])} has "
-            f"{int((codes == twice).sum())}; accepted: one row an id"
+            f"static_df has {len(codes) - len(known)} surplus rows: series {text(known[twice])} has "
+            f"{int((codes == twice).sum())}; accepted: one row per id"
         )
     rows = known.get_indexer(ids)
     missing = np.flatnonzero(rows < 0)
@@ -241,9 +241,9 @@ def _warn_gaps(layout: SortedFrame, steps: NDArray[np.int64], encoding: FrameSch
     first = encoding.freq.step(layout.ds[gaps[:1]], 1)
     freq = encoding.freq.name if encoding.freq.is_integer else repr(encoding.freq.name)
     warn(
-        f"df has {len(gaps)} gaps in {series} series, {int(steps.sum()) - len(steps)} rows in all, which are taken as "
+        f"df has {len(gaps)} gaps in {series} series, {int(steps.sum()) - len(steps)} rows in all, which count as "
         f"missing values: the first is series {layout.whose(gaps[0])} at {encoding.time_col} "
-        f'{layout.when(first)}. fill_gaps(df, {freq}, end="per_serie") makes rows of them, for you to fill'
+        f'{layout.when(first)}. fill_gaps(df, {freq}, end="per_serie") adds these rows, for you to fill'
     )
 
 
@@ -251,8 +251,8 @@ def _warn_unobserved(panel: Panel) -> None:
     empty = np.flatnonzero(~np.logical_or.reduceat(panel.observed, panel.starts[:-1]))
     if len(empty):
         warn(
-            f"{len(empty)} of {len(panel)} series have no value at all, the first of them "
-            f"{text(panel.ids[empty[0]])}: nothing can be learnt from them"
+            f"{len(empty)} of {len(panel)} series have no values, the first of them "
+            f"{text(panel.ids[empty[0]])}: nothing can be learned from them"
         )
 
 

@@ -89,7 +89,7 @@ def sort_rows(
         )
         raise ValueError(
             f"{name} has rows of the same id and time: series {layout.whose(row)} has {copies} rows at {time_col} "
-            f"{layout.when(ds[row:])}, and {len(again)} rows are too many in all; accepted: one row an id and time; "
+            f"{layout.when(ds[row:])}, and {len(again)} rows are too many in all; accepted: one row per id and time; "
             f"{advice}"
         )
     return layout
@@ -187,13 +187,13 @@ def _refuse_spacing(name: str, layout: SortedFrame, ordinal: Integers, steps: In
         raise ValueError(
             f"{said}: its series have different frequencies: the times of {int(sparse.sum())} of {len(sparse)} "
             f"series, as {text(layout.ids[worst])}, are mostly {spacing} steps apart and fit freq={guess!r}, those of "
-            f"others, as {text(layout.ids[int(np.argmax(dense))])}, fit {freq}; accepted: one frequency a Forecaster, "
-            f"so fit these series with one of their own"
+            f"others, as {text(layout.ids[int(np.argmax(dense))])}, fit {freq}; accepted: one frequency per "
+            f"Forecaster, so fit these series with a Forecaster of their own"
         )
     fits = f" and fit freq={guess!r}" if guess and guess != freq.name else ""
     hint = columns.dates_hint(name, pd.Series(layout.ds, name=layout.time_col)) if freq.is_integer else ""
     raise ValueError(
         f"{said}: the times of series {text(layout.ids[worst])} are mostly {spacing} steps apart{fits}; accepted: the "
-        f"frequency that the rows have. If they are that sparse, fill_gaps({name}, freq) makes rows of the missing "
-        f"ones{hint}"
+        f"frequency that the rows have. If the series really are that sparse, fill_gaps({name}, freq) adds the "
+        f"missing rows{hint}"
     )
