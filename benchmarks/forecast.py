@@ -451,7 +451,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
 
     if not (options.data / "Hourly-train.csv.gz").is_file():
-        print(f"skipped: no data at {options.data} (give a folder with --data, or a file of yours with --dataset).")
+        print("skipped: the data sets are not here (give their folder with --data, or a file of yours with --dataset).")
         print(SOURCES)
         return 0
     if options.output is not None:

@@ -272,14 +272,14 @@ figures of dynamic evaluation only (Krause et al. 2018). The rate {rate:g} is th
 def main(arguments: list[str] | None = None) -> int:
     """Run one of the two benchmarks; returns the exit code."""
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
-    parser.add_argument("text", type=Path, nargs="?", default=TEXT, help="a text file (default: %(default)s)")
+    parser.add_argument("text", type=Path, nargs="?", default=TEXT, help="a text file (default: tiny Shakespeare)")
     parser.add_argument("--epochs", type=int, help="default: 15, with --best 12")
     parser.add_argument("--threads", type=int, default=2, help="threads of either side")
     parser.add_argument("--best", action="store_true", help="the strongest recipe, ours alone")
     options = parser.parse_args(arguments)
 
     if not options.text.is_file():
-        print(f"skipped: no text at {options.text} (give a path to one). {SOURCE}")
+        print(f"skipped: there is no such text (give the path of one). {SOURCE}")
         return 0
     text = corpus.read(options.text)
     bptt.set_num_threads(options.threads)

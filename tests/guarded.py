@@ -112,7 +112,9 @@ class Worker:
 
     def __init__(self, script="memory_cases.py", **environment):
         self.script = Path(__file__).with_name(script)
-        self.environment = os.environ | {"BPTT_NUM_THREADS": "3"} | environment
+        folders = [str(self.script.with_name("forecast")), os.environ.get("PYTHONPATH", "")]
+        path = os.pathsep.join(filter(None, folders))
+        self.environment = os.environ | {"BPTT_NUM_THREADS": "3", "PYTHONPATH": path} | environment
         self.process = None
 
     def run(self, case, **arguments):

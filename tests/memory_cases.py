@@ -5,9 +5,13 @@ checked and the results compared, and where a plain formula exists compares with
 """
 
 import numpy as np
+from forecast_problem import plan_of, source_for, start_of, windows_of
 
 from bptt.cells import table
 from bptt.cells.table import CELLS
+from bptt.forecast.network.architecture import network_of as network_of_forecaster
+from bptt.forecast.network.architecture import workspace
+from bptt.forecast.network.step import Pool, predict, train
 from bptt.network.loss_kernels import cross_entropy_rows
 from bptt.network.stack import Dropout, Scratch
 from bptt.numerics import matmul, updates
@@ -474,11 +478,21 @@ def cross_entropy(dtype, T, B, V, threads=1):
 
 # --- training ---
 
-ALL = None
 # Arrays of a workspace that hold something before the first step: zeros, or numbers.
 FILLED = {
     "tokens", "s", "nothing", "W0", "W", "U", "head", "headT", "one_block", "nowhere", "active", "reset", "order",
 }  # fmt: skip
+
+
+def laid(arena, record, holds=lambda name: True):
+    """A record with its arrays laid: those that hold something are copied, the others full of the pattern."""
+    new = {}
+    for name, value in record._asdict().items():
+        if isinstance(value, np.ndarray):
+            new[name] = arena.copy(value) if holds(name) else arena.lay(*value.shape, dtype=value.dtype)
+        elif isinstance(value, tuple):
+            new[name] = laid(arena, value, holds)
+    return record._replace(**new)
 
 
 def training(dtype, rule, sizes, window, options):
@@ -493,25 +507,14 @@ def training(dtype, rule, sizes, window, options):
         set_num_threads(threads)
 
         def case(arena):
-            def laid(record, filled):
-                """A record of arrays and numbers with the arrays laid, those that hold nothing full of the pattern."""
-                new = {}
-                for name, value in record._asdict().items():
-                    if isinstance(value, np.ndarray):
-                        full = filled is ALL or name in filled
-                        new[name] = arena.copy(value) if full else arena.lay(*value.shape, dtype=value.dtype)
-                    elif isinstance(value, tuple):
-                        new[name] = laid(value, filled)
-                return record._replace(**new)
-
             def workspace(network, steps, **options):
-                work = laid(workspace_for(network, B, steps, **options), FILLED)
+                work = laid(arena, workspace_for(network, B, steps, **options), FILLED.__contains__)
                 # The tape's tokens are the workspace's, or none.
                 tokens = work.tokens if work.tape.tokens.size else work.tape.tokens
                 return work._replace(tape=work.tape._replace(tokens=tokens))
 
             plain = network_of(model)
-            network = laid(plain, ALL)
+            network = laid(arena, plain)
             work = workspace(plain, k2, older=k2 - k1)
             size = model.flat.size
             grad, partial = (
@@ -528,11 +531,52 @@ def training(dtype, rule, sizes, window, options):
             scores = arena.lay(3, dtype="float64")
             still = network_of(model, network.theta, dropout=False)
             idle = workspace(still, k1, training=False)
-            run(step.score_chunk, laid(still, ALL), idle, at, 0, k1, scores)
+            run(step.score_chunk, laid(arena, still), idle, at, 0, k1, scores)
             return [network.theta, m, v, mean, losses, norms, scores]
 
         seen.append(everywhere(case))
     assert (seen[0][0] != model.flat).any(), "nothing was learnt"
+    for results in seen[1:]:
+        for k, (one, other) in enumerate(zip(seen[0], results, strict=True)):
+            assert one.tobytes() == other.tobytes(), f"result {k} depends on the number of threads"
+
+
+# Arrays of a forecaster's workspace that hold nothing at first.
+UNFILLED = {
+    "future", "anchors", "target", "weight", "v", "o", "f", "ds", "s", "a", "path", "dpath", "danchors", "dv", "dx",
+    "c", "e", "dc", "u", "s_next", "a_next", "ds_next",
+}  # fmt: skip
+
+
+def forecasting(strategy, cell, dtype, B, changes):
+    """Steps of training a forecaster, each array laid by itself, then its forecasts."""
+    changes = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
+    plan = plan_of(strategy, cell, dtype=dtype, **changes)
+    start = start_of(plan).astype(dtype)
+    plain = network_of_forecaster(plan, start)
+    seen = []
+    for threads in (1, 2, 3):
+        set_num_threads(threads)
+
+        def case(arena):
+            network = laid(arena, plain)
+            work = laid(arena, workspace(plan, plain, B), lambda name: name not in UNFILLED)
+            source, pool = laid(arena, source_for(plan)), laid(arena, Pool(*windows_of(plan)))
+            grad, m, v = (arena.copy(np.zeros_like(start)) for _ in range(3))
+            partial = arena.lay(updates.blocks(start.size), dtype="float64")
+            numbers = arena.copy([0.9, 0.999, 1e-8, 0.0])
+            optimizer = updates.Optimizer(updates.ADAM, numbers, m, v, partial, 1.0, 0.0)
+            losses, norms = arena.lay(3, dtype="float64"), arena.lay(3, dtype="float64")
+            rates = arena.copy(np.full(3, 1e-3))
+            done = run(train, network, work, source, pool, optimizer, grad, rates, 0, losses, norms)
+            assert done == 3, f"{done} steps of 3: losses {losses}, norms {norms}"
+            work.batch.series[:] = np.arange(B) % 3
+            work.batch.ends[:] = pool.last_end[work.batch.series]
+            run(predict, network, work, source)
+            return [network.theta, m, v, losses, norms, work.f]
+
+        seen.append(everywhere(case))
+    assert (seen[0][0] != start).any(), "nothing was learnt"
     for results in seen[1:]:
         for k, (one, other) in enumerate(zip(seen[0], results, strict=True)):
             assert one.tobytes() == other.tobytes(), f"result {k} depends on the number of threads"

@@ -212,3 +212,20 @@ TEXT = {
 @every_dtype
 def test_training(worker, name, dtype, sizes, window, rule, options):
     worker.run("training", dtype=dtype, rule=rule, sizes=sizes, window=window, options=TEXT[name] | options)
+
+
+@pytest.mark.parametrize(
+    ("B", "changes"),
+    [
+        (1, {"hidden_size": 1, "num_layers": 1}),
+        (6, {}),
+        (17, {"hidden_size": 33, "n": 3, "input_size": 9}),
+        (5, {"n": 1, "lags": (), "futr": 0, "static": 0, "hist": 0, "kinds": (), "periods": ()}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("cell", ["rnn_tanh", "gru", "lstm"])
+@pytest.mark.parametrize("strategy", ["segment", "direct", "recursive"])
+@every_dtype
+def test_forecasters(worker, strategy, cell, dtype, B, changes):
+    worker.run("forecasting", strategy=strategy, cell=cell, dtype=dtype, B=B, changes=changes)

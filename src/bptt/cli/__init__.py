@@ -1,8 +1,8 @@
 """The command line: `bptt text train`, `bptt text sample`, `bptt text eval`, `bptt forecast`,
 `bptt doctor`, `bptt cache`.
 
-Exit codes: 0 success; 1 training that went wrong; 2 bad usage or input; 130 ended by Ctrl-C. Whatever is
-wrong is said in one line on standard error. Nothing large is imported before `main` runs, which hears Ctrl-C.
+Exit codes: 0 success; 1 failed training; 2 bad usage or input; 130 ended by Ctrl-C. Errors are one line on standard
+error. Nothing large is imported before `main` runs, which handles Ctrl-C.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SIZES = {"text": "--hidden-size, --streams or --window", "forecast": "--h, or fe
 
 
 class Interrupted(BaseException):
-    """Ctrl-C. Typer turns a KeyboardInterrupt into 130, which a command also returns that has said more about it."""
+    """Ctrl-C. Typer turns a KeyboardInterrupt into exit code 130, which commands with their own message return, too."""
 
 
 def _fail(code: int, message: str) -> int:

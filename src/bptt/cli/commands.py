@@ -1,4 +1,4 @@
-"""The tree of commands. What a command needs is imported inside it, so that `bptt --help` is quick."""
+"""The tree of commands. Each command imports what it needs, so that `bptt --help` is fast."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["app"]
 
 
 class Group(TyperGroup):
-    """Commands that hand Ctrl-C on, while they read their arguments (Typer may import pydantic then) and after."""
+    """Commands that pass Ctrl-C on, while they read their arguments (Typer may import pydantic then) and afterwards."""
 
     def make_context(self, *arguments: Any, **settings: Any) -> Any:
         """Read the arguments."""

@@ -1,4 +1,4 @@
-"""The times of a CSV file: of the ways in which they can be read, the one that leaves no gaps."""
+"""The times of a CSV file: of several possible readings, the one without gaps."""
 
 from __future__ import annotations
 

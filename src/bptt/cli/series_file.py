@@ -1,4 +1,4 @@
-"""Series read from a CSV file, whatever its columns are called, with errors that name the line."""
+"""Series read from a CSV file with any column names, with errors that name the line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEFAULTS = {"id_col": "unique_id", "time_col": "ds", "target_col": "y"}
 
 
 class SeriesFile(NamedTuple):
-    """A frame with parsed times, its frequency, the names of its columns, and what its reader should be told."""
+    """A frame with parsed times, its frequency, its column names, and notes for the user."""
 
     df: pd.DataFrame
     freq: str | int
@@ -32,7 +32,7 @@ class SeriesFile(NamedTuple):
 
 
 class Writing(NamedTuple):
-    """How a file is written; what is None is found out from it."""
+    """The format of a file; None means inferred."""
 
     sep: str | None = None
     decimal: str | None = None
@@ -68,7 +68,7 @@ def read(
         has two columns, the first is the time, the second the value, whatever they are called (or the other way round,
         where only the first holds numbers).
     writing : Writing, optional
-        What is known of separators, numbers, encoding, dates and their time zone.
+        Separators, number format, encoding, date format and time zone, as far as given.
 
     Returns
     -------

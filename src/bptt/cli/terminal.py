@@ -1,4 +1,4 @@
-"""Text of unknown content on standard output: what the terminal cannot show or would obey is written in other signs."""
+"""Untrusted text on standard output: characters that a terminal cannot show or would interpret are escaped."""
 
 from __future__ import annotations
 

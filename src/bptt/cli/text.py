@@ -110,7 +110,7 @@ def train(
     quiet: Annotated[bool, option(RESULTS, "Print nothing.", "--quiet")] = False,
     threads: Threads = None,
 ) -> int:
-    """Train a model on text and keep the one that validates best."""
+    """Train a model on text and keep the best one by validation loss."""
     if bool(files) == demo:
         raise ValueError("give FILE... (a text file, a folder, or - for standard input) or --demo, one of the two")
     if not sys.stderr.isatty():

@@ -1,8 +1,9 @@
-"""Files that are replaced whole, or not at all.
+"""Files that are replaced atomically.
 
-A file is written next to its final place, flushed to the disk and then renamed over it, so that whoever reads sees the
-old file or the new one, whole. A process that is killed in between leaves the old file as it was and a hidden
-`.NAME.xxxxxxxx.tmp` beside it, which the next save under that name removes: a writer at work holds a lock on its own.
+A file is written next to its final place, flushed to the disk and then renamed over it, so that readers see the
+complete old file or the complete new one. A process that is killed in between leaves the old file unchanged and a
+hidden `.NAME.xxxxxxxx.tmp` beside it, which the next save under that name removes. An active writer holds a lock on its
+own.
 """
 
 from __future__ import annotations
@@ -31,22 +32,23 @@ __all__ = ["check_writable", "plain", "unused", "write_bytes", "write_json"]
 
 
 def check_writable(path: str | os.PathLike[str]) -> Path:
-    """Make sure that a file can be written at `path`, before hours are spent on what shall go there.
+    """Check that a file can be written at `path`, before hours of work for it.
 
     Parameters
     ----------
     path : str or path
-        The file need not exist; its folder has to. A file that exists stays as it is.
+        The file need not exist, its folder must. An existing file is not changed.
 
     Returns
     -------
     Path
-        The place that will be written to: `path` with symbolic links followed.
+        The path that will be written: `path` with symbolic links resolved.
 
     Raises
     ------
     OSError
-        Naming the path: no such folder, a folder or device in its place, no permission, a read-only disk.
+        The folder is missing, the path is a folder or device, permission is missing, or the disk is read-only; the
+        message names the path.
 
     Examples
     --------
@@ -122,7 +124,7 @@ def _remove_leftovers(target: Path) -> None:
 
 
 def _keep_access(temporary: Path, old: os.stat_result) -> None:
-    """Owner and permissions of the file that is replaced; where the owner cannot be kept, permissions alone."""
+    """Keep owner and permissions of the replaced file, or only its permissions."""
     new = temporary.stat()
     if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
         with contextlib.suppress(PermissionError):
@@ -131,7 +133,7 @@ def _keep_access(temporary: Path, old: os.stat_result) -> None:
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a whole file, or nothing: the file that was there is replaced in one step.
+    """Write a file atomically: an existing file is replaced in one step.
 
     Parameters
     ----------
@@ -142,7 +144,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     Raises
     ------
     OSError
-        Naming the path, if it cannot be written.
+        The file cannot be written; the message names the path.
 
     Examples
     --------
@@ -181,7 +183,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write `value` as indented JSON, whole or not at all; NaN and infinity become null.
+    """Write `value` as indented JSON, atomically; NaN and infinity become null.
 
     Parameters
     ----------
@@ -192,13 +194,13 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     Raises
     ------
     OSError
-        Naming the path, if it cannot be written.
+        The file cannot be written; the message names the path.
     """
     write_bytes(path, (json.dumps(plain(value), indent=2) + "\n").encode())
 
 
 def plain(value: Any) -> Any:
-    """`value` with NumPy's numbers as Python's, and what JSON has no word for (NaN, infinity) as None.
+    """`value` with NumPy's numbers as Python's, and NaN and infinity, which JSON lacks, as None.
 
     Examples
     --------

@@ -77,9 +77,9 @@ def kind_of(path: str | os.PathLike[str]) -> str | None:
 
 
 def check_replaceable(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
-    """Make sure that a model or report may be saved at `path`: the one rule for all of them.
+    """Check that a model or report may be saved at `path`: the common rule of all `save` methods.
 
-    A file that is not a model or report of this library is never replaced; one that is, only where `overwrite` is set.
+    A file that is not a model or report of this library is never replaced; one that is, only with `overwrite`.
     An empty file counts as none.
 
     Parameters
@@ -131,7 +131,7 @@ def write_tensors(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write arrays and what belongs to them as one safetensors file, whole or not at all.
+    """Write arrays and metadata to one safetensors file, atomically.
 
     Parameters
     ----------
@@ -147,11 +147,11 @@ def write_tensors(
     Raises
     ------
     FileExistsError
-        If there is a file that may not be replaced.
+        There is a file that may not be replaced.
     OSError
-        Naming the path, if it cannot be written.
+        The file cannot be written; the message names the path.
     ValueError
-        Naming the path, if the metadata is too large for a header.
+        The metadata is too large for a header; the message names the path.
     """
     check_replaceable(path, overwrite=overwrite)
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
@@ -186,7 +186,7 @@ def read_tensors(
     FileNotFoundError, OSError
         If the file does not exist or cannot be read.
     ValueError
-        Naming the path: a truncated or damaged file, one of another program or kind, one of a newer version.
+        The file is truncated or damaged, of another program or kind, or of a newer version; the message names the path.
     """
     return read_model(path, kind, version, lambda tensors, metadata: (tensors, metadata))
 

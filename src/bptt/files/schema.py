@@ -1,4 +1,4 @@
-"""What the header and the tensors of a file may hold: checked before anything is made from them.
+"""Checks of the header and the tensors of a file, before anything is made from them.
 
 Every message names the field, by the path that `within` builds up ("models[0].settings: ...").
 """
@@ -187,7 +187,7 @@ def _typed(value: Any) -> Any:
 
 
 def check_layers(tensors: Iterable[str], num_layers: Any, prefix: str) -> None:
-    """As many recurrent layers as there are tensors of: before a table of all shapes is made."""
+    """Check that the number of layers matches the tensors, before a table of all shapes is made."""
     found = sum(name.startswith(f"{prefix}weight_ih_l") for name in tensors)
     if type(num_layers) is not int or num_layers != found:
         raise ValueError(f"num_layers is {num_layers!r}, but the tensors are of {found} layers")
@@ -202,7 +202,7 @@ def check_tensors(
     finite: bool = True,
     optional: Iterable[str] = (),
 ) -> None:
-    """Tensors of these names and no others, with this dtype and these shapes; all finite, unless said otherwise.
+    """Check that the tensors have exactly these names, dtype and shapes, and are finite unless `finite` is False.
 
     Parameters
     ----------

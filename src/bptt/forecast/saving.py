@@ -46,7 +46,7 @@ def write(
     FileExistsError
         If the file exists and `overwrite` is not set, or it is not a model file.
     OSError
-        Naming the path, if it cannot be written.
+        The file cannot be written; the message names the path.
     ValueError
         If ids, dtypes or the frequency cannot be written.
     """

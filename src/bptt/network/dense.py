@@ -1,4 +1,4 @@
-"""The layers below and above the recurrent ones: Embedding and Linear; NumPy does the work."""
+"""Embedding and Linear, the layers below and above the recurrent ones, computed by NumPy."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Embedding(Module):
     Raises
     ------
     TypeError, ValueError
-        An argument is of another type or outside its range.
+        An argument has another type or is outside its range.
 
     Examples
     --------
@@ -93,7 +93,7 @@ class Embedding(Module):
         return self.parameters["weight"][arguments.indices("x", x, self.num_embeddings)]
 
     def forward(self, x: Any) -> tuple[np.ndarray, DenseTape]:
-        """The same, and what `backward` needs.
+        """Like a call, and keep what `backward` needs.
 
         Parameters
         ----------
@@ -113,7 +113,7 @@ class Embedding(Module):
         return self.parameters["weight"][x], DenseTape(x, x.shape, self._origin())
 
     def backward(self, dy: np.ndarray, tape: DenseTape) -> Gradients:
-        """The gradient of the table: each row the sum of the errors dy where its symbol stood in x.
+        """The gradient of the table: each row is the sum of dy over the positions of its symbol in x.
 
         Parameters
         ----------
@@ -162,7 +162,7 @@ class Linear(Module):
     Raises
     ------
     TypeError, ValueError
-        An argument is of another type or outside its range.
+        An argument has another type or is outside its range.
 
     Examples
     --------
@@ -211,12 +211,12 @@ class Linear(Module):
         return y.reshape(*shape[:-1], self.out_features)
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, DenseTape]:
-        """The same as a call, and what `backward` needs.
+        """Like a call, and keep what `backward` needs.
 
         Parameters
         ----------
         x : array (..., in_features)
-            Finite, of the layer's dtype. It is copied: it may be written to before `backward`.
+            Finite, of the layer's dtype. It is copied, so it may be changed before `backward`.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Dense layers on rows, for the compiled steps: up and down next to each other.
+"""Dense layers on rows, for the compiled steps: forward and backward side by side.
 
     y = x W^T + b               dW = dy^T x,  db = sum of dy,  dx = dy W
     e = relu(x)                 dx = de where e > 0
@@ -33,7 +33,7 @@ YES = np.bool_(True)
 
 @kernel(internal=True, low_opt=True)
 def pack_dense(team, weight, panels, transposed, backward):
-    """Lay weight (N, K) ready for `dense_forward`, and with `backward` for `dense_backward`."""
+    """Pack weight (N, K) for `dense_forward`, and with `backward` for `dense_backward`."""
     pack(team, weight.T, panels, ZERO, ZERO)
     if backward:
         pack(team, weight, transposed, ZERO, ZERO)

@@ -121,7 +121,7 @@ class Recurrent(Module):
         return f"{type(self).__name__}({self.input_size}, {self.hidden_size}{more})"
 
     def train(self, mode: bool = True) -> Recurrent:
-        """Turn dropout between layers on (`mode=True`) or off."""
+        """Turn dropout between layers on (`mode=True`, default) or off."""
         self.training = arguments.boolean("mode", mode)
         return self
 
@@ -138,21 +138,21 @@ class Recurrent(Module):
     def forward(
         self, x: np.ndarray, state: State | None = None, *, lengths: Any = None, reset: Any = None
     ) -> tuple[np.ndarray, State, Tape]:
-        """Run over a batch of sequences and remember what `backward` needs.
+        """Run over a batch of sequences and keep what `backward` needs.
 
         Parameters
         ----------
         x : array (T, B, input_size), or (B, T, input_size) with `batch_first`
-            Finite, of the layer's dtype, T and B at least 1. It is copied: it may be written to before `backward`.
+            Finite, of the layer's dtype, T and B at least 1. It is copied, so it may be changed before `backward`.
         state : array (L, B, H), for the LSTM a tuple (h, c) of them, optional
             Initial state; default: zeros.
         lengths : integers (B,) in 1 .. T, optional
-            Steps of each sequence, in any order; default: T each. What x holds after a sequence's end has no
-            influence, NaN included; outputs are 0 there, and the state returned is the one after the sequence's own
-            last step.
+            Number of steps of each sequence, in any order; default: T each. Values of x after a sequence's end are
+            ignored, NaN included; outputs are 0 there, and the returned state is that after the sequence's own last
+            step.
         reset : booleans (T, B), or (B, T) with `batch_first`, optional
-            Where True, the state of that row, in every layer, is 0 before that step: another sequence begins. Before
-            step 0 it drops the row's initial state.
+            Where True, the state of that row is set to 0 in every layer before that step: a new sequence begins. At
+            step 0 it replaces the row's initial state.
 
         Returns
         -------
@@ -161,13 +161,13 @@ class Recurrent(Module):
         state : like the argument
             State after each sequence's last step.
         tape : Tape
-            Every h, c and gate; also lengths and resets, for `backward`.
+            All states and gates, lengths and resets, for `backward`.
 
         Raises
         ------
         TypeError, ValueError
             x or state has another rank, size or dtype, or holds NaN or infinity; lengths are not integers in 1 .. T;
-            reset holds anything but booleans; an array has masked entries.
+            reset is not boolean; an array has masked entries.
 
         Examples
         --------
@@ -216,18 +216,18 @@ class Recurrent(Module):
         return y, self._as_state(batch.to_batch_order(final, 1)), made
 
     def backward(self, dy: np.ndarray, tape: Tape, dstate: State | None = None, *, errors: bool = False) -> Gradients:
-        """Back-propagate through all T steps and all layers; the tape stays as it is.
+        """Backpropagate through all T steps and all layers; the tape is not changed.
 
         Parameters
         ----------
         dy : array like y
-            Derivatives of the loss by the outputs; those after a sequence's end have no influence, NaN included.
+            Derivatives of the loss by the outputs; those after a sequence's end are ignored, NaN included.
         tape : Tape
-            From the `forward` of this layer, or of the layer that this one is a copy of.
+            From `forward` of this layer, or of the layer that this one was copied from.
         dstate : like the state, optional
             Derivatives of the loss by the final state; default: zeros.
         errors : bool
-            Whether to keep dL/dh_t of every layer and step.
+            Whether to return dL/dh_t of every layer and step. Default False.
 
         Returns
         -------

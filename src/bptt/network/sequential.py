@@ -324,7 +324,7 @@ class Sequential(Module):
         TypeError
             A layer is of a class that is derived from the library's.
         OSError
-            Naming the path, if it cannot be written.
+            The file cannot be written; the message names the path.
         """
         sequential_file.write(path, self, self.layers, self.seed, overwrite=overwrite)
 
@@ -341,8 +341,8 @@ class Sequential(Module):
         FileNotFoundError, OSError
             The file is missing or cannot be read.
         ValueError
-            Naming the path and the reason: a damaged file, one of another kind or of a newer version, tensors that
-            are missing or do not fit the layers.
+            The file is damaged, of another kind or of a newer version, or its tensors do not fit the layers. The
+            message names the path and the reason.
         """
         return sequential_file.read(path, cls)
 

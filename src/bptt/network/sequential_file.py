@@ -48,7 +48,7 @@ TYPES: dict[str, type[Any]] = {
 def write(
     path: str | os.PathLike[str], model: Module, layers: Mapping[str, Any], seed: int, *, overwrite: bool
 ) -> None:
-    """Write these layers of a container; raises as `Sequential.save` says."""
+    """Write the layers of a container; raises what `Sequential.save` documents."""
     described = []
     for name, layer in layers.items():
         kind = type(layer).__name__
@@ -60,7 +60,7 @@ def write(
 
 
 def read(path: str | os.PathLike[str], make: Callable[..., Made]) -> Made:
-    """Read a file of `write`; `make` is `Sequential`. Raises as `Sequential.load` says."""
+    """Read a file of `write`; `make` is `Sequential`. Raises what `Sequential.load` documents."""
     return read_model(path, FORMAT, VERSION, functools.partial(_build, make))
 
 

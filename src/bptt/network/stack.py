@@ -151,7 +151,7 @@ def stack_of(
 
 
 def packed_for(stack: Stack, dtype: np.dtype[Any]) -> Packed:
-    """Room for the weights of `stack`."""
+    """Arrays for the packed weights of `stack`."""
     cell, H, L = stack.cell, stack.H, stack.L
     x_columns, h_columns = (cell.x1 - cell.x0) * H, (cell.h1 - cell.h0) * unit_stride(H, dtype)
     return Packed(
@@ -163,7 +163,7 @@ def packed_for(stack: Stack, dtype: np.dtype[Any]) -> Packed:
 
 
 def transposed_for(stack: Stack, dtype: np.dtype[Any]) -> Transposed:
-    """Room for the same weights, transposed."""
+    """Arrays for the same weights, transposed."""
     cell, H, L = stack.cell, stack.H, stack.L
     x_columns, h_columns = (cell.x1 - cell.x0) * H, (cell.h1 - cell.h0) * H
     return Transposed(
@@ -257,7 +257,7 @@ def weights_of(stack, flat, layer):
 
 @outlined(low_opt=True)
 def pack(team, stack, theta, packed):
-    """Lay all layers' weights ready for `forward`. The caller sets the barrier."""
+    """Pack all layers' weights for `forward`. The caller sets the barrier."""
     for layer in range(stack.L):
         W = packed.W0 if layer == 0 else packed.W[layer - 1]
         sequence.pack_forward(team, stack.cell, weights_of(stack, theta, layer), W, packed.U[layer], packed.b[layer])
@@ -273,13 +273,13 @@ def pack_transposed(team, stack, theta, transposed):
 
 @kernel(internal=True, low_opt=True)
 def plain_tape(scratch, x, s, a):
-    """A tape without dropout, of which every output is read in s."""
+    """A tape without dropout: every output is read from s."""
     return Tape(x, scratch.no_tokens, s, a, scratch.no_layers, scratch.no_array)
 
 
 @kernel(internal=True, low_opt=True)
 def plain_errors(scratch, dy, ds, dx):
-    """Errors where only dx is of interest, in memory (>= T*B, >= max(I, H)) for all layers."""
+    """Errors if only dx is needed, in memory (>= T*B, >= max(I, H)) for all layers."""
     return Errors(dy, ds, scratch.no_layers, dx, dx)
 
 

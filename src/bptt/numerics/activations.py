@@ -1,7 +1,7 @@
-"""The nonlinearities of the cells, in loops of which LLVM makes vectors, for float32 and float64 alike.
+"""The nonlinearities of the cells, in loops that LLVM vectorizes, for float32 and float64.
 
 No call to a mathematics library, no branch and no table: a loop `for j in range(n): y[j] = tanh(x[j])` turns
-into straight vector code. Everything stands on one exponential, reduced in the manner of Cody & Waite:
+into straight vector code. Everything uses one exponential, with the range reduction of Cody & Waite:
 
     e^y = 2^n e^r,    n = round(y / ln 2),    r = y - n ln 2,    |r| <= ln(2) / 2
 

@@ -1,13 +1,13 @@
-"""Where machine code is kept on disk: a folder for each version of it, which nobody else can write to.
+"""Where machine code is kept on disk: one folder per version, which no other user can write to.
 
 Numba's cache knows a function by its own bytecode and argument types; it does not see an edit in a function it
 calls, in a global, or in another file. Here the cache of the whole package lies in a folder named after a hash of
 every file of the package, of the versions of Python, numba, llvmlite and numpy, and of what the environment says about
-vectors: an edit anywhere opens a new folder, and stale machine code is never run. Which files compiled code depends on
-cannot be told from the files: a tuple's fields, a table or a constant may come from any of them.
+vectors: an edit anywhere opens a new folder, and stale machine code is never run. The files that compiled
+code depends on cannot be listed: a tuple's fields, a table or a constant may come from any of them.
 
-To load machine code is to run it, so a folder is only used where nobody but this user and root can write to it or put
-another in its place. Old versions' folders are removed when a new one opens.
+Loading machine code means running it, so a folder is only used if no one but this user and root can write to it or
+replace it. Folders of old versions are removed when a new one is created.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ KEPT = 30 * DAY  # how long a folder is kept that nobody uses
 
 
 def fingerprint(package: Path = PACKAGE) -> str:
-    """Hash of all that the machine code depends on and that a function's own key leaves out."""
+    """Hash of everything that the machine code depends on and that is not in a function's own key."""
     digest = hashlib.sha256()
     for part in (
         sys.version,
@@ -114,7 +114,7 @@ def open_to_others(status: os.stat_result) -> bool:
 
 
 def flaw(folder: Path) -> str | None:
-    """How somebody else could put code into an absolute folder; None where nobody can. It need not exist yet."""
+    """How another user could put code into an absolute folder; None if no one can. It need not exist yet."""
     if not hasattr(os, "getuid"):
         return None  # on Windows the profile's access lists decide
     me = os.getuid()
@@ -139,7 +139,7 @@ def make(folder: Path) -> None:
 
 
 def refusal(folder: Path) -> str | None:
-    """Why a folder cannot hold the cache; None where it can, and then it exists."""
+    """Why a folder cannot hold the cache; None if it can, and then it exists."""
     if not folder.is_absolute():
         return f"{folder} is not an absolute path"
     try:
@@ -160,7 +160,7 @@ def refusal(folder: Path) -> str | None:
 
 
 def bases() -> list[Path]:
-    """Where the folders of all versions may lie, the first that can be used first."""
+    """Possible parents of the folders of all versions, in order of preference."""
     found = [Path(os.path.abspath(config.CACHE_DIR))] if config.CACHE_DIR else []
     if sys.platform in ("win32", "darwin"):
         found.append(Path(user_cache_dir("bptt", appauthor=False)))
@@ -175,7 +175,7 @@ def bases() -> list[Path]:
 
 
 class Chosen(NamedTuple):
-    """This version's folder, or None, and why those that would have come before it are not used."""
+    """This version's folder, or None, and why preferred ones are not used."""
 
     folder: Path | None
     refused: list[str]
@@ -197,7 +197,7 @@ def choose() -> Chosen:
 
 
 def installation() -> str:
-    """What tells this installation's folders from those of another one on the same machine."""
+    """Identifies the folders of this installation among those of others on the same machine."""
     return f"{PACKAGE}\n{sys.prefix}\n{os.environ.get('BPTT_VECTOR_BITS', '')}\n"
 
 
@@ -213,10 +213,10 @@ def note_use(folder: Path) -> None:
 
 
 def prune(base: Path, mine: Path, now: float) -> None:
-    """Remove what no longer serves: this installation's older versions, and whatever nobody uses.
+    """Remove this installation's older versions, and folders that were not used for long.
 
-    A process that runs one of them goes on: what it has loaded stays, what it still needs it compiles again. So that
-    this stays rare, nothing is removed that was used within an hour.
+    A process that uses one of them continues: what it has loaded stays, what it still needs is compiled again. To keep
+    this rare, nothing is removed that was used within the last hour.
     """
     for folder in folders(base):
         owner = folder / "installation"

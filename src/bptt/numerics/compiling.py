@@ -1,15 +1,14 @@
-"""Compiling without deafness and without silence: Ctrl-C is heard meanwhile, and a line says what is going on.
+"""Compiling in the background: Ctrl-C works meanwhile, and a line shows the progress.
 
 LLVM calls back into Python, and an exception in such a call is dropped: a KeyboardInterrupt too. A single call to LLVM
-can also take a second. So the main thread, the one that signals interrupt, never compiles or loads itself: another
-thread does, and the main thread waits. Where it leaves (Ctrl-C), the other thread gives up at the next stage of its
-work.
+can also take a second. So the main thread, which handles signals, never compiles or loads: another thread does, and
+the main thread waits. If the main thread is interrupted, the other one stops at the next stage of its work.
 
-Whatever is compiled says so: with a moving line on a terminal or in a notebook, with one plain line in a command whose
-standard error goes elsewhere, and else on the logger "bptt" (level INFO). To set that logger to WARNING silences all.
+Compilation is reported: by a moving line on a terminal or in a notebook, by one plain line in a command whose standard
+error is not a terminal, and else on the logger "bptt" (level INFO). Setting that logger to WARNING silences all of it.
 
-How many kernels there will be is not known before they are compiled. Where it was counted the last time that an empty
-cache was filled, perhaps by another version, the line says "about" how many.
+The number of kernels is not known in advance. If it was counted the last time that an empty cache was filled, perhaps
+by another version, the line shows it as "about" so many.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ log = logging.getLogger("bptt")
 
 
 class Abandoned(BaseException):
-    """Nobody waits for what this thread compiles any more."""
+    """The caller no longer waits for what this thread compiles."""
 
 
 class Job:
@@ -105,20 +104,20 @@ def undisturbed(work: Callable[[], T]) -> T:
 
 
 def check() -> None:
-    """End what this thread compiles if nobody waits for it."""
+    """Stop compiling in this thread if no caller waits for it any more."""
     job = getattr(_here, "job", None)
     if job is not None and job.abandoned:
         raise Abandoned
 
 
 def abandon() -> None:
-    """Have all that is being compiled just now end soon, with `Abandoned` in the threads that asked for it."""
+    """Stop all current compilations soon, with `Abandoned` in the threads that requested them."""
     for job in list(_jobs):
         job.abandoned = True
 
 
 def busy() -> bool:
-    """Whether a thread still compiles, perhaps something that nobody waits for."""
+    """Whether a thread is still compiling, even if no caller waits for it."""
     return bool(_jobs)
 
 
@@ -141,7 +140,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def end_at_once(code: int) -> None:
-    """For a command that Ctrl-C has ended: do not wait for what nobody waits for any more."""
+    """For a command that Ctrl-C has ended: exit without waiting for abandoned compilations."""
 
     def leave() -> None:
         if busy():
@@ -175,20 +174,20 @@ class Progress:
         self.lock = threading.RLock()
 
     def enter(self, entrance: str) -> None:
-        """Begin to count for an entrance."""
+        """Start counting kernels for an entry point."""
         if self.cold is None:
             self.cold = empty()
         self.entrance, self.before = entrance, self.kernels
         self.expected = kernel_counts.read(CACHE.folder).get(entrance) if self.cold else None
 
     def count(self) -> str:
-        """How many kernels were compiled; of about how many, where that is known and not yet refuted."""
+        """The number of compiled kernels, and about how many there will be if that is known and not yet exceeded."""
         if self.expected is not None and self.kernels < self.before + self.expected:
             return f"{self.kernels} of about {self.before + self.expected}"
         return f"{self.kernels} so far"
 
     def keep_count(self) -> None:
-        """Remember how many kernels the entrance needed, if none of them was there before."""
+        """Store the number of kernels that the entry point needed, if the cache was empty before."""
         if self.cold and self.kernels > self.before:
             kernel_counts.add(CACHE.folder, self.entrance, self.kernels - self.before)
 
@@ -220,7 +219,7 @@ class Progress:
         return self.compiling + (time.perf_counter() - self.began if self.depth else 0.0)
 
     def plain(self) -> None:
-        """Say it in a line without motion, once."""
+        """Report it once, in a plain line."""
         if self.said:
             return
         self.said = True
@@ -231,7 +230,7 @@ class Progress:
             log.info("compiling kernels, once; this can take a minute")
 
     def tick(self) -> bool:
-        """Draw the line anew, if there is something to say and a screen to say it on; returns whether there is."""
+        """Redraw the line if kernels are being compiled and there is a screen; returns whether it did."""
         if not self.depth or silenced() or not moving():
             return False
         self.signs += 1
@@ -272,7 +271,7 @@ def empty() -> bool:
 
 
 class Listener(event.Listener):  # type: ignore[misc]
-    """What Numba says about kernels that it compiles; it does not say it about those that it loads."""
+    """Receives Numba's events about kernels that it compiles; there are none for kernels that it loads."""
 
     def on_start(self, said: Any) -> None:
         if getattr(said.data["dispatcher"], "effort", None) is not None:
@@ -285,7 +284,7 @@ class Listener(event.Listener):  # type: ignore[misc]
 
 
 class Stages(event.Listener):  # type: ignore[misc]
-    """Between two stages of a compilation it can be given up."""
+    """Lets a compilation be abandoned between two of its stages."""
 
     def on_start(self, said: Any) -> None:
         check()
@@ -305,12 +304,12 @@ def in_progress() -> bool:
 
 
 def seconds() -> float:
-    """How long this process has spent compiling kernels; what a clock or a rate leaves out."""
+    """Seconds that this process has spent compiling kernels; clocks and rates exclude them."""
     return _progress.seconds()
 
 
 def announce(command: str, quiet: bool = False) -> None:
-    """Call it at the start of a command that will use kernels: it says early that they will have to be compiled.
+    """Call it at the start of a command that uses kernels: it reports early that they have to be compiled.
 
     Standard error is the command's until `command_ended`: a line is printed there even where it is not a terminal.
 

@@ -1,4 +1,4 @@
-"""How many threads are worth while: what the environment asks for, and the cores that this process may use.
+"""How many threads are useful: what the environment sets, and the cores that this process may use.
 
 A process may be bound to some cores (its affinity), and its control group, or one above, may have a quota of their time
 (`cpu.max` of cgroup v2, `cpu.cfs_quota_us` of v1), as in containers.
@@ -82,7 +82,7 @@ def threads_asked_for(environment: Mapping[str, str] = os.environ, root: Path = 
     Raises
     ------
     ValueError
-        BPTT_NUM_THREADS is not an integer in 1 .. 1024. What the others hold, if not an integer, is for others.
+        BPTT_NUM_THREADS is not an integer in 1 .. 1024. The other variables are ignored if they are not integers.
     """
     asked = environment.get("BPTT_NUM_THREADS")
     if asked is not None:

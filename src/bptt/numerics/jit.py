@@ -2,9 +2,9 @@
 
 Its machine code is kept on disk: see `numerics.kernel_cache`.
 
-A kernel that calls another one contains it: LLVM optimizes and translates the inner one anew for each caller, and for
-the caller's callers. What is large and called from many places is therefore `outlined`: compiled once, and called
-through a symbol that each process binds to it.
+A kernel that calls another one contains it: LLVM optimizes and compiles the inner one again for each caller, and for
+the caller's callers. A large function with many callers is therefore `outlined`: compiled once, and called through a
+symbol that each process binds to it.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Kernel(CPUDispatcher):  # type: ignore[misc]
 
 
 class InternalKernel(Kernel):
-    """A kernel without an entrance for Python: to go in all the same would end the process."""
+    """A kernel without a Python wrapper: calling it from Python would crash the process."""
 
     def __call__(self, *arguments: Any) -> None:
         raise TypeError(f"{self.__name__} is compiled for other kernels only: call it from a function under @kernel")
@@ -133,11 +133,11 @@ def kernel(
     exact : bool
         Keep the written order of floating-point operations (used where that order is the method).
     strict : bool
-        Leave no choice of rounding at all: for elementwise formulas that sum products. There it costs nothing
-        that can be measured; a sum over a loop would no longer be made with vectors.
+        Fix all rounding, for elementwise formulas that sum products. There the cost is not measurable; a sum over a
+        loop would no longer be vectorized.
     internal : bool
-        Only other kernels call it, never Python: compiled without the entrance for Python, which for a function of
-        many arrays takes as long to compile as the function.
+        Only other kernels call it, never Python. It gets no Python wrapper, which for a function of many arrays takes
+        as long to compile as the function itself.
     low_opt : bool
         Optimize it less, which compiles faster; for kernels that only call others, where it costs no speed.
     cache : bool
@@ -166,7 +166,7 @@ def kernel(
 
 
 def outlined(*, plain: Any = None, **flags: bool) -> Callable[..., Any]:
-    """Like `kernel(internal=True, **flags)` for what many others call: compiled once for all of them.
+    """Like `kernel(internal=True, **flags)` for a function with many callers: compiled once for all of them.
 
     Arrays of two and more dimensions are taken with any strides, and so are not a reason to compile it twice; loops
     over them gain nothing from neighbours (`numerics.simd` and `numerics.matmul` know theirs to be ones). Arguments
@@ -262,7 +262,7 @@ def any_strides(type_: Any) -> Any:
 
 
 def borrow(array: Any) -> Any:
-    """The same array, or tuple of arrays, without a part in its memory's reference count.
+    """The same array, or tuple of arrays, without a reference count on its memory.
 
     Each view of a row otherwise counts up and down with locked instructions, which costs as much as computing a
     short row, and many times that where several threads count at once. The caller's own argument keeps the memory

@@ -1,8 +1,8 @@
 """The on-disk cache of machine code: optional, and checked before it is used.
 
 One file holds one compiled function. It begins with a checksum of the rest, which is verified before anything in it is
-interpreted: whatever is damaged is thrown away and compiled anew. Where there is no folder that can be trusted
-(`numerics.cache_folder`), or where it is full, kernels are compiled at each start; a line says so, once.
+interpreted: damaged files are deleted and compiled again. Without a trusted folder (`numerics.cache_folder`), or if the
+disk is full, kernels are compiled at each start, with one warning.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ CACHE = choose()
 
 
 def explain() -> None:
-    """Say, once, that each start will compile, or that not the folder is used that the user named."""
+    """Warn once that each start will compile, or that the folder set by the user is not used."""
     if CACHE.folder is None:
         say_once(
             "nowhere",
@@ -63,7 +63,7 @@ class Damaged(Exception):
 
 
 def read(path: Path) -> bytes | None:
-    """What was written to a file of the cache; None where there is none. Nothing is interpreted unverified."""
+    """The payload of a cache file, verified; None if there is no file."""
     flags = os.O_RDONLY
     for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
         flags |= getattr(os, name, 0)
@@ -86,7 +86,7 @@ def read(path: Path) -> bytes | None:
 
 
 def write(path: Path, payload: bytes) -> None:
-    """Write a file of the cache, whole or not at all."""
+    """Write a file of the cache atomically."""
     make(path.parent)
     descriptor, temporary = tempfile.mkstemp(prefix=path.stem[:100], suffix=".tmp", dir=path.parent)
     try:
@@ -100,7 +100,7 @@ def write(path: Path, payload: bytes) -> None:
 
 
 def discard(path: Path) -> None:
-    """Remove what is in the place of a file, whatever it is."""
+    """Remove whatever exists at this path."""
     with contextlib.suppress(OSError):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -110,7 +110,7 @@ def discard(path: Path) -> None:
 
 @functools.cache
 def source_stamp(source: str) -> str | None:
-    """What changes with a function's own source file; None where there is no file."""
+    """A hash of a function's source file; None if there is no file."""
     if Path(source).is_relative_to(PACKAGE):
         return ""  # the fingerprint knows it
     try:
@@ -170,7 +170,7 @@ class KernelCache(Cache):  # type: ignore[misc]
         return self.folder / f"{self.name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:24]}{SUFFIX}"
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """The compiled function for these argument types, or None where it has to be compiled."""
+        """The compiled function for these argument types, or None if it has to be compiled."""
         target_context.refresh()
         if not self.enabled or self.stamp is None:
             return None
@@ -193,7 +193,7 @@ class KernelCache(Cache):  # type: ignore[misc]
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep what was compiled, if that is possible."""
+        """Store what was compiled, if possible."""
         if not (self.enabled and KernelCache.writable) or self.stamp is None:
             return
         parts = packed(data)

@@ -1,7 +1,7 @@
-"""How many kernels were compiled for what, the last time that an empty cache was filled.
+"""How many kernels each entry point compiled, the last time that an empty cache was filled.
 
 A small file beside the cache folders of all versions, so that the first start of a new version can say "12 of about
-31". It is an estimate and nothing depends on it: whatever is wrong with it, there is none.
+31". It is only an estimate: a damaged file counts as no file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MOST = 100_000  # kernels; what is beyond was not counted
 
 
 def read(folder: Path | None) -> dict[str, int]:
-    """The counts beside a cache folder, by entrance; none where there are none that can be trusted."""
+    """The counts beside a cache folder, by entry point; empty if there are none that can be trusted."""
     if folder is None:
         return {}
     path = folder.parent / NAME

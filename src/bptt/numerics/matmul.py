@@ -47,7 +47,7 @@ def panel_shape(depth: int, columns: int, dtype: Any) -> tuple[int, int, int]:
 
 
 def unit_stride(units: int, dtype: Any) -> int:
-    """Columns from one block of so many units to the next where each is to begin with a whole vector."""
+    """Columns from one block of `units` to the next if each block starts at a whole vector."""
     n = lanes(np.dtype(dtype).itemsize)
     return -(-units // n) * n
 
@@ -126,7 +126,7 @@ def _product(A: Any, panels: Any, init: Any, C: Any, column: Any = None) -> Any:
 
 @kernel(low_opt=True)
 def shared_product(team, A, panels, init, C):
-    """`product`, of which each member makes its share of the rows."""
+    """`product`, with the rows shared among the members."""
     M = A.shape[0]
     first, last = share((M + HEIGHT - 1) // HEIGHT, team)
     first, last = HEIGHT * first, min(M, HEIGHT * last)
@@ -143,7 +143,7 @@ def plain_pack(team, B, panels, first_row, first_column):
 
 @outlined(plain=plain_pack)
 def pack(team, B, panels, first_row, first_column):
-    """Lay B (K, N), any strides, into the panels of a larger matrix, its corner at (first_row, first_column)."""
+    """Pack B (K, N), any strides, into the panels of a larger matrix, its corner at (first_row, first_column)."""
     K, N = B.shape
     zero, size, width, n = B.dtype.type(0), B.itemsize, panels.shape[2], lane_count(B)
     # Members share columns; the last one of a member's share ends where the next one's begins.
@@ -278,11 +278,11 @@ def add_strips(A, B, k0, depth, C, order, n, first, last, scratch, panel, fresh,
 
 @outlined(plain=plain_transposed_products)
 def transposed_products(team, A, B, C, order, B2, C2, order2, scratch, total, fresh):
-    """C += A^T B, C2 += A^T B2 and total (M) += sum of the rows of A: one way through A for all of them.
+    """C += A^T B, C2 += A^T B2 and total (M) += sum of the rows of A, in one pass over A.
 
     A (R, M) has `order.size` equal blocks of columns; block j of A^T B goes to block order[j] of C, that of A^T B2 to
-    block order2[j] of C2, nowhere where that is negative. With `fresh` they start at 0. Each member makes its share
-    of each block, so what it wrote is its own. Sums over R are cut into pieces by R alone, and made in order.
+    block order2[j] of C2, nowhere where that is negative. With `fresh` they start at 0. Each member computes its
+    share of each block. Sums over R are cut into pieces that depend on R only, and added in order.
     All arrays have unit column stride; `scratch` is as `packed_rows` says.
     """
     R, n = A.shape[0], A.shape[1] // order.size

@@ -1,4 +1,4 @@
-"""Arrays that begin on a cache line, and a stock of memory that is used again.
+"""Arrays that begin on a cache line, and a pool of memory that is reused.
 
 Vectors that cross cache lines cost up to a tenth of a product's time. Fresh memory costs more: the system hands it out
 page by page, each on first touch, which for a layer of 256 units takes longer than all its gates.
@@ -22,7 +22,7 @@ SMALL = 1 << 15
 
 
 def aligned(size: int) -> np.ndarray:
-    """So many bytes from the beginning of a cache line on."""
+    """`size` bytes that start on a cache line."""
     raw = np.empty(size + LINE, np.uint8)
     start = first_line(raw)
     return raw[start : start + size]
@@ -48,14 +48,14 @@ def zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 
 class BufferPool:
-    """Hands out arrays, and takes their memory back when the last view of one is gone.
+    """Allocates arrays, and reuses their memory when the last view of one is gone.
 
-    It never holds more, in use or not, than was once in use at the same time.
+    It never holds more memory, in use or not, than was in use at one time.
 
-    An array may go at any moment: in the middle of `empty`, in another thread, when the garbage collector runs. What
-    then runs only appends to a queue, which is one indivisible step. The books are kept by whoever calls `empty`, one
-    at a time; who finds another at them (another thread, or the call that a signal handler interrupted, for which
-    there is no waiting) gets fresh memory, which the stock does not count.
+    An array may be freed at any moment: in the middle of `empty`, in another thread, when the garbage collector runs.
+    Its finalizer only appends to a queue, which is atomic. The books are kept by the callers of `empty`, one at a time;
+    a caller that finds them locked (by another thread, or by the call that a signal handler interrupted, which cannot
+    be waited for) gets fresh memory, which the pool does not count.
     """
 
     def __init__(self) -> None:
@@ -65,11 +65,11 @@ class BufferPool:
         self._in_use = self._kept = self._most = 0
 
     def __reduce__(self) -> tuple[type[BufferPool], tuple[()]]:
-        """A copy begins empty."""
+        """A copy starts empty."""
         return BufferPool, ()
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        """An array of any contents."""
+        """An uninitialized array."""
         dtype = np.dtype(dtype)
         size = math.prod(shape) * dtype.itemsize
         if size < SMALL or not self._books.acquire(blocking=False):
@@ -97,7 +97,7 @@ class BufferPool:
         return block
 
     def _take_back(self) -> None:
-        """Enter what has come back since."""
+        """Record the memory that was freed since the last call."""
         while self._back:
             block = self._back.popleft()
             self._in_use -= block.size
@@ -105,7 +105,7 @@ class BufferPool:
             self._free.setdefault(block.size, []).append(block)
 
     def _shrink(self) -> None:
-        """Let go of sizes that wait, so long as there is more than was ever in use."""
+        """Free unused memory while there is more than was ever in use at one time."""
         while self._free and self._in_use + self._kept > self._most:
             size = next(iter(self._free))
             waiting = self._free[size]

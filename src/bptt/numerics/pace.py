@@ -1,10 +1,10 @@
-"""How many members a team should have now, by what the last ones came to.
+"""How many members a team should have now, from the measured speed of the last ones.
 
-A member that waits for a core that is not there keeps all others waiting. What a team of any size comes to is its
+A member without a core keeps all others waiting. The speed of a team is measured as its
 rate: the time for which its members computed, waits not counted, by the time that passed. It is the number of cores
-that the team really had, and it cannot be more than the team's size: a rate below the next smaller size is in doubt.
-Then the smaller team is tried, and the better of the two kept; now and then a larger one is tried again, more and
-more rarely where it comes to less.
+that the team really had, at most the team's size. If the rate is below the next smaller size, the smaller team is
+tried, and the better of the two is kept. From time to time a larger team is tried again, less and less often while it
+is slower.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SOONEST, LATEST = 0.2, 3.2  # seconds from a trial to the next
 
 
 def sizes_below(most: int) -> tuple[int, ...]:
-    """Sizes of teams from the largest down: one less, for one core that is taken, then halves.
+    """Sizes of teams in descending order: the largest, one less (for one busy core), then halves.
 
     Examples
     --------
@@ -50,7 +50,7 @@ class Pace:
 
     @property
     def calm(self) -> bool:
-        """Whether every core seems to be there: then who waits may spin for longer."""
+        """Whether all cores seem to be available: then waiting members spin for longer."""
         return self.at == 0 and self.left is None and not self.doubt
 
     @property

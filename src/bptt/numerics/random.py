@@ -1,18 +1,18 @@
-"""Random numbers by address: a counter goes in, four random words come out, and there is no state to share.
+"""Counter-based random numbers: a counter in, four random words out, no shared state.
 
 Philox4x32-10 (Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3"): ten rounds of
 
     c0 c1 c2 c3  <-  hi(M1 c2) ^ c1 ^ k0,   lo(M1 c2),   hi(M0 c0) ^ c3 ^ k1,   lo(M0 c0)
     k0 k1        <-  k0 + W0,   k1 + W1
 
-A mask element has its address, so any thread may draw it, and draw it again on the way back. Everything that is
+Each mask element has an address, so any thread can draw it, and draw it again in `backward`. Everything that is
 drawn is addressed in the same way:
 
     key k0, k1     which stream: `bptt.seeds.key(seed, purpose, member)`, a purpose for each thing that is drawn
     counter        where in the stream: (layer, step, row, unit); c0 = unit // 4, c1 = row, c2 and c3 hold step and
                    layer, and the element is word unit % 4 of the four. For `uniform` it is (stream, index).
 
-Two things that are drawn under one key read the same words: `dropout` and `uniform` need keys of their own.
+Two draws under one key read the same words: `dropout` and `uniform` need different keys.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""A member's place in a team of threads, the barrier where members wait for each other, and the board for their jobs.
+"""Teams of threads: a member's index, the barrier where members wait for each other, and the board for their jobs.
 
 Every member runs the same kernel from beginning to end with its own `Team`: it takes its `share` of each loop and
 meets the others at a `barrier` where one part needs what another one wrote. Compared with Numba's `prange` a
@@ -64,7 +64,7 @@ PATIENT = 1
 
 @kernel
 def barrier_wait(sync, index, size):
-    """Each counts its meetings on a cache line of its own, and waits until all others have counted as far."""
+    """Each member counts its barriers on its own cache line, and waits until all others have reached the same count."""
     here = read(sync, 8 * index) + 1
     store(sync, 8 * index, here)
     wake(sync, 8 * index)
@@ -75,7 +75,7 @@ def barrier_wait(sync, index, size):
 
 
 def barrier(team: Team) -> None:
-    """Wait until every member of the team is here."""
+    """Wait until every member of the team has reached this line."""
 
 
 @overload(barrier)
@@ -88,9 +88,9 @@ def _compiled_barrier(team):
 
 
 def check_signals(team: Team) -> None:
-    """Have Python's signal handlers run, and end the job where one raises, as Ctrl-C's does.
+    """Run Python's signal handlers, and end the job if one raises, as that of Ctrl-C does.
 
-    All members call it, some times a second. Only what may be left half done calls it: a training step does not.
+    All members call it, a few times per second, in jobs that may be left half done: never within a training step.
     """
 
 
@@ -167,7 +167,7 @@ def reset_job(board, size):
 
 @kernel
 def was_asleep(state):
-    """Whether this worker has to be woken: it is taken to be awake from now on."""
+    """Whether this worker must be woken; from now on it counts as awake."""
     return exchange(state, 0, AWAKE) == ASLEEP
 
 
@@ -178,7 +178,7 @@ def member_of_team(member: Any, sync: Any, args: Any) -> Any:
 
 
 def outcome_type(context: Any, inner: Any) -> Any:
-    """What a member leaves behind: status, exception, result."""
+    """A member's result: status, exception, value."""
     exception = context.call_conv.get_function_type(inner.return_type, inner.args).args[1].pointee
     return ir.LiteralStructType([ir.IntType(32), exception, context.get_value_type(inner.return_type)])
 

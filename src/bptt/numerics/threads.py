@@ -1,8 +1,9 @@
-"""The threads of a team: they are made once, run one compiled function together, and sleep in between.
+"""The threads of a team: created once, they run one compiled function together, and sleep in between.
 
-Members but the first are threads that wait in compiled code, for some microseconds after a job and then asleep. Python
-calls a kernel's entrance, compiled around it: it writes where the kernel's arguments lie on the board that all watch,
-does the first member's part and waits for the others. To start a team so takes microseconds.
+All members but the first are threads that wait in compiled code: they spin for some microseconds after a job, then
+sleep. Python calls a kernel's entry function, compiled around the kernel: it writes the addresses of the arguments on
+the board that all members watch, runs the first member's part, and waits for the others. Starting a team takes
+microseconds.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ __all__ = ["get_num_threads", "run", "set_num_threads"]
 
 
 class Entrance(Kernel):
-    """Compiling may take many seconds: workers who spun through them would take the time from the compiler."""
+    """While a kernel compiles, workers sleep instead of spinning, which would slow the compiler down."""
 
     def compile(self, sig: Any) -> Any:
         with _pool.off_duty():
@@ -66,7 +67,7 @@ def entrance(board, sync, *args):
 
 
 def entrance_of(member: Any) -> Any:
-    """The function by which Python has all members of a team call `member(team, *args)`; made once for each kernel.
+    """The entry function that makes all members of a team call `member(team, *args)`; made once for each kernel.
 
     It carries the kernel's file, line and name, under which Numba's cache keeps it.
     """
@@ -86,7 +87,7 @@ def entrance_of(member: Any) -> Any:
 
 
 class _Worker:
-    """One waiting Python thread: it serves its team, and sleeps when there was nothing to do for a while."""
+    """One Python thread: it works for its team, and sleeps after a while without a job."""
 
     def __init__(self, board: np.ndarray, index: int) -> None:
         self.board, self.index, self.state = board, index, memory.zeros((8,), np.int64)
@@ -119,7 +120,7 @@ class _Pool:
 
     @contextlib.contextmanager
     def off_duty(self) -> Iterator[None]:
-        """Let the workers of a team that this thread has called in sleep for a while."""
+        """Let the workers that this thread has woken sleep for a while."""
         mine = self.caller == threading.get_ident()
         if mine:
             want(self.board, 0)
@@ -146,7 +147,7 @@ class _Pool:
             self.lock.release()
 
     def hire(self, size: int) -> int:
-        """Have as many workers as a team of this size needs; how large it can be with those that could be had."""
+        """Start the workers that a team of this size needs; returns the size that is possible."""
         with contextlib.suppress(RuntimeError):  # the system gives no more threads
             while len(self.workers) < size - 1:
                 self.workers.append(_Worker(self.board, len(self.workers) + 1))
@@ -154,14 +155,14 @@ class _Pool:
 
 
 def alone(entrance: Any, pace: Pace, args: Any) -> Any:
-    """A team of one, which needs no worker and meets nobody."""
+    """Run a team of one, without workers or barriers."""
     board = np.zeros(BOARD, np.int64)
     board[SIZE] = 1
     return timed(entrance, pace, board, 1, args)
 
 
 def timed(entrance: Any, pace: Pace, board: np.ndarray, size: int, args: Any) -> Any:
-    """Have a team do the job, and note what it came to."""
+    """Run the job on a team, and record its speed."""
     if size == 1:
         sync = np.zeros(16, np.int64)
     else:
@@ -201,7 +202,7 @@ _most = available_cores()
 
 @contextlib.contextmanager
 def teams_as_asked() -> Iterator[None]:
-    """Within, a team has as many members as were asked for, also where no core is there for them.
+    """Within this context a team has the requested number of members, even without cores for them.
 
     For tests, which compare the bits of teams larger than the machine.
     """
@@ -214,12 +215,12 @@ def teams_as_asked() -> Iterator[None]:
 
 
 def set_num_threads(n: int) -> None:
-    """Use up to `n` threads in compiled code from now on; any number of them gives the same bits.
+    """Set the maximum number of threads in compiled code; any number gives the same bits.
 
     Parameters
     ----------
     n : int
-        From 1 to 1024. A call uses fewer where fewer cores are there, as more of them bring nothing.
+        From 1 to 1024. A call uses fewer if fewer cores are available.
 
     Raises
     ------
@@ -236,10 +237,10 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """How many threads compiled code uses at most.
+    """Return the maximum number of threads in compiled code.
 
-    What `set_num_threads` has set; before, the environment's BPTT_NUM_THREADS; without it every core that affinity and
-    the control group's quota leave to this process, or fewer where OMP_NUM_THREADS or NUMBA_NUM_THREADS say so.
+    It is the value of `set_num_threads`, else of the environment variable BPTT_NUM_THREADS, else the number of cores
+    that affinity and the control group's quota leave to this process, or OMP_NUM_THREADS or NUMBA_NUM_THREADS if less.
     """
     return 1 if config.DISABLE_JIT else _threads
 
@@ -247,7 +248,7 @@ def get_num_threads() -> int:
 def run(member: Any, *args: Any, threads: int | None = None) -> Any:
     """Call the kernel `member(team, *args)` in every member of a team; returns what the first member returned.
 
-    The team has `threads` members at most. Where another call has the team at this moment, this one runs alone.
+    The team has at most `threads` members. If another call is using the team, this one runs in one thread.
     """
     if config.DISABLE_JIT:
         return member(Team(0, 1, np.zeros(16, np.int64)), *args)

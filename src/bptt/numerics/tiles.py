@@ -38,7 +38,7 @@ def address(typingctx: Any, array: Any) -> Any:
 
 @intrinsic
 def move(typingctx: Any, like: Any, source: Any, target: Any) -> Any:
-    """Copy HEIGHT neighbours as one vector: a plain loop in a loop would be turned into scatters."""
+    """Copy HEIGHT neighbours as one vector; LLVM would turn a plain nested loop into scatters."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         vector = ir.PointerType(ir.VectorType(context.get_value_type(signature.args[0]), HEIGHT))

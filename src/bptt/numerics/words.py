@@ -1,4 +1,4 @@
-"""Words that several threads read and write, and waiting until one of them changes.
+"""Atomic words shared by threads, and waiting until one of them changes.
 
 A thread that waits spins for some microseconds and then leaves its core to others until it is woken: on Linux by a
 futex (Franke, Russell & Kirkwood 2002), elsewhere it offers its core again and again. A thread that sleeps keeps the
@@ -88,7 +88,7 @@ def emit_futex(builder: Any, pointer: Any, operation: int, value: Any, timeout: 
 
 
 def emit_rest(builder: Any, pointer: Any, seen: Any) -> None:
-    """Leave this core to others, so long as the word is the one that was seen, for a while at most."""
+    """Yield this core while the word has the given value, for a limited time."""
     word = ir.IntType(64)
     if FUTEX is None:
         builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.IntType(32), []), YIELD), [])
@@ -111,7 +111,7 @@ def emit_cpu_time(builder: Any) -> Any:
 
 
 def emit_wake(builder: Any, pointer: Any) -> None:
-    """Wake all that rest on this word."""
+    """Wake all threads that wait for this word."""
     if FUTEX is not None:
         word = ir.IntType(64)
         emit_futex(builder, pointer, WAKE, ir.Constant(word, EVERYONE), ir.Constant(word, 0))
@@ -128,7 +128,7 @@ wake_all = atomic(emit_wake, values=0, returns=False)
 
 @intrinsic
 def give_up_if(typingctx: Any, flag: Any) -> Any:
-    """End this function, and all that called it in this member, where the flag is not 0."""
+    """End this function and its callers in this member if the flag is not 0."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         with builder.if_then(cgutils.is_not_null(builder, args[0]), likely=False):
@@ -164,7 +164,7 @@ def run_signal_handlers(typingctx: Any) -> Any:
 
 @kernel
 def rest(array, i, seen):
-    """Rest until word i is no longer what was seen, or a while has passed."""
+    """Sleep until word i no longer has the given value, or a while has passed."""
     add(array, i + 1, 1)
     rest_on(array, i, seen)
     add(array, i + 1, -1)
@@ -172,14 +172,14 @@ def rest(array, i, seen):
 
 @kernel
 def wake(array, i):
-    """Wake those that rest on word i, which has changed."""
+    """Wake the threads that wait for word i, which has changed."""
     if read(array, i + 1) > 0:
         wake_all(array, i)
 
 
 @kernel
 def await_word(array, i, least, stop, patience):
-    """Wait until word i is at least so large, at most `patience` rounds of it spinning.
+    """Wait until word i reaches a value, spinning for at most `patience` rounds.
 
     Gives up where word `stop` is not 0. Returns how many rounds it spun.
     """

@@ -59,7 +59,7 @@ def check_cell(
     Raises
     ------
     TypeError, ValueError
-        An argument is of another type or outside its range.
+        An argument has another type or is outside its range.
     AssertionError
         Names the cell, the check that failed and the quantity.
 

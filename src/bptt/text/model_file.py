@@ -37,7 +37,7 @@ def write_model(
     FileExistsError
         If the file exists and `overwrite` is not set, or it is not a model file.
     OSError
-        Naming the path, if it cannot be written.
+        The file cannot be written; the message names the path.
     """
     metadata = {"model": model.settings, "vocabulary": vocabulary.settings, "training": training}
     saving.write_tensors(path, FORMAT, VERSION, model.parameters, metadata, overwrite=overwrite)

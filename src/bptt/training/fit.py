@@ -43,8 +43,8 @@ def train(
 ) -> pd.DataFrame:
     """Train a model on batches: sequence classification, regression at every step, language models alike.
 
-    With `validation` the model has at the end the parameters that validated best, else those of the last epoch. The
-    model is trained in training mode and validated in evaluation mode; its mode at the end is the one before.
+    At the end the model has the parameters with the best validation loss; without `validation`, those of the last
+    epoch. It is trained in training mode and validated in evaluation mode, and ends in the mode it had before.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def train(
     Raises
     ------
     TypeError, ValueError
-        An argument is of another type or outside its range, or a batch does not fit the model.
+        An argument has another type or is outside its range, or a batch does not fit the model.
     NonFiniteError
         A loss or a gradient became infinite or NaN; the parameters are those before that step.
 

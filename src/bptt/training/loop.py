@@ -1,4 +1,4 @@
-"""The course of a training: steps, validations now and then, the best weights, early stopping."""
+"""The training loop: steps, validations, the best weights, early stopping."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["Loop"]
 class Loop:
     """Runs the steps of a training and validates after some of them.
 
-    Text models, forecasters and a user's own model train by it; what a step is, and where weights are kept, each of
-    them passes in. An exception, Ctrl-C included, comes through at once: what was kept until then is kept.
+    Text models, forecasters and users' own models are trained by it; each passes in what a step is and where weights
+    are kept. An exception, Ctrl-C included, ends the loop; the weights kept until then remain.
 
     Parameters
     ----------
     advance : function (range)
-        Does these steps, counted from 0; some tenths of a second at a time.
+        Runs these steps, counted from 0; each call takes a fraction of a second.
     checks : sequence of int
         Numbers of steps after which to validate, rising; the last one ends the training.
     validate : function (int) -> float or None

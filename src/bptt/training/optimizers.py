@@ -1,6 +1,6 @@
 """The optimizers: which rule, its four numbers, and steps on a model.
 
-The rules themselves (PyTorch's) stand in `bptt.numerics.updates`.
+The update rules themselves (PyTorch's) are in `bptt.numerics.updates`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "clip_grad_norm", "op
 
 
 class Rule:
-    """What the optimizers have in common: a step on the parameters of a model, and the state of each model for it."""
+    """What the optimizers share: a step on the parameters of a model, and the moments of each model."""
 
     rule: ClassVar[int]
 
@@ -34,20 +34,20 @@ class Rule:
     def step(self, model: Module, gradients: Gradients, learning_rate: float) -> None:
         """Update the parameters of a model in place.
 
-        The moments of each model are kept in this object; a copy of it begins without them.
+        This object keeps the moments of each model; a copy of it starts without them.
 
         Parameters
         ----------
         model : LSTM, GRU, RNN, Linear, Embedding or Sequential
         gradients : Gradients
-            From the `backward` of this model. They are used up: weight decay and RMSprop write into them.
+            From the `backward` of this model. They are overwritten: weight decay and RMSprop write into them.
         learning_rate : float
             Positive and finite.
 
         Raises
         ------
         TypeError, ValueError
-            gradients are those of another model; learning_rate is not a positive number.
+            gradients belong to another model; learning_rate is not a positive number.
 
         Examples
         --------
@@ -106,7 +106,7 @@ def clip_grad_norm(gradients: Gradients, max_norm: float) -> float:
     Returns
     -------
     float
-        Their norm before.
+        The norm before scaling.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def clip_grad_norm(gradients: Gradients, max_norm: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class SGD(Rule):
-    """Gradient descent, with momentum (Polyak, 1964) where asked for.
+    """Gradient descent, optionally with momentum (Polyak, 1964).
 
         m <- momentum m + g        theta <- theta - learning_rate m
 

@@ -1,4 +1,4 @@
-"""How much work one compiled call gets, so that bars move and Ctrl-C is heard."""
+"""How much work one compiled call gets, so that progress bars move and Ctrl-C is handled."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ GROWTH = 4
 
 
 def paced(turns: int, first: int = 1) -> Iterator[range]:
-    """Divide `turns` of a loop into calls of some `SECONDS` each, by the time that the caller takes for each range.
+    """Divide `turns` of a loop into calls of about `SECONDS` each, by the time that the caller takes for each range.
 
     Parameters
     ----------
     turns : int
     first : int
-        Turns of the first call, whose time may be that of a compilation and is not believed.
+        Turns of the first call; its time is ignored, as it may include compilation.
 
     Examples
     --------

@@ -46,7 +46,7 @@ def plot_history(history: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Raises
     ------
     TypeError, ValueError
-        `history` is no DataFrame, or has no column of losses.
+        `history` is not a DataFrame, or has no column of losses.
     NotFittedError
         `history` has no rows.
     ImportError

@@ -1,8 +1,8 @@
-"""The learning rate of every step of a run, as one array made before the run starts.
+"""The learning rate of every step of a run, as one array computed before the run starts.
 
 A schedule is called as `schedule(learning_rate, steps, warmup)` and returns float64 `(steps,)`: the rates of
 a chunk of windows are a slice of it. One that reacts to the validation loss has a method `observe(loss)` as
-well, whose result multiplies every rate still to come; `ReduceOnPlateau` is such a one.
+well, whose result multiplies all later rates, like `ReduceOnPlateau`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _check(learning_rate: float, steps: int, warmup: int) -> None:
 
 
 def constant(learning_rate: float, steps: int, warmup: int = 0) -> NDArray[np.float64]:
-    """One rate throughout, after a linear rise over the first `warmup` steps.
+    """A constant rate after a linear rise over the first `warmup` steps.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def constant(learning_rate: float, steps: int, warmup: int = 0) -> NDArray[np.fl
     steps : int
         Number of optimizer steps of the run.
     warmup : int
-        Steps of the rise: step n of them (from 1) has the share n / warmup of the rate.
+        Steps of the linear rise: step n (from 1) has n / warmup of the rate. Default 0.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def cosine(learning_rate: float, steps: int, warmup: int = 0) -> NDArray[np.floa
     steps : int
         Number of optimizer steps of the run; 0 is reached one step after the last.
     warmup : int
-        Steps of the rise, counted within `steps`.
+        Steps of the linear rise, part of `steps`. Default 0.
 
     Returns
     -------
@@ -102,7 +102,7 @@ class ReduceOnPlateau:
     factor : float
         Between 0 and 1.
     patience : int
-        Validations without improvement that are let pass; the next one reduces the rate.
+        Validations without improvement before the next one reduces the rate.
     threshold : float
         An improvement is a loss below the best one by more than this (nats).
 
@@ -128,12 +128,12 @@ class ReduceOnPlateau:
         return f"ReduceOnPlateau(factor={self.factor}, patience={self.patience}, threshold={self.threshold})"
 
     def __call__(self, learning_rate: float, steps: int, warmup: int = 0) -> NDArray[np.float64]:
-        """Rates of a run in which nothing was observed yet: those of `constant`. Forgets earlier runs."""
+        """The rates at the start of a run: those of `constant`. Earlier runs are forgotten."""
         self._best, self._waited = math.inf, 0
         return constant(learning_rate, steps, warmup)
 
     def observe(self, loss: float) -> float:
-        """Take note of a validation loss; the result (1 or `factor`) multiplies all later rates."""
+        """Record a validation loss; the result (1 or `factor`) multiplies all later rates."""
         if loss < self._best - self.threshold:
             self._best, self._waited = loss, 0
             return 1.0

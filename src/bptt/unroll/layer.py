@@ -1,7 +1,7 @@
-"""A whole layer: from packed weights to the tape, and back in chunks of steps to the gradients.
+"""A whole layer: from packed weights to the tape, and in chunks of steps back to the gradients.
 
-The way back goes in chunks: the error da of a chunk is kept just as long as its products are made, while it is in the
-cache. Sums over the batch are made chunk after chunk, in an order that no number of threads changes.
+`backward` goes in chunks: the error da of a chunk is kept only while its products are computed, in the cache. Sums over
+the batch are computed chunk by chunk, in an order that does not depend on the number of threads.
 
 Both functions are run by all members of a team. Sizes and arrays are those of `unroll.sequence`.
 """
@@ -38,7 +38,7 @@ NEVER = np.int64(2**62)  # steps between two looks for a signal
 
 
 class Packed(NamedTuple):
-    """One layer's weights, laid ready for the products of `layer_forward`."""
+    """One layer's weights in the layout of the products of `layer_forward`."""
 
     W: np.ndarray
     U: np.ndarray
@@ -74,7 +74,7 @@ class LayerTape(NamedTuple):
 def layer_forward(team, cell, packed, tape, y, rows, between_checks):
     """From x (or from the projected inputs in `a`, where x has no rows) and s[0] to all states and gates.
 
-    s and a have room for all steps, or for fewer: then they are used again and again, and only y is complete.
+    s and a have room for all steps, or for fewer, which are then overwritten; only y is complete then.
     y (T, B, H), or empty: a copy of the outputs.
     """
     W, U, b = packed
@@ -111,7 +111,7 @@ def layer_forward(team, cell, packed, tape, y, rows, between_checks):
 
 @kernel(internal=True, low_opt=True)
 def layer_backward(team, cell, transposed, scratch, grad, tape, errors, rows, fresh, between_checks):
-    """Chunk after chunk from the end: all derivatives of `errors`, and the weights' in `grad`. The tape stays as it is.
+    """Chunk after chunk from the end: all derivatives of `errors`, and the weights' in `grad`. The tape is not changed.
 
     With `fresh` the gradients start at 0, else they are added to.
     """

@@ -1,4 +1,4 @@
-"""Sequences of unequal lengths in one batch, and states dropped on the way: how the rows then lie on the tape."""
+"""Sequences of unequal lengths in one batch, and state resets: how the rows then lie on the tape."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Rows:
     Attributes
     ----------
     active : int64 array (T,)
-        How many rows have a step t.
+        Number of rows that have a step t.
     reset : bool array (T, B) or (0, 0)
-        Where a row's state is dropped before step t; rows as they lie on the tape.
+        Where a row's state is reset before step t; rows in the order of the tape.
     ends : int64 array (B,) or (0,)
         Steps of each row on the tape; empty where every row has all of them.
     order : int64 array (B,) or (0,)
-        The batch's number of each row on the tape; empty where they lie as they came.
+        Index in the batch of each row on the tape; empty if the order is the same.
     """
 
     active: np.ndarray
@@ -66,7 +66,7 @@ class Rows:
         return np.take(array, self.order, axis) if self.order.size else array
 
     def to_batch_order(self, array: np.ndarray, axis: int) -> np.ndarray:
-        """The array with its rows as they came in the batch: `lay` undone."""
+        """The array with its rows in the order of the batch: the inverse of `to_tape_order`."""
         return np.take(array, np.argsort(self.order), axis) if self.order.size else array
 
 
@@ -84,7 +84,7 @@ def counted(lengths: np.ndarray, T: int, batch_first: bool) -> np.ndarray:
 
 
 def rows_of(T: int, B: int, lengths: np.ndarray | None, reset: np.ndarray | None) -> Rows:
-    """How a batch of B sequences of these lengths (all T where absent) lies on a tape of T steps.
+    """The order in which a batch of B sequences of these lengths (default: all T) lies on a tape of T steps.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""One layer through time, for any cell: T steps up, T steps back down.
+"""One layer through time, for any cell: T steps forward, T steps backward.
 
     forward     a = x W + b                             backward    for t = T-1 ... 0:
                 for t = 0 ... T-1:                                      ds_h += dy_t
@@ -68,7 +68,7 @@ class Weights(NamedTuple):
 
 
 def chunk_steps(T: int, B: int) -> int:
-    """Steps of a chunk on the way back."""
+    """Steps of a chunk in `backward`."""
     return min(T, max(1, CHUNK // B))
 
 
@@ -96,7 +96,7 @@ def by_units(team, B, U):
 
 @kernel(internal=True, low_opt=True)
 def streams(team, B, weights):
-    """Whether so many bytes of weights come anew from memory at each step, for too few rows to be worth it."""
+    """Whether this many bytes of weights are read from memory at each step, for too few rows to be worth it."""
     return weights > CACHED and B < MANY_ROWS * team.size
 
 
@@ -116,7 +116,7 @@ def my_share(team, B, H, units, active, like):
 
 @kernel(low_opt=True)
 def pack_forward(team, cell, weights, W, U, b):
-    """Lay one layer's parameters ready for `forward`."""
+    """Pack one layer's parameters for `forward`."""
     weight_ih, weight_hh, bias_ih, bias_hh = weights
     H = weight_hh.shape[1]
     stride = block_stride(H, weight_hh)
@@ -138,7 +138,7 @@ def pack_forward(team, cell, weights, W, U, b):
 
 @kernel(low_opt=True)
 def pack_backward(team, cell, weights, WT, UT):
-    """Lay the same weights, transposed, ready for `backward` and `input_error`."""
+    """Pack the same weights, transposed, for `backward` and `input_error`."""
     H = weights.hh.shape[1]
     for j in range(cell.A):
         x, h = cell.x_order[j], cell.h_order[j]
@@ -218,9 +218,9 @@ def forward(team, cell, x, W, U, b, s, a, y, rows):
 
 @outlined()
 def backward(team, cell, UT, s_prev, s, a, da, ds, dy, dh, rows):
-    """From the outputs' errors to da and the error of the initial state: `forward` read from the bottom up.
+    """From the outputs' errors to da and the error of the initial state: the steps of `forward` in reverse order.
 
-    s_prev, s (T, B, S*H): the states before (0 where they were dropped) and after each step. ds (B, S*H): in error of
+    s_prev, s (T, B, S*H): the states before (0 where they were reset) and after each step. ds (B, S*H): in error of
     the final state, out that of the initial one. dy (<= T, B, H): errors of the last outputs from outside. dh
     (T, B, H), or empty: on return the whole dL/dh of every output. `a` stays as it is.
     """
@@ -274,7 +274,7 @@ def bias_gradients(team, cell, total, grad):
 
 @kernel(internal=True, low_opt=True)
 def bias_sums(team, cell, grad, total):
-    """`bias_gradients` the other way, for more to be added."""
+    """The inverse of `bias_gradients`, so that more can be added."""
     if team.index == 0:
         H = total.size // cell.A
         for j in range(cell.A):

@@ -29,7 +29,7 @@ class LayerTape:
     a : array (T, B, A*H)
         Gates, block after block.
     rows : Rows
-        How long each row is, where its state was dropped, and in which order they lie in these three arrays.
+        How long each row is, where its state was reset, and the order of the rows in these three arrays.
     """
 
     cell: Cell
@@ -90,7 +90,7 @@ class Origin:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Tape:
-    """Everything that a stack of L layers computed in `forward`.
+    """Everything that `forward` of L layers computed.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ class Tape:
     y : array (L-1, T, B, H) or (0, 0, 0, 0)
         The outputs that went through dropout, as the next layer read them; none without dropout.
     rows : Rows
-        How long each row is, where its state was dropped, and in which order they lie in these arrays.
+        How long each row is, where its state was reset, and the order of the rows in these arrays.
     masks : int or None
         Address of the first step's dropout masks (they are drawn again, not stored); None without dropout.
     dropout : float

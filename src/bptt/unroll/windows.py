@@ -1,8 +1,8 @@
-"""Which steps truncated back-propagation through time looks at (Williams & Peng 1990).
+"""Which steps truncated backpropagation through time uses (Williams & Peng 1990).
 
-TBPTT(k1, k2) goes up k1 new steps at a time, and each time back down through the last k2. With k1 = k2 the sequence
-is cut into chunks; with k2 > k1 the chunks overlap on the way down, and no error is cut off before it has travelled
-at least k2 - k1 + 1 steps. The state is carried from window to window in either case.
+TBPTT(k1, k2) runs forward over k1 new steps at a time, and each time backward through the last k2. With k1 = k2 the
+sequence is cut into chunks; with k2 > k1 the chunks overlap in the backward pass, and every error travels at least
+k2 - k1 + 1 steps before it is cut off. The state is carried from window to window in either case.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class TBPTT:
     k1 : int
         Steps from one update to the next, at least 1.
     k2 : int, optional
-        Steps that the error travels back, at least k1; k1 where absent.
+        Steps of backpropagation, at least k1. Default: k1.
 
     Raises
     ------
@@ -79,7 +79,7 @@ class TBPTT:
         return self.k1 if self.k2 is None else self.k2
 
     def windows(self, steps: int) -> Iterator[Window]:
-        """The windows of a sequence of `steps` steps; what is left at the end and fills no window is left out."""
+        """The windows of a sequence of `steps` steps; an incomplete window at the end is left out."""
         for start in range(0, steps - self.k1 + 1, self.k1):
             stop = start + self.k1
             yield Window(start, max(0, stop - self.depth), stop)

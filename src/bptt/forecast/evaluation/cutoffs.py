@@ -1,4 +1,4 @@
-"""Which windows of a panel are forecast to see how well a model would have done."""
+"""Which windows of a panel are forecast in cross-validation."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Windows:
 
 
 def number_of_windows(n_windows: int | None, test_size: int | None, step_size: int, h: int) -> int:
-    """The number of windows that two ways of asking for it agree on.
+    """The number of windows, from `n_windows` or `test_size`.
 
     Raises
     ------
     ValueError
-        If both or none is given, or `test_size` is not h plus a multiple of `step_size`.
+        Both or neither are given, or `test_size` is not h plus a multiple of `step_size`.
 
     Examples
     --------

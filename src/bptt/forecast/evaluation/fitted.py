@@ -1,4 +1,4 @@
-"""Models that were trained on one panel, with what turns their forecasts into columns of numbers."""
+"""Models trained on one panel, and the conversion of their forecasts into columns."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def train(
     warm_start: bool = False,
     verbose: int = 0,
 ) -> Trained:
-    """Train copies of models; those passed stay as they are, also where training fails.
+    """Train copies of models; the given models are not changed, even if training fails.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def train(
     val_size, holdout : int
         As in `Model.fit`.
     prediction_intervals : ConformalIntervals, optional
-        Calibrate; costs a training before the one that is kept, always one from the start.
+        Calibrate the intervals, with an additional training from new weights.
     warm_start : bool
         Continue from the models' weights.
     verbose : int
@@ -228,7 +228,7 @@ def cross_validate(
     requested: QuantileRequest,
     **training: Any,
 ) -> dict[str, np.ndarray]:
-    """Forecast windows of a panel by models that were trained on the rows before, anew for each fold of windows.
+    """Forecast windows of a panel with models trained on the rows before, once for each fold of windows.
 
     Parameters
     ----------

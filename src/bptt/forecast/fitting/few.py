@@ -1,4 +1,4 @@
-"""Few windows, as of one short series: a network overfits them, so the newest rows decide how long it is trained.
+"""Few windows, as from one short series: a network overfits them, so the newest rows decide how long it is trained.
 
 hold out    the last two horizons of each series, at most a third of it; the network is trained on the rest
 steps       those after which the held-out windows are forecast best; the training on all rows stops there
@@ -65,7 +65,7 @@ def count(windows: tuple[np.ndarray, np.ndarray, np.ndarray]) -> int:
 
 
 def held_out_rows(train_ends: np.ndarray, n: int) -> np.ndarray:
-    """Rows at the end of each series (N,) that say how much a network may learn from the others."""
+    """Rows at the end of each series (N,) that decide how long a network is trained on the others."""
     return np.minimum(2 * n, np.maximum(train_ends // 3, 1))
 
 
@@ -126,7 +126,8 @@ def offsets_of(plan: Architecture, missed: np.ndarray, weight: np.ndarray, share
     missed, weight : arrays (W, n)
         What the naive forecast missed by (target less forecast), and what of it counts.
     share : float, optional
-        How much less the network misses; its point forecast is the middle. The naive forecast's own where None.
+        The network's error as a fraction of the naive forecast's; its point forecast is then the middle. Default: the
+        naive forecast itself is used.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What the newest rows decide where windows are few: see `fitting.few` for the rules."""
+"""How the newest rows decide when windows are few: see `fitting.few` for the rules."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def decide(
     train: Callable[[TrainingConfig, np.ndarray], TrainingResult],
     alias: str,
 ) -> tuple[Architecture, TrainingConfig, np.ndarray | None]:
-    """How long to train, or which naive forecast to take instead, and the offsets of the quantiles.
+    """Decide how long to train or which naive forecast to use instead, and the offsets of the quantiles.
 
     Parameters
     ----------

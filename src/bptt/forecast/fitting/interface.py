@@ -1,4 +1,4 @@
-"""What a Forecaster asks of its models: the interface, and what has to hold for several of them."""
+"""The interface of a Forecaster's models, and the checks on several of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 
 
 class Model(Protocol):
-    """What a `Forecaster` asks of a model."""
+    """The interface of a model for `Forecaster`."""
 
     h: int
     alias: str
@@ -41,11 +41,11 @@ class Model(Protocol):
 
     @property
     def forecasts_median(self) -> bool:
-        """Whether the point forecast is the median, which a calibration moves with the quantiles."""
+        """Whether the point forecast is the median; calibration then moves it with the quantiles."""
 
     @property
     def history(self) -> pd.DataFrame:
-        """The losses of the last `fit`, in rows; empty where it left none."""
+        """The losses of the last `fit` as a frame; empty if there are none."""
 
     @property
     def settings(self) -> dict[str, Any]: ...
@@ -72,19 +72,19 @@ class Model(Protocol):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Point forecasts (W, h) and quantiles (W, h, Q) of rows ends .. ends+h-1 from the rows before.
 
-        What a model chooses for each series, such as a transform, it chooses by its rows before `until` (N,): those
-        before the first of its ends where None.
+        Choices for each series, such as the transform, use its rows before `until` (N,); default: the rows before the
+        first of its ends.
         """
 
     def tensors(self) -> dict[str, np.ndarray]: ...
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any], tensors: dict[str, np.ndarray], panel: Panel, freq: Freq) -> Self:
-        """The model of a file, trained on this panel; ValueError, naming the field, where it is none."""
+        """The model of a file, trained on this panel; a wrong field raises a ValueError that names it."""
 
 
 def check_models(models: Any) -> None:
-    """A list of models, all of one horizon."""
+    """Check a list of models, all with one horizon."""
     if not isinstance(models, list | tuple):
         raise TypeError(f"models must be a list of models, like [GRU(h=12)]; got {models!r} ({type(models).__name__})")
     if not models:
@@ -102,7 +102,7 @@ def check_models(models: Any) -> None:
 
 
 def column_names(models: Sequence[Model]) -> list[str]:
-    """The names of the models' columns: given ones as they are, the names of classes numbered where they meet."""
+    """The names of the models' columns: given ones unchanged, class names numbered if they repeat."""
     given = [model.alias for model in models if model.alias != type(model).__name__]
     twice = sorted({alias for alias in given if given.count(alias) > 1})
     if twice:
@@ -119,14 +119,14 @@ def column_names(models: Sequence[Model]) -> list[str]:
 
 
 def check_aliases(aliases: Sequence[str], others: Sequence[str]) -> None:
-    """No column of a model may be called as another one of the results."""
+    """Check that no model's column has the name of another column of the results."""
     for alias in aliases:
         if alias in others:
             raise ValueError(f"a model's alias must not be the name of another column of the results; got {alias!r}")
 
 
 def check_validation(models: Sequence[Model], aliases: Sequence[str], val_size: int) -> None:
-    """Validation on nothing, or on a horizon at least; on something where it decides when to stop."""
+    """Check that `val_size` is 0 or at least the horizon, and not 0 with early stopping."""
     arguments.integer("val_size", val_size, 0)
     h = models[0].h
     if 0 < val_size < h:
@@ -146,7 +146,7 @@ def reach(models: Sequence[Model], h: int) -> int:
 
 
 def check_horizon(models: Sequence[Model], aliases: Sequence[str], h: int | None) -> int:
-    """The steps to forecast: the models' where nothing is said, more for recursive ones only."""
+    """The steps to forecast: default the models' horizon; only recursive models can forecast more."""
     if h is None:
         return models[0].h
     arguments.integer("h", h)
@@ -160,7 +160,7 @@ def check_horizon(models: Sequence[Model], aliases: Sequence[str], h: int | None
 
 
 def check_quantiles(models: Sequence[Model], aliases: Sequence[str], quantiles: Sequence[float]) -> None:
-    """Quantiles of models that are not calibrated: from their own, of which one alone says nothing of others."""
+    """Check that the quantiles can be interpolated: from a single one no others follow without calibration."""
     for model, alias in zip(models, aliases, strict=True):
         if len(model.quantiles) == 1 and set(quantiles) - set(model.quantiles):
             raise ValueError(

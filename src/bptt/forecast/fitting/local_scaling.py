@@ -1,4 +1,4 @@
-"""The scale of each series: what local_scaler_type takes out of y, and in what units intervals are calibrated."""
+"""The scale of each series: for `local_scaler_type`, and the units in which intervals are calibrated."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def scaling(panel: Panel, kind: str, holdout: int = 0) -> Scaling:
         "standard": mean and standard deviation. "robust": median and median absolute deviation. "minmax": minimum
         and range.
     holdout : int
-        Rows at the end that the scale is not to know.
+        Rows at the end that the scale does not use.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def scaling(panel: Panel, kind: str, holdout: int = 0) -> Scaling:
 
 
 def mase_scale(panel: Panel, series: np.ndarray, ends: np.ndarray, period: int) -> np.ndarray:
-    """How much each series moved before the end of a window: its mean absolute seasonal difference.
+    """The mean absolute seasonal difference of each series before the end of a window.
 
     Parameters
     ----------

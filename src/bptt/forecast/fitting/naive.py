@@ -1,4 +1,4 @@
-"""anchors="auto": the naive forecasts that are worth correcting, found by trying them on the training windows."""
+"""anchors="auto": choose naive forecasts by their error on the training windows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def candidates(seasons: tuple[int, ...]) -> list[Anchor]:
 def choose_anchors(
     plan: Architecture, source: Any, windows: tuple[np.ndarray, ...], seasons: tuple[int, ...]
 ) -> Architecture:
-    """The plan with those naive forecasts that do about as well as the best, and the seasonal ones.
+    """The plan with the seasonal naive forecasts and those that are about as good as the best.
 
     Tried are the last value, the window's mean and slope, and of each period the seasonal naive forecast and the mean
     of the window's seasons, on windows drawn as in training; an error is the mean over a window's steps, the usual one

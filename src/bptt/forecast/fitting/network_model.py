@@ -1,4 +1,4 @@
-"""What all models of a `Forecaster` do: fit their networks, forecast with them, and go to and from a file."""
+"""What all models of a `Forecaster` do: fit their networks, forecast with them, save and load them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["NetworkModel"]
 
 
 class NetworkModel(HasHistory, HasParams):
-    """A model whose constructor has checked its arguments, and kept them as a file can hold them.
+    """A model whose constructor has checked its arguments and stored them in types that a file can hold.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class NetworkModel(HasHistory, HasParams):
 
     @property
     def is_fitted(self) -> bool:
-        """Whether `fit` has come to an end."""
+        """Whether `fit` has finished."""
         return self._plan is not None
 
     @property
@@ -111,7 +111,7 @@ class NetworkModel(HasHistory, HasParams):
         warm_start : bool
             Start from the weights of the last fit.
         verbose : int
-            1: a bar on standard error.
+            1 shows a progress bar on standard error.
 
         Raises
         ------
@@ -277,7 +277,7 @@ class NetworkModel(HasHistory, HasParams):
         return point, np.sort(quantiles, axis=2)
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """All arrays that a file has to keep."""
+        """All arrays that a file must hold."""
         tensors = {f"scale.{name}": array for name, array in self._scales.items()}
         if self._offsets is not None:
             tensors["offsets"] = self._offsets
@@ -290,7 +290,7 @@ class NetworkModel(HasHistory, HasParams):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What a file has to keep besides; JSON has words for all of it."""
+        """The other data that a file must hold, in types of JSON."""
         plan = None if self._plan is None else {name: getattr(self._plan, name) for name in self._plan.__match_args__}
         steps = [learned.steps for learned in self.networks]
         return {"model": type(self).__name__, "arguments": self._given, "plan": plan, "steps": steps}
@@ -305,7 +305,7 @@ class NetworkModel(HasHistory, HasParams):
         Parameters
         ----------
         settings, tensors : dict
-            As `settings` and `tensors()` gave them, or anything else.
+            From `settings` and `tensors()`, or from a file with any content.
         panel : Panel
             What the model was trained on.
         freq : Freq
@@ -313,7 +313,7 @@ class NetworkModel(HasHistory, HasParams):
         Raises
         ------
         ValueError
-            Naming the field that does not fit.
+            A field does not fit; the message names it.
         """
         record(settings, ("model", "arguments", "plan", "steps"))
         check_equal({"model": settings["model"]}, {"model": cls.__name__}, "the class")
@@ -342,8 +342,8 @@ class NetworkModel(HasHistory, HasParams):
 
     @property
     def _transform(self) -> str:
-        """The transform's name. Squared, the mean of square roots is less than the mean: a loss that aims at the mean
-        takes the values as they are."""
+        """The transform's name. The square of a mean of square roots is less than the mean, so a loss that aims at the
+        mean uses the values unchanged."""
         given = self._given
         return "none" if given["transform"] == "auto" and given["loss"] != "mae" else given["transform"]
 
@@ -373,8 +373,7 @@ class NetworkModel(HasHistory, HasParams):
         transform: Transform,
         until: np.ndarray,
     ) -> SeriesArrays:
-        """The panel as the network reads it: transformed and scaled; how small a spread may be, rows before `until`
-        say."""
+        """The panel as the network reads it, transformed and scaled; rows before `until` set the smallest spread."""
         y = transform.apply(panel.y, panel.series)
         arrays = {"futr": panel.futr, "hist": panel.hist, "static": panel.static}
         parts = {

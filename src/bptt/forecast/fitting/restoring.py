@@ -1,4 +1,4 @@
-"""What a file holds of a fitted model, checked against the numbers that follow from its arguments.
+"""Restore a fitted model from a file, checked against the numbers that follow from its arguments.
 
 Nothing is allocated from a number of the file before the tensors in it are known to have the shapes that follow.
 """
@@ -25,7 +25,7 @@ MOST_STEPS = 2**40
 
 
 def plan_of(settings: Any, settled: Architecture, seasons: tuple[int, ...] | None) -> Architecture:
-    """The network's numbers of a file: those of `settled`, but for naive forecasts that were chosen by the data.
+    """The network's numbers of a file: those of `settled`, except for naive forecasts that the data chose.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def plan_of(settings: Any, settled: Architecture, seasons: tuple[int, ...] | Non
 
 
 def steps_of(settings: Any, members: int) -> list[int]:
-    """How many steps each network of an ensemble was trained."""
+    """The training steps of each network of an ensemble."""
     steps = listing("steps", settings)
     if len(steps) != members:
         raise ValueError(f"must be of {members} networks; got {len(steps)}")
@@ -80,7 +80,7 @@ def scales_of(tensors: Mapping[str, np.ndarray], widths: tuple[int, ...]) -> dic
 
 
 def offsets_of(tensors: Mapping[str, np.ndarray], plan: Architecture) -> np.ndarray | None:
-    """How far quantiles lie from the point forecast, where few windows said so."""
+    """Offsets of the quantiles from the point forecast, if they were set because of few windows."""
     if "offsets" not in tensors:
         return None
     offsets = tensors["offsets"]

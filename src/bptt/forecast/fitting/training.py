@@ -1,4 +1,4 @@
-"""One network learns from a panel: windows drawn anew for each step, validation on the ends, best weights kept."""
+"""Train one network on a panel: windows sampled for each step, validation on the last rows, best weights kept."""
 
 from __future__ import annotations
 
@@ -92,18 +92,18 @@ def learn(
     threads: int | None = None,
     tick: Callable[[int, float], None],
 ) -> TrainingResult:
-    """Train a network from `theta`, or on from where it was left.
+    """Train a network from `theta`, or continue an earlier training.
 
     Parameters
     ----------
     source, validating : SeriesArrays
-        The second one's targets go on to the end of the rows to validate on.
+        The targets of the second one extend to the end of the validation rows.
     member : int
         Which network of an ensemble it is: its windows and dropout masks are its own.
     before : TrainingResult, optional
         An earlier training to continue.
     threads : int, optional
-        Upper limit; by default a number that fits the work.
+        Upper limit. Default: automatic.
     tick : function (steps, loss)
         Called after every few steps with their number and their mean loss.
 
@@ -111,10 +111,18 @@ def learn(
     ------
     NonFiniteError
         A loss or a gradient became infinite or NaN; the message names the step.
+    MemoryError
+        The arrays of a step cannot be allocated; the message names the sizes.
     """
     theta = theta.copy()
     network = network_of(plan, theta, member)
-    work = workspace(plan, network, course.batch_size)
+    try:
+        work = workspace(plan, network, course.batch_size)
+    except (MemoryError, ValueError) as error:  # a ValueError where no array can have this size
+        raise MemoryError(
+            f"a training step of batch_size={course.batch_size} windows with h={plan.n}, "
+            f"input_size={plan.input_size} and hidden_size={plan.hidden_size} needs more memory than there is"
+        ) from error
     grad = np.zeros_like(theta)
     optimizer = state_of(Adam(weight_decay=course.weight_decay), theta, limit_norm=course.clip_norm)
     done = 0 if before is None else before.steps
@@ -183,7 +191,7 @@ def predict_windows(
     shift, spread : arrays (W,)
         z times spread plus shift is on the scale of `source.y`.
     loss : float
-        Mean loss of the steps that the source knows; 0 where it knows none.
+        Mean loss of the steps whose true values the source has; 0 if it has none.
     """
     W, Q, R = series.size, len(plan.taus), plan.row
     together = min(W, TOGETHER)
@@ -213,7 +221,7 @@ def predict_windows(
 
 def source_of(y: np.ndarray, observed: np.ndarray, starts: np.ndarray, train_ends: np.ndarray, min_spread: np.ndarray,
               futr: np.ndarray, hist: np.ndarray, static: np.ndarray) -> SeriesArrays:  # fmt: skip
-    """The series for compiled code, which reads them by index: all of the right kind, in one piece."""
+    """The series for compiled code, which reads them by index: contiguous arrays of the right types."""
     whole = np.ascontiguousarray
     return SeriesArrays(
         y=whole(y, np.float64),

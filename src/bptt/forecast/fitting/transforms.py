@@ -1,4 +1,4 @@
-"""Each series on a scale where its swings keep their size while its level moves: logarithm, square root or as it is."""
+"""Transform each series so that swings keep their size while the level changes: logarithm, square root or none."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Transform:
 
     @property
     def logs(self) -> np.ndarray:
-        """Truth values (N,): whose values are logarithms."""
+        """Bool (N,): which series are logarithms."""
         return self.kinds == LOG
 
     def apply(self, y: np.ndarray, series: np.ndarray) -> np.ndarray:
@@ -44,7 +44,7 @@ class Transform:
         return out
 
     def invert(self, z: np.ndarray, series: np.ndarray) -> np.ndarray:
-        """The way back; what a forecast says far outside of a float's range stays finite."""
+        """The inverse transform; results beyond a float's range are clipped to finite values."""
         kinds = self.kinds[series]
         log, sqrt = kinds == LOG, kinds == SQRT
         out = np.array(z, np.float64)

@@ -1,4 +1,4 @@
-"""From a panel to what networks learn from: scales of columns, smallest spreads, windows to train and validate on."""
+"""From a panel to training data: scales of columns, smallest spreads, windows for training and validation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONSTANT = 1e-7
 
 
 def scales_of(panel: Panel, columns: tuple[np.ndarray, ...], train_ends: np.ndarray) -> dict[str, np.ndarray]:
-    """Mean and spread of each exogenous column over the rows that are trained on."""
+    """Mean and spread of each exogenous column over the training rows."""
     trained = panel.before(train_ends)
     scales = {}
     parts = {"futr": panel.futr, "hist": panel.hist, "static": panel.static}
@@ -30,7 +30,7 @@ def scales_of(panel: Panel, columns: tuple[np.ndarray, ...], train_ends: np.ndar
 
 
 def min_spread_of(y: np.ndarray, logs: np.ndarray, panel: Panel, until: np.ndarray) -> np.ndarray:
-    """For each series the smallest spread that a window of it, of the transformed values y (rows,), may count as.
+    """For each series, a lower limit on the spread of a window of its transformed values y (rows,).
 
     It follows the unit of y: a power of two times y gives as much times the result, to the bit. Only a series of zeros
     has no unit; for it the result is 1, and `models` forecasts zero. Logarithms (`logs`, truth values (N,)) have no
@@ -48,9 +48,9 @@ def min_spread_of(y: np.ndarray, logs: np.ndarray, panel: Panel, until: np.ndarr
 
 
 def windows_of(panel: Panel, train_ends: np.ndarray, n: int, least: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Chances of each series (cumulated), first and last end of its windows.
+    """Cumulative sampling probabilities of the series, first and last end of their windows.
 
-    A window has n steps to come and `least` values, or fewer where the series is too short for that.
+    A window has n future steps and `least` values, or fewer if the series is too short.
     """
     observed = np.bincount(panel.series[panel.observed & panel.before(train_ends)], minlength=len(panel))
     # One value to begin with, one to compare with.

@@ -1,4 +1,4 @@
-"""Changes of a local clock, as to summer time, which move what seasonal forecasts repeat."""
+"""Changes of a local clock, like summer time, which shift seasonal forecasts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOUR = 3600 * 10**9
 def warn_clock_changes(
     panel: Panel, encoding: FrameSchema, series: NDArray[np.int64], ends: NDArray[np.int64], h: int
 ) -> None:
-    """Say that the clock of the time zone changes within some forecasts, or in the season that they repeat.
+    """Warn that the clock of the time zone changes within some forecasts, or in the season that they repeat.
 
     Seasons are counted in steps of equal length, so what happened at 8 o'clock before a change is expected an hour
     earlier or later after it.

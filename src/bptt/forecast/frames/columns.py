@@ -1,4 +1,4 @@
-"""The columns that every frame has, ids, times and targets: what they may hold, and what the panel holds of them.
+"""The columns of every frame, ids, times and targets: checks, and conversion for the panel.
 
 Messages begin like those of Nixtla's packages, and add where the fault is and what to do.
 """
@@ -50,7 +50,7 @@ def text(value: Any) -> str:
 
 
 def as_pandas(name: str, df: Any) -> pd.DataFrame:
-    """A pandas frame, or one of another package that makes one of itself, as those of polars and Arrow."""
+    """A pandas frame, or a frame of polars, Arrow or another package that converts itself to pandas."""
     if isinstance(df, pd.DataFrame):
         return df
     if callable(getattr(df, "to_pandas", None)) and not isinstance(df, type):
@@ -88,14 +88,14 @@ def dated(name: str, df: Any, time_col: str) -> pd.DataFrame:
 
 
 def check_names(**names: Any) -> None:
-    """Every one of these arguments is the name of a column."""
+    """Check that each of these arguments is the name of a column."""
     for argument, name in names.items():
         if not isinstance(name, str):
             raise TypeError(f"{argument} must be a column's name, a str; got {name!r}")
 
 
 def check_frame(name: str, df: Any, columns: Iterable[str]) -> None:
-    """A pandas frame with rows, which has each of these columns once."""
+    """Check that the frame has rows, and each of these columns once."""
     df = as_pandas(name, df)
     columns = list(dict.fromkeys(columns))
     missing = [column for column in columns if column not in df.columns or isinstance(df.columns, pd.MultiIndex)]
@@ -143,7 +143,7 @@ def factorize_ids(name: str, ids: pd.Series[Any]) -> tuple[NDArray[np.int64], pd
 
 
 def ascending(ids: pd.Index[Any]) -> NDArray[np.int64]:
-    """What sorts ids; those that cannot be compared, as 1 and "a", by kind and text."""
+    """A sort key for ids; ids that cannot be compared, like 1 and "a", are sorted by type and text."""
     try:
         return np.asarray(ids.argsort(), np.int64)
     except TypeError:
@@ -152,7 +152,7 @@ def ascending(ids: pd.Index[Any]) -> NDArray[np.int64]:
 
 
 def id_hint(name: str, came: pd.Index[Any], wanted: pd.Index[Any]) -> str:
-    """Why no id may have been found: numbers on one side, text on the other."""
+    """A hint when ids do not match: numbers on one side, text on the other."""
     kinds = [pd.api.types.infer_dtype(ids, skipna=True) for ids in (came, wanted)]
     return f" (ids of {name} are of the kind {kinds[0]!r}, those of df {kinds[1]!r})" if kinds[0] != kinds[1] else ""
 

@@ -1,4 +1,4 @@
-"""The columns beside the target: numbers as they are, categories as one column of zeros and ones for each value."""
+"""Exogenous columns: numbers unchanged, categories as one column of zeros and ones for each value."""
 
 from __future__ import annotations
 

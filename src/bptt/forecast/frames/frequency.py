@@ -1,4 +1,4 @@
-"""Frequencies: what they are called, the next times, their seasons, and where in the calendar a time lies."""
+"""Frequencies: their names, the next times, their seasons, and calendar features."""
 
 from __future__ import annotations
 

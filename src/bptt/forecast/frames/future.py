@@ -1,4 +1,4 @@
-"""The rows after the end of each series: what a model forecasts, and what users have to know about them."""
+"""The rows after the end of each series, which a model forecasts, and their known columns."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def future_rows(panel: Panel, encoding: FrameSchema, h: int, futr_df: pd.DataFra
     Warns
     -----
     UserWarning
-        With their number: rows of `futr_df` that are of no use; categories that are not known.
+        Rows of `futr_df` that are not used, and unknown categories, with their number.
 
     Examples
     --------

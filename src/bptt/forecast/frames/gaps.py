@@ -1,4 +1,4 @@
-"""Rows for the times that a frame leaves out."""
+"""Rows for the times that are missing in a frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The grids that times lie on, as integers: which step of a frequency a time is, and the time some steps on.
+"""The grids of times, as integers: which step of a frequency a time is, and the time n steps later.
 
 Times are int64 here: nanoseconds since 1970 or the integers of the frame. A grid tells a time's `ordinal`, which
 rises by one from each time of a regular series to the next however long months are, and its `phase`, which is the

@@ -16,7 +16,7 @@ class Panel:
     """Many series, one after the other; series s is rows `starts[s]` to `starts[s + 1] - 1` of the flat arrays.
 
     Inside a series `ds` is ascending and regular: where the frame had a gap there are rows that are not observed.
-    Numbers are raw, scaling is the model's business. `bptt.forecast.frames.reading.read` makes it.
+    Numbers are unscaled; models scale them. `bptt.forecast.frames.reading.read` makes it.
 
     Attributes
     ----------

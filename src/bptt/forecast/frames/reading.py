@@ -257,7 +257,7 @@ def _warn_unobserved(panel: Panel) -> None:
 
 
 def warn_unobserved_ends(panel: Panel, encoding: FrameSchema, consequence: str = FORECASTS_START) -> None:
-    """Say that some series end in missing values, and what follows from it."""
+    """Warn that some series end in missing values, and of the consequence."""
     rows = np.where(panel.observed, np.arange(panel.y.size), -1)
     last = np.maximum.reduceat(rows, panel.starts[:-1])
     short = np.flatnonzero((last >= 0) & (last < panel.starts[1:] - 1))

@@ -1,4 +1,4 @@
-"""What has to be kept of a frame: how to read a later one in the same way, and how to give results back."""
+"""What is kept of a frame, to read a later one in the same way and to return results in its format."""
 
 from __future__ import annotations
 

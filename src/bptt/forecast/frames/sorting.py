@@ -1,4 +1,4 @@
-"""The rows of a frame as series: which rows are whose, in order of time, once each, on the grid of a frequency."""
+"""The rows of a frame as series: sorted by series and time, without duplicates, on the grid of a frequency."""
 
 from __future__ import annotations
 

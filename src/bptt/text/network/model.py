@@ -75,7 +75,7 @@ class SequenceModel(Module):
     Raises
     ------
     TypeError, ValueError
-        An argument is of another type or outside its range.
+        An argument has another type or is outside its range.
 
     Examples
     --------

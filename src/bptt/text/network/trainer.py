@@ -96,7 +96,7 @@ class Trainer:
     Raises
     ------
     TypeError, ValueError
-        An argument is of another type or outside its range.
+        An argument has another type or is outside its range.
     """
 
     @arguments.known_keywords
