@@ -562,6 +562,7 @@ def forecasting(strategy, cell, dtype, B, changes):
             network = laid(arena, plain)
             work = laid(arena, workspace(plan, plain, B), lambda name: name not in UNFILLED)
             source, pool = laid(arena, source_for(plan)), laid(arena, Pool(*windows_of(plan)))
+            pool.last_end[:] = source.train_ends - 1  # windows that reach past the last row
             grad, m, v = (arena.copy(np.zeros_like(start)) for _ in range(3))
             partial = arena.lay(updates.blocks(start.size), dtype="float64")
             numbers = arena.copy([0.9, 0.999, 1e-8, 0.0])
