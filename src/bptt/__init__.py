@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bptt.numerics.threads import get_num_threads, set_num_threads
     from bptt.training.fit import train
     from bptt.unroll.tape import Tape
-    from bptt.unroll.windows import TBPTT
+    from bptt.unroll.truncation import TBPTT
 
 __version__ = "0.1.0"
 
@@ -65,7 +65,7 @@ _MODULES = {
     "numerics.threads": ("get_num_threads", "set_num_threads"),
     "training.fit": ("train",),
     "unroll.tape": ("Tape",),
-    "unroll.windows": ("TBPTT",),
+    "unroll.truncation": ("TBPTT",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 _SUBPACKAGES = ("forecast", "losses", "testing", "text", "training")

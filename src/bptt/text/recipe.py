@@ -12,7 +12,7 @@ from bptt import arguments
 from bptt.text import corpus
 from bptt.training.optimizers import Optimizer, optimizer_from_name
 from bptt.training.schedules import Schedule, schedule_from_name
-from bptt.unroll.windows import TBPTT
+from bptt.unroll.truncation import TBPTT
 
 __all__ = ["FitConfig", "dropout_for"]
 

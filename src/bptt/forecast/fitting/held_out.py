@@ -9,7 +9,7 @@ import numpy as np
 
 from bptt.forecast.fitting import few
 from bptt.forecast.fitting.training import TrainingConfig, TrainingResult, predict_windows
-from bptt.forecast.fitting.windows import windows_of
+from bptt.forecast.fitting.training_windows import windows_of
 from bptt.forecast.frames.panel import Panel
 from bptt.forecast.network.architecture import Architecture
 from bptt.forecast.network.batches import SeriesArrays

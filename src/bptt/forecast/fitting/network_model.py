@@ -15,8 +15,8 @@ from bptt.forecast.fitting import defaults, few, held_out, restoring
 from bptt.forecast.fitting.ensemble import Members
 from bptt.forecast.fitting.naive import candidates, choose_anchors
 from bptt.forecast.fitting.training import TOGETHER, TrainingConfig, TrainingResult, learn, predict_windows, source_of
+from bptt.forecast.fitting.training_windows import min_spread_of, scales_of, validation_windows, windows_of
 from bptt.forecast.fitting.transforms import Transform, choose
-from bptt.forecast.fitting.windows import min_spread_of, scales_of, validation_windows, windows_of
 from bptt.forecast.frames.frequency import Freq
 from bptt.forecast.frames.panel import Panel, columns_of
 from bptt.forecast.network.architecture import Architecture, initial

@@ -16,7 +16,7 @@ from bptt.text.network import step
 from bptt.text.network.model import SequenceModel
 from bptt.text.network.workspace import network_of, windows_between_checks, workspace_for
 from bptt.training.optimizers import Adam, Optimizer, state_of
-from bptt.unroll.windows import TBPTT
+from bptt.unroll.truncation import TBPTT
 
 __all__ = ["Record", "Trainer"]
 

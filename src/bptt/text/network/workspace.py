@@ -24,10 +24,10 @@ from bptt.numerics.matmul import panel_shape
 from bptt.text.network.model import SequenceModel
 from bptt.unroll.layer import FORMULAS, OPERATIONS
 
-__all__ = ["Network", "Workspace", "network_of", "windows_between_checks", "workspace_for"]
+__all__ = ["TextNetwork", "TextWorkspace", "network_of", "windows_between_checks", "workspace_for"]
 
 
-class Network(NamedTuple):
+class TextNetwork(NamedTuple):
     """A `SequenceModel` for compiled code; offsets point into flat vectors of theta's layout."""
 
     stack: Stack
@@ -40,7 +40,7 @@ class Network(NamedTuple):
     input_dropout: float
 
 
-class Workspace(NamedTuple):
+class TextWorkspace(NamedTuple):
     """Tape, packed weights and errors for B streams and at most K steps.
 
     Slots 0 .. old-1 of the tape and of `tokens` hold the older part, which only windows with k2 > k1 have. `table`
@@ -63,10 +63,10 @@ class Workspace(NamedTuple):
     scratch: Scratch
 
 
-def network_of(model: SequenceModel, theta: np.ndarray | None = None, *, dropout: bool = True) -> Network:
+def network_of(model: SequenceModel, theta: np.ndarray | None = None, *, dropout: bool = True) -> TextNetwork:
     """The network of `model` on its own weights or on `theta`; without dropout for evaluation and sampling."""
     at = starts(model.shapes)
-    return Network(
+    return TextNetwork(
         stack=stack_of(model.cell, model.embedding_size, model.hidden_size, model.num_layers, at, "rnn."),
         V=model.vocabulary_size,
         theta=model.flat if theta is None else theta,
@@ -78,7 +78,7 @@ def network_of(model: SequenceModel, theta: np.ndarray | None = None, *, dropout
     )
 
 
-def windows_between_checks(network: Network, rows: int, passes: int) -> int:
+def windows_between_checks(network: TextNetwork, rows: int, passes: int) -> int:
     """How many windows, of `rows` rows each, one compiled call processes. Ctrl-C is handled between two calls."""
     stack = network.stack
     head = rows * stack.H * network.V
@@ -86,7 +86,7 @@ def windows_between_checks(network: Network, rows: int, passes: int) -> int:
     return max(1, OPERATIONS // (passes * (multiply_adds(stack, rows) + formulas + head)))
 
 
-def workspace_for(network: Network, B: int, K: int, *, older: int = 0, training: bool = True) -> Workspace:
+def workspace_for(network: TextNetwork, B: int, K: int, *, older: int = 0, training: bool = True) -> TextWorkspace:
     """Arrays for B streams, windows of K steps of which `older` may be left from windows before."""
     stack, V, dtype = network.stack, network.V, network.theta.dtype
     cell, E, H, L = stack.cell, stack.I, stack.H, stack.L
@@ -101,7 +101,7 @@ def workspace_for(network: Network, B: int, K: int, *, older: int = 0, training:
         return memory.empty(shape, dtype)
 
     tokens = np.zeros((K, B), np.int32)
-    return Workspace(
+    return TextWorkspace(
         tokens=tokens,
         tape=Tape(
             x=empty(K * B * looked_up, E),

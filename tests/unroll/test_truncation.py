@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bptt.unroll.windows import TBPTT
+from bptt.unroll.truncation import TBPTT
 
 
 @given(k1=st.integers(1, 9), more=st.integers(0, 12), steps=st.integers(0, 60))
