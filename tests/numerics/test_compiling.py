@@ -88,7 +88,12 @@ def interrupt(program, folder, wait):
     assert run.stdout.readline() == "go\n"
     time.sleep(wait)
     run.send_signal(signal.SIGINT)
-    return *run.communicate(timeout=120), run.returncode
+    try:
+        return *run.communicate(timeout=120), run.returncode
+    except subprocess.TimeoutExpired:
+        run.kill()
+        out, err = run.communicate()
+        raise AssertionError(f"SIGINT after {wait} s did not end it: {out!r}, {err!r}") from None
 
 
 # Nothing is caught: Python prints the KeyboardInterrupt and ends as shells expect it.
