@@ -34,7 +34,7 @@ __all__ = [
     "clear",
     "forward",
     "matrix",
-    "multiply_adds",
+    "operations",
     "pack",
     "pack_transposed",
     "packed_for",
@@ -216,6 +216,11 @@ def multiply_adds(stack: Stack, rows: int) -> int:
     return rows * stack.H * stack.cell.A * (stack.I + (2 * stack.L - 1) * stack.H)
 
 
+def operations(stack: Stack, rows: int) -> int:
+    """Multiply-adds of `forward`, and the formulas of the cells counted as such."""
+    return multiply_adds(stack, rows) + rows * stack.L * stack.H * stack.cell.A * one.FORMULAS
+
+
 def threads_for(stack: Stack, rows: int) -> int | None:
     """The number of threads for a call with this number of rows: 1 where a second one would cost more than it saves,
     else None: as many as `numerics.pace` finds useful.
@@ -225,8 +230,7 @@ def threads_for(stack: Stack, rows: int) -> int | None:
 
 def steps_between_checks(stack: Stack, rows: int, passes: int) -> int:
     """Steps of `rows` rows between two checks for a signal; `passes` is 1 for forward, 3 for forward and backward."""
-    formulas = rows * stack.L * stack.H * stack.cell.A * one.FORMULAS
-    return max(1, one.OPERATIONS // (passes * (multiply_adds(stack, rows) + formulas)))
+    return max(1, one.OPERATIONS // (passes * operations(stack, rows)))
 
 
 @kernel(internal=True)

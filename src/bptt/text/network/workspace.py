@@ -13,7 +13,7 @@ from bptt.network.stack import (
     Stack,
     Tape,
     Transposed,
-    multiply_adds,
+    operations,
     packed_for,
     scratch_for,
     stack_of,
@@ -22,7 +22,7 @@ from bptt.network.stack import (
 from bptt.numerics import memory
 from bptt.numerics.matmul import panel_shape
 from bptt.text.network.model import SequenceModel
-from bptt.unroll.layer import FORMULAS, OPERATIONS
+from bptt.unroll.layer import OPERATIONS
 
 __all__ = ["TextNetwork", "TextWorkspace", "network_of", "windows_between_checks", "workspace_for"]
 
@@ -82,8 +82,7 @@ def windows_between_checks(network: TextNetwork, rows: int, passes: int) -> int:
     """How many windows, of `rows` rows each, one compiled call processes. Ctrl-C is handled between two calls."""
     stack = network.stack
     head = rows * stack.H * network.V
-    formulas = rows * stack.L * stack.H * stack.cell.A * FORMULAS
-    return max(1, OPERATIONS // (passes * (multiply_adds(stack, rows) + formulas + head)))
+    return max(1, OPERATIONS // (passes * (operations(stack, rows) + head)))
 
 
 def workspace_for(network: TextNetwork, B: int, K: int, *, older: int = 0, training: bool = True) -> TextWorkspace:
