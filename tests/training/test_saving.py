@@ -152,6 +152,17 @@ def test_what_is_often_taken_for_a_model_is_named(tmp_path: Path, content: bytes
         read_tensors(tmp_path / "m", "test.Model", 1)
 
 
+def test_a_header_of_any_length_is_read(tmp_path: Path) -> None:
+    """The first bytes are its length: 640 and 1152 look like the beginning of a pickle."""
+    lengths = set()
+    for padding in range(300, 1200, 8):
+        names = ["x" * padding]
+        write_tensors(tmp_path / "m", "test.Model", 1, {}, {"names": names}, overwrite=True)
+        lengths.add(int.from_bytes((tmp_path / "m").read_bytes()[:8], "little"))
+        assert read_tensors(tmp_path / "m", "test.Model", 1)[1]["names"] == names
+    assert {640, 1152} <= lengths
+
+
 def test_a_model_of_another_kind_says_what_reads_it(tmp_path: Path) -> None:
     write_tensors(tmp_path / "m", "bptt.CharLM", 1, {}, {})
     with pytest.raises(ValueError, match=r"holds 'bptt.CharLM', expected 'test.Model': load it with CharLM\.load"):

@@ -248,17 +248,19 @@ def read_model(
 
 def _check_start(name: str, start: bytes, size: int) -> None:
     """What the first bytes say about files that are often taken for models."""
-    found = None
+    found, header = None, int.from_bytes(start, "little")
     if not start:
         found = "it is empty"
+    elif LARGEST_HEADER < header <= size - 8:
+        found = f"its header has {header:,} bytes, at most {LARGEST_HEADER:,} are read"
+    elif header <= size - 8:  # a length may look like the first bytes of another format: 1152 is b"\x80\x04"
+        return
     elif start.startswith(b"\x1f\x8b"):
         found = "it is compressed: unpack it with gunzip"
     elif start.startswith(b"PK\x03\x04"):
         found = "it is a zip archive, as those of PyTorch and NumPy are"
     elif start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         found = "it is a pickle, which is never read, since it could run code"
-    elif LARGEST_HEADER < int.from_bytes(start, "little") <= size - 8:
-        found = f"its header has {int.from_bytes(start, 'little'):,} bytes, at most {LARGEST_HEADER:,} are read"
     if found is not None:
         raise ValueError(f"{name}: not a whole safetensors file ({found})")
 
