@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bptt.forecast import GRU, ConformalIntervals, Forecaster, generate_series, plot
+from bptt.forecast import Forecaster, Pretrained, accuracy, generate_series, plot
 
 
 def example_file(folder: Path) -> Path:
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("file", type=Path, nargs="?", help="a CSV of two columns, time and value")
     parser.add_argument("--freq", default="D", help="the step of the times (default: %(default)s, days)")
     parser.add_argument("--h", type=int, default=14, help="how many steps to forecast")
-    parser.add_argument("--max-steps", type=int, default=200, help="how long to train")
+    parser.add_argument("--finetune-steps", type=int, default=0, help="how long to train on the series (default: not)")
     parser.add_argument("--plot", type=Path, help="where a picture goes")
     options = parser.parse_args(arguments)
 
@@ -46,21 +46,16 @@ def main(arguments: list[str] | None = None) -> None:
         df = read(options.file or example_file(Path(folder)))
     print(f"{len(df)} values of {df['unique_id'].iloc[0]}, {df['ds'].min().date()} to {df['ds'].max().date()}")
 
-    model = GRU(h=options.h, max_steps=options.max_steps, seed=0)
+    # The network has learned from random series and comes with the library: nothing has to be trained.
+    model = Pretrained(h=options.h, finetune_steps=options.finetune_steps)
     forecaster = Forecaster(models=[model], freq=options.freq)
-    # One series teaches little about its own surprises: the intervals are widened until they held on its last values.
-    calibration = ConformalIntervals(n_windows=3)
 
-    # How good is it? The model is trained without the last values and then forecasts them, from four cutoffs.
-    cv = forecaster.cross_validation(df, n_windows=4, step_size=options.h, level=[80], prediction_intervals=calibration)
-    error = (cv["GRU"] - cv["y"]).abs().mean()
-    inside = cv["y"].between(cv["GRU-lo-80"], cv["GRU-hi-80"]).mean()
-    print(
-        f"mean error {error:.3g}, where values are {df['y'].mean():.3g} on average; 80% interval: {inside:.0%} inside\n"
-    )
+    # How good is it? Four cutoffs, the forecasts from each, and the last season repeated beside them.
+    cv = forecaster.cross_validation(df, n_windows=4, step_size=options.h, level=[80])
+    print(accuracy(cv, df, options.freq).drop(columns="loses").to_string(index=False, float_format="%.2f"), end="\n\n")
 
     # The forecast itself, out of all the values.
-    forecaster.fit(df, prediction_intervals=calibration)
+    forecaster.fit(df)
     forecasts = forecaster.predict(level=[80, 95])
     print(forecasts.drop(columns="unique_id").to_string(index=False, float_format="%.1f"))
 

@@ -157,6 +157,7 @@ def targets(folder: Path) -> list[Target]:
         Target("CharLM.save", lm.save, {"path": folder / "saved.bptt"}),
         Target("CharLM.load", bptt.text.CharLM.load, {"path": lm_path}),
         *(Target(f"forecast.{model.__name__}", model, network) for model in models),
+        Target("forecast.Pretrained", bptt.forecast.Pretrained, {"h": 2}),
         Target("ConformalIntervals", bptt.forecast.ConformalIntervals, {}),
         Target("Forecaster", bptt.forecast.Forecaster, {"models": [models[1](**network)], "freq": "D"}),
         Target("Forecaster.fit",

@@ -27,7 +27,7 @@ def daily(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(capsys: pytest.CaptureFixture[str], *words: Any) -> tuple[pd.DataFrame, str]:
     """The frame that a command prints, and what it says on standard error."""
     capsys.readouterr()
-    assert main(["forecast", *map(str, words), *QUICK]) == 0
+    assert main(["forecast", *map(str, words), *(QUICK if "--model" in words else [])]) == 0
     out, err = capsys.readouterr()
     return pd.read_csv(io.StringIO(out)), err
 
@@ -47,12 +47,12 @@ def refused(capsys: pytest.CaptureFixture[str], *words: Any) -> str:
 def test_a_long_frame(daily: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found, err = run(capsys, daily, "--h", 5)
     given = pd.read_csv(daily)
-    assert list(found.columns) == ["unique_id", "ds", "GRU"]
+    assert list(found.columns) == ["unique_id", "ds", "Pretrained"]
     assert found["unique_id"].tolist() == list(np.repeat(["S0", "S1", "S2"], 5))
     for name, rows in found.groupby("unique_id"):
         last = given.loc[given["unique_id"] == name, "ds"].iloc[-1]
         assert rows["ds"].tolist() == [str(ds.date()) for ds in pd.date_range(last, periods=6)[1:]]
-    assert np.isfinite(found["GRU"]).all()
+    assert np.isfinite(found["Pretrained"]).all()
     said = [line for line in err.splitlines() if "compiling kernels" not in line]
     assert len(said) == 1
     assert "freq 'D', inferred from series" in said[0]
@@ -63,14 +63,31 @@ def test_a_long_frame(daily: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("words", [["--level", "80", "95"], ["--level", "80,95"], ["--level", "80", "--level", "95"]])
 def test_levels_in_every_spelling(daily: Path, capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
     found, _ = run(capsys, daily, "--h", 3, *words, "--freq", "D")
-    assert list(found.columns[3:]) == ["GRU-lo-95", "GRU-lo-80", "GRU-hi-80", "GRU-hi-95"]
-    assert (found["GRU-lo-95"] <= found["GRU-lo-80"]).all()
-    assert (found["GRU-hi-80"] <= found["GRU-hi-95"]).all()
+    assert list(found.columns[3:]) == ["Pretrained-lo-95", "Pretrained-lo-80", "Pretrained-hi-80", "Pretrained-hi-95"]
+    assert (found["Pretrained-lo-95"] <= found["Pretrained-lo-80"]).all()
+    assert (found["Pretrained-hi-80"] <= found["Pretrained-hi-95"]).all()
 
 
 def test_levels_may_stand_before_the_file(daily: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found, _ = run(capsys, "--h", 3, "--level", 80, 90, daily)
-    assert "GRU-hi-90" in found
+    assert "Pretrained-hi-90" in found
+
+
+def test_cross_validation_is_shown_beside_the_seasonal_naive(daily: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found, err = run(capsys, daily, "--h", 5, "--freq", "D", "--cross-validate", 2, "--level", 80)
+    assert len(found) == 15
+    lines = [line.removeprefix("bptt: ").split() for line in err.splitlines()]
+    header = next(line for line in lines if line[:2] == ["model", "mase"])
+    assert header[2:] == ["mae", "smape", "coverage-80"]
+    rows = {line[0]: line[1:] for line in lines if line[0] in ("Pretrained", "SeasonalNaive") and len(line) == 5}
+    assert set(rows) == {"Pretrained", "SeasonalNaive"}
+    assert all(float(number) > 0 for number in rows["Pretrained"])
+    assert "Pretrained is worse than the seasonal naive forecast on" in err
+
+
+def test_what_is_trained_is_validated(daily: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--val-size is for models that are trained" in refused(capsys, daily, "--h", 3, "--val-size", 6)
+    assert "--cross-validate is for a FILE" in refused(capsys, "--demo", "--cross-validate", 2)
 
 
 def test_models_and_the_other_options(daily: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,7 +127,7 @@ def test_two_columns_are_one_series(tmp_path: Path, capsys: pytest.CaptureFixtur
     rows = [f"{month:%Y-%m}{mark}{100 + n % 12}" for n, month in enumerate(months)]
     path.write_text(header + "\n".join(rows) + "\n")
     found, err = run(capsys, path, "--h", 2)
-    assert list(found.columns) == ["unique_id", "ds", "GRU"]
+    assert list(found.columns) == ["unique_id", "ds", "Pretrained"]
     assert found["ds"].tolist() == ["2015-01-01", "2015-02-01"]
     assert found["unique_id"].unique().tolist() == [header.strip().split(mark)[-1] or "y"]
     assert "freq 'MS'" in err
@@ -130,9 +147,9 @@ def test_own_names_of_columns_and_ids_as_they_are_written(tmp_path: Path, capsys
     df.rename(columns={"unique_id": "shop", "ds": "week", "y": "sold"}).to_csv(path, index=False)
     names = ["--id-col", "shop", "--time-col", "week", "--target-col", "sold"]
     capsys.readouterr()
-    assert main(["forecast", str(path), "--h", "2", "--season", "4", *names, *QUICK]) == 0
+    assert main(["forecast", str(path), "--h", "2", "--season", "4", *names]) == 0
     out, _ = capsys.readouterr()
-    assert out.splitlines()[0] == "shop,week,GRU"
+    assert out.splitlines()[0] == "shop,week,Pretrained"
     assert [line.rpartition(",")[0] for line in out.splitlines()[1:]] == ["000,41", "000,42", "001,41", "001,42"]
 
 
@@ -177,7 +194,7 @@ def test_missing_values_and_blank_lines(tmp_path: Path, capsys: pytest.CaptureFi
     rows = [f"{day:%Y-%m-%d},{'' if n in (5, 6) else n % 7}" for n, day in enumerate(days)]
     path.write_text("day,visits\n\n" + "\n".join(rows) + "\n\n\n")
     found, _ = run(capsys, path, "--h", 2)
-    assert np.isfinite(found["GRU"]).all()
+    assert np.isfinite(found["Pretrained"]).all()
 
 
 def test_gaps_are_warned_of_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

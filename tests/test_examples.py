@@ -50,11 +50,13 @@ def test_vanishing_gradient_table_and_plot(capsys, tmp_path):
 
 def test_forecast_one_series(capsys, tmp_path):
     picture = tmp_path / "one.png"
-    load("forecast_one_series").main(["--max-steps", "5", "--plot", str(picture)])
+    load("forecast_one_series").main(["--finetune-steps", "5", "--plot", str(picture)])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "730 values of visits, 2023-01-01 to 2024-12-30"
+    assert [line.split()[0] for line in lines[1:4]] == ["model", "Pretrained", "SeasonalNaive"]
+    assert float(lines[2].split()[1]) < float(lines[3].split()[1])  # MASE
     header = next(number for number, line in enumerate(lines) if line.split()[:1] == ["ds"])
-    assert lines[header].split()[1:] == ["GRU", "GRU-lo-95", "GRU-lo-80", "GRU-hi-80", "GRU-hi-95"]
+    assert lines[header].split()[1:] == [f"Pretrained{end}" for end in ("", "-lo-95", "-lo-80", "-hi-80", "-hi-95")]
     rows = [line.split() for line in lines[header + 1 : header + 15]]
     assert [row[0] for row in rows] == ["2024-12-31", *(f"2025-01-{day:02}" for day in range(1, 14))]
     for _, *figures in rows:
@@ -68,7 +70,7 @@ def test_forecast_one_series_of_a_file(capsys, tmp_path):
     path = tmp_path / "visits.csv"
     days = [f"{datetime.date(2024, 1, 1) + datetime.timedelta(day)},{day % 7 + day % 5}" for day in range(300)]
     path.write_text("day,visits\n" + "\n".join(days))
-    load("forecast_one_series").main([str(path), "--freq", "D", "--h", "14", "--max-steps", "2"])
+    load("forecast_one_series").main([str(path), "--freq", "D", "--h", "14"])
     printed = capsys.readouterr().out
     assert "300 values of visits" in printed
     assert [line.split()[0] for line in printed.splitlines()[-3:]] == ["2024-11-07", "2024-11-08", "2024-11-09"]

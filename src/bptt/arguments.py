@@ -109,6 +109,29 @@ def text(name: str, value: Any) -> str:
     return value
 
 
+def names(name: str, value: Any) -> tuple[str, ...]:
+    """A list of column names; None is none."""
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple) or not all(isinstance(column, str) for column in value):
+        raise TypeError(f"{name} must be a list of column names; got {value!r}")
+    return tuple(value)
+
+
+def alias(name: str, value: Any) -> str | None:
+    """A name for a column, or None."""
+    if value is not None and (not isinstance(value, str) or not value):
+        raise TypeError(f"{name} must be a str that is not empty; got {value!r}")
+    return value
+
+
+def plain(value: Any) -> Any:
+    """The same without NumPy and tuples, as a file has words for it."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    return [plain(part) for part in value] if isinstance(value, list | tuple) else value
+
+
 def path(name: str, value: Any) -> str:
     """The name of a file: a string or a path, not empty."""
     if not isinstance(value, str | os.PathLike):

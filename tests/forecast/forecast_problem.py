@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from bptt import seeds
-from bptt.forecast.fitting.training import source_of
 from bptt.forecast.network.architecture import Architecture, initial, network_of, workspace
-from bptt.forecast.network.batches import AVERAGE, CHANGE, DRIFT, LAST, MEAN, SEASONAL, sample
+from bptt.forecast.network.batches import AVERAGE, CHANGE, DRIFT, LAST, MEAN, SEASONAL, sample, source_of
 from bptt.forecast.network.step import Pool, train
 from bptt.network.loss_kernels import MSE
 from bptt.numerics import updates

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bptt.forecast.fitting.training import source_of
 from bptt.forecast.network.batches import (
     AVERAGE,
     BY_MEAN,
@@ -23,6 +22,7 @@ from bptt.forecast.network.batches import (
     WindowSpec,
     gather,
     sample,
+    source_of,
 )
 from bptt.numerics.threads import run
 

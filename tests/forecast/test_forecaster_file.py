@@ -360,14 +360,35 @@ def test_a_flipped_bit_in_a_weight_is_seen(recursive_file, tmp_path):
     Forecaster.load(rewritten(rewritten_path, lambda tensors, metadata: metadata.pop("checksum")))
 
 
-def test_a_file_of_the_first_layout_is_read():
-    """Written before there were checksums, and before seeds were drawn by purpose."""
-    forecaster = Forecaster.load(GOLDEN / "forecaster_v1.safetensors")
+def test_a_file_of_the_first_layout_is_read(tmp_path):
+    """Written before there were checksums, and before seeds were drawn by purpose; the second of its two models."""
+
+    def drop_the_first(tensors, metadata):
+        metadata["models"] = metadata["models"][1:]
+        for name in list(tensors):
+            part, _, rest = name.partition(".")
+            if part in ("models", "calibrations"):
+                number, _, rest = rest.partition(".")
+                array = tensors.pop(name)
+                if number == "1":
+                    tensors[f"{part}.0.{rest}"] = array
+
+    path = tmp_path / "model"
+    path.write_bytes((GOLDEN / "forecaster_v1.safetensors").read_bytes())
+    forecaster = Forecaster.load(rewritten(path, drop_the_first))
     futr_df = forecaster.make_future_dataframe().assign(price=0.5)
     forecasts = forecaster.predict(futr_df=futr_df, level=[80])
-    assert list(forecasts.columns[:5]) == ["unique_id", "ds", "GRU", "GRU-lo-80", "GRU-hi-80"]
+    assert list(forecasts.columns) == ["unique_id", "ds", "LSTM", "LSTM-lo-80", "LSTM-hi-80"]
     # Trained on numbers between 5 and 6.
     assert forecasts.drop(columns=["unique_id", "ds"]).apply(lambda column: column.between(3, 8)).all(axis=None)
+
+
+def test_a_recursive_model_of_the_first_layout_would_forecast_something_else():
+    """Then it was told that its own forecasts had been observed."""
+    with pytest.raises(
+        ValueError, match="written by an older version, in which strategy='recursive'.*fit the model again"
+    ):
+        Forecaster.load(GOLDEN / "forecaster_v1.safetensors")
 
 
 def test_large_unsigned_ids_come_back(tmp_path):

@@ -63,7 +63,7 @@ def forward_and_back(sizes, parts, taus, kind, delta):
     run(head.forward, o, anchors, f, S, above)
     said, losses, danchors = f.copy(), np.zeros(o.shape[0]), np.empty_like(anchors)
     weights = weight.sum(1).astype("float64")
-    run(head.loss, f, target, weight, weights, kind, delta, np.array(taus), losses, np.bool_(True))
+    run(head.loss, f, target, weight, weights, kind, delta, np.array(taus), head.SHARE, losses, np.bool_(True))
     run(head.backward, o, anchors, f, danchors, S, above)
     return said, head.total_loss(losses), o, danchors
 

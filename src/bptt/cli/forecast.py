@@ -32,6 +32,7 @@ DEMO_SERIES, DEMO_H, DEMO_STEPS, DEMO_LEVELS = 50, 14, 400, (80, 95)
 class ModelName(StrEnum):
     """The models that `--model` names."""
 
+    PRETRAINED = "Pretrained"
     GRU = "GRU"
     LSTM = "LSTM"
     RNN = "RNN"
@@ -53,7 +54,7 @@ def forecast(
     ] = None,
     model: Annotated[
         list[ModelName] | None,
-        typer.Option(help="Default: GRU; may be repeated.", case_sensitive=False, **MODEL),
+        typer.Option(help="Default: Pretrained; with --demo GRU; may be repeated.", case_sensitive=False, **MODEL),
     ] = None,
     level: Annotated[list[str] | None, typer.Option(help="Intervals in percent: 80 95 or 80,95.", **RESULT)] = None,
     season: Annotated[
@@ -63,7 +64,13 @@ def forecast(
         int,
         typer.Option(help="Last steps of each series, used for validation.", rich_help_panel="Model and training"),
     ] = 0,
-    max_steps: Annotated[int | None, typer.Option(help="Training steps; default: the model's own.", **MODEL)] = None,
+    cross_validate: Annotated[
+        int | None,
+        typer.Option(help="First measure so many last windows of h steps, beside the seasonal naive.", **RESULT),
+    ] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(help="Training steps; default: the model's own, none for Pretrained.", **MODEL)
+    ] = None,
     id_col: Annotated[str, typer.Option(help="Column of the series' names.", rich_help_panel=INPUT)] = "unique_id",
     time_col: Annotated[str, typer.Option(help="Column of the times.", rich_help_panel=INPUT)] = "ds",
     target_col: Annotated[str, typer.Option(help="Column of the values.", rich_help_panel=INPUT)] = "y",
@@ -98,14 +105,19 @@ def forecast(
         raise ValueError("--h is missing: how many steps to forecast, for example --h 24")
     steps = arguments.integer("--h", DEMO_H if h is None else h)
     arguments.integer("--val-size", val_size, 0)
+    if cross_validate is not None:
+        arguments.integer("--cross-validate", cross_validate)
+        if demo:
+            raise ValueError("--cross-validate is for a FILE; --demo measures the last values anyway")
     settings: dict[str, Any] = {"h": steps, "seed": arguments.seed("--seed", seed)}
-    if demo:
-        settings["max_steps"] = DEMO_STEPS
+    training = DEMO_STEPS if demo else None
     if max_steps is not None:
-        settings["max_steps"] = arguments.integer("--max-steps", max_steps)
+        training = arguments.integer("--max-steps", max_steps)
     if season is not None:
         settings["seasonality"] = _periods(season)
-    names = [name.value for name in model or [ModelName.GRU]]
+    names = [name.value for name in model or [ModelName.GRU if demo else ModelName.PRETRAINED]]
+    if val_size and set(names) == {ModelName.PRETRAINED.value}:
+        raise ValueError("--val-size is for models that are trained: add --model GRU, or leave it out")
     set_threads(threads)
     check_places(files or [], {"--output": output, "--plot": plot})
     _check_names(output, plot)
@@ -144,8 +156,15 @@ def forecast(
 
             compiling.announce(kernels_of)
         start = time.perf_counter()
-        made = [getattr(library, name)(**settings) for name in names]
+        made = [getattr(library, name)(**settings | _steps(name, training)) for name in names]
         forecaster = library.Forecaster(models=made, freq=step)
+        if cross_validate is not None:
+            cv_df = forecaster.cross_validation(
+                df, n_windows=cross_validate, step_size=steps, level=levels or None, val_size=val_size, **columns
+            )
+            seasonality = settings.get("seasonality")
+            table = library.accuracy(cv_df, df, step, seasonality=seasonality, **columns)
+            _accuracy(table, cross_validate, steps, cv_df[columns["id_col"]].nunique())
         forecaster.fit(df, val_size=val_size, verbose=int(verbose), **columns)
         forecasts = forecaster.predict(level=levels or None)
         seconds = time.perf_counter() - start
@@ -156,6 +175,13 @@ def forecast(
         _write_csv(forecasts, output)
     if plot is not None:
         _write_plot(full if demo else df, forecasts, plot, columns)
+
+
+def _steps(name: str, training: int | None) -> dict[str, int]:
+    """The argument for the number of training steps, as the model calls it."""
+    if training is None:
+        return {}
+    return {"finetune_steps" if name == ModelName.PRETRAINED.value else "max_steps": training}
 
 
 def _given(context: typer.Context) -> bool:
@@ -236,6 +262,16 @@ def _warnings_in_a_line() -> Iterator[None]:
 
         warnings.showwarning = show
         yield
+
+
+def _accuracy(table: pd.DataFrame, windows: int, h: int, series: int) -> None:
+    """The table of `accuracy`, and on how many series each model is worse than the seasonal naive forecast."""
+    _note(f"{windows} last windows of {h} steps of {series} series:")
+    shown = table.drop(columns="loses").round(3)
+    for line in shown.to_string(index=False).splitlines():
+        _note(line)
+    for name, loses in zip(table["model"][:-1], table["loses"], strict=False):
+        _note(f"{name} is worse than the seasonal naive forecast on {loses} of {series} series")
 
 
 def _write_csv(forecasts: pd.DataFrame, output: str | None) -> None:

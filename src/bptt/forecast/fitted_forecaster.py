@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,8 @@ from bptt.forecast.evaluation.cutoffs import Windows, insample_windows
 from bptt.forecast.evaluation.fitted import Trained
 from bptt.forecast.evaluation.intervals import request
 from bptt.forecast.fitting.interface import Model, check_horizon, check_quantiles, reach
-from bptt.forecast.fitting.local_scaling import scaling
+from bptt.forecast.fitting.local_scaling import Scaling, scaling
+from bptt.forecast.frames.appending import appended
 from bptt.forecast.frames.clock import warn_clock_changes
 from bptt.forecast.frames.panel import Panel
 from bptt.forecast.frames.reading import (
@@ -132,6 +133,56 @@ class FittedForecaster(HasHistory, HasParams):
         columns = trained.forecast(future, np.arange(len(panel)), panel.lengths, h, requested, scale)
         rows = (future.starts[1:, None] - steps + np.arange(h)).ravel()
         return _frame(future, encoding, rows, columns)
+
+    def update(self, df: pd.DataFrame, static_df: pd.DataFrame | None = None) -> Self:
+        """Take new rows in, without training: forecasts then start after them.
+
+        Parameters
+        ----------
+        df : DataFrame
+            The rows after the last ones of each series, and of new series; columns as in `fit`. Series without new
+            rows stay as they are.
+        static_df : DataFrame, optional
+            The static columns of the series of `df`. Series that are known keep theirs without it.
+
+        Returns
+        -------
+        Forecaster
+            Itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            The Forecaster is not fitted, a column is wrong, or rows do not come after those that are there; the
+            message names the column or the series.
+
+        Warns
+        -----
+        UserWarning
+            Rows are missing between the old and the new ones.
+        """
+        trained, panel, encoding = self._fitted("updating")
+        known = static_df is None and bool(encoding.stat)
+        new, _ = read(df, static_df=static_df, encoding=replace(encoding, stat=()) if known else encoding)
+        if known:
+            rows = pd.Index(panel.ids).get_indexer(pd.Index(new.ids))
+            if (rows < 0).any():
+                raise ValueError(f"static_df must hold the new series {new.ids[rows < 0][0]}; got none")
+            new = replace(new, static=panel.static[rows], static_names=panel.static_names)
+        panel = appended(panel, new, encoding)
+        if self.local_scaler_type is not None and trained.scaling is not None:
+            # A series that was trained on keeps its scale; a new one has its own.
+            before = pd.Index(self._fitted("updating")[1].ids).get_indexer(pd.Index(panel.ids))
+            own, old = scaling(panel, self.local_scaler_type), trained.scaling
+            trained = replace(
+                trained,
+                scaling=Scaling(
+                    np.where(before >= 0, old.center[before], own.center),
+                    np.where(before >= 0, old.spread[before], own.spread),
+                ),
+            )
+        self._fit, self._panel = trained, panel
+        return self
 
     def predict_insample(
         self,

@@ -6,17 +6,14 @@ import inspect
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import numpy as np
-
 from bptt import arguments, seeds
-from bptt.forecast.fitting.defaults import LOSSES, SCALERS, anchors_from, seasons_from
+from bptt.forecast.fitting.defaults import LOSSES, QUANTILES, SCALERS, anchors_from, seasons_from
 from bptt.forecast.fitting.network_model import NetworkModel
 from bptt.forecast.fitting.transforms import TRANSFORMS
 from bptt.forecast.network.step import STRATEGIES
+from bptt.forecast.pretrained import Pretrained
 
 __all__ = ["GRU", "LSTM", "MODELS", "RNN", "Recurrent"]
-
-QUANTILES = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
 
 
 class Recurrent(NetworkModel):
@@ -176,7 +173,7 @@ class Recurrent(NetworkModel):
         alias: str | None = None,
     ) -> None:
         self._params = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
-        given = {name: _plain(value) for name, value in self._params.items()}
+        given = {name: arguments.plain(value) for name, value in self._params.items()}
         h, seasonality, anchors, lags, quantiles = (
             given[name] for name in ("h", "seasonality", "anchors", "lags", "quantiles")
         )
@@ -208,8 +205,6 @@ class Recurrent(NetworkModel):
         arguments.integer("early_stop_patience_steps", early_stop_patience_steps, -1)
         if not isinstance(calendar, bool):
             raise TypeError(f"calendar must be True or False; got {calendar!r}")
-        if alias is not None and (not isinstance(alias, str) or not alias):
-            raise TypeError(f"alias must be a str that is not empty; got {alias!r}")
         if anchors != "auto" and anchors is not None:
             anchors_from(anchors)
         if seasonality is not None:
@@ -217,11 +212,11 @@ class Recurrent(NetworkModel):
         self.h, self.calendar = h, calendar
         self.strategy = strategy
         self.early_stop_patience_steps = early_stop_patience_steps
-        self.alias = alias or type(self).__name__
+        self.alias = arguments.alias("alias", alias) or type(self).__name__
         self.quantiles = _quantiles(quantiles)
-        self.futr_exog_list = _names("futr_exog_list", futr_exog_list)
-        self.hist_exog_list = _names("hist_exog_list", hist_exog_list)
-        self.stat_exog_list = _names("stat_exog_list", stat_exog_list)
+        self.futr_exog_list = arguments.names("futr_exog_list", futr_exog_list)
+        self.hist_exog_list = arguments.names("hist_exog_list", hist_exog_list)
+        self.stat_exog_list = arguments.names("stat_exog_list", stat_exog_list)
         if strategy == "recursive" and self.hist_exog_list:
             raise ValueError(
                 f"hist_exog_list must be empty with strategy='recursive', which would need those columns in the "
@@ -250,26 +245,11 @@ class Recurrent(NetworkModel):
         return f"{type(self).__name__}(h={self.h}, strategy={self.strategy!r}, alias={self.alias!r})"
 
 
-def _plain(value: Any) -> Any:
-    """The same without NumPy and tuples, as a file has words for it."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
-
-
 def _quantiles(value: Any) -> tuple[float, ...]:
     if not isinstance(value, list | tuple):
         raise TypeError(f"quantiles must be a list of numbers between 0 and 1; got {value!r}")
     found = {arguments.real("quantiles", q, 0, 1, open_ends="minmax") for q in value} | {0.5}
     return tuple(sorted(found))
-
-
-def _names(argument: str, value: Any) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
-        raise TypeError(f"{argument} must be a list of column names; got {value!r}")
-    return tuple(value)
 
 
 class RNN(Recurrent):
@@ -311,4 +291,4 @@ class LSTM(Recurrent):
     cell = "lstm"
 
 
-MODELS: dict[str, type[Recurrent]] = {cls.__name__: cls for cls in (RNN, GRU, LSTM)}
+MODELS: dict[str, type[Recurrent | Pretrained]] = {cls.__name__: cls for cls in (RNN, GRU, LSTM, Pretrained)}

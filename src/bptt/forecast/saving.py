@@ -21,7 +21,7 @@ from bptt.forecast.models import MODELS
 
 __all__ = ["read", "write"]
 
-FORMAT, VERSION = "bptt.Forecaster", 1
+FORMAT, VERSION = "bptt.Forecaster", 2
 
 PANEL = ("starts", "ds", "y", "observed", "futr", "hist", "static")
 NAMES = ("futr_names", "hist_names", "static_names")
@@ -108,6 +108,11 @@ def _build(tensors: dict[str, np.ndarray], metadata: dict[str, Any]) -> tuple[Tr
                 model = MODELS[name].from_settings(
                     part["settings"], _part(tensors, f"models.{at}."), panel, encoding.freq
                 )
+        if metadata["version"] < 2 and model.strategy == "recursive":
+            raise ValueError(
+                "was written by an older version, in which strategy='recursive' took its own forecasts for observed "
+                "values: fit the model again"
+            )
         models.append(model)
         aliases.append(part["alias"])
         calibrations.append(_calibration(_part(tensors, prefix := f"calibrations.{at}."), prefix, model))

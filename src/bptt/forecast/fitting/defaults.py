@@ -25,6 +25,7 @@ from bptt.network.loss_kernels import HUBER, MAE, MSE
 
 __all__ = [
     "LOSSES",
+    "QUANTILES",
     "SCALERS",
     "anchors_from",
     "architecture_of",
@@ -32,9 +33,11 @@ __all__ = [
     "default_input_size",
     "default_max_steps",
     "default_segment",
+    "ordered",
     "seasons_from",
 ]
 
+QUANTILES = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
 LOSSES = {"mae": MAE, "mse": MSE, "huber": HUBER}
 SCALERS = {"spread": SPREAD, "standard": STANDARD, "mean": BY_MEAN, "identity": IDENTITY}
 # A season with more steps than this is read in several segments.
@@ -99,6 +102,12 @@ def default_max_steps(plan: Architecture, windows: tuple[np.ndarray, np.ndarray,
     return min(max(passes, FEWEST), MOST_WIDE if plan.hidden_size >= 128 else MOST)
 
 
+def ordered(quantiles: tuple[float, ...]) -> tuple[float, ...]:
+    """Ascending quantiles in the head's order: the point forecast, those above it outwards, those under it outwards."""
+    above, below = [tau for tau in quantiles if tau > 0.5], [tau for tau in quantiles if tau < 0.5]
+    return (0.5, *above, *reversed(below))
+
+
 def architecture_of(
     given: dict[str, Any], cell: str, quantiles: tuple[float, ...], seasons: tuple[int, ...], widths: tuple[int, ...]
 ) -> Architecture:
@@ -115,8 +124,6 @@ def architecture_of(
     lags = given["lags"] or ()
     if lags == "auto":
         lags = tuple(period for period in seasons if period > 1)
-    above = [tau for tau in quantiles if tau > 0.5]
-    below = [tau for tau in quantiles if tau < 0.5]
     return Architecture(
         strategy=strategy,
         cell=cell,
@@ -131,7 +138,7 @@ def architecture_of(
         futr=widths[0],
         hist=widths[1],
         static=widths[2],
-        taus=(0.5, *above, *reversed(below)),
+        taus=ordered(quantiles),
         loss=LOSSES[given["loss"]],
         parameter=float(given["huber_delta"]),
         scaler=SCALERS[given["scaler_type"]],

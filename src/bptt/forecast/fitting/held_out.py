@@ -90,6 +90,7 @@ def decide(
         warn(
             f"{alias}: {few.count(config.windows)} windows are few for a network: on the last rows, held out, "
             f"it was not better than the naive forecast {few.name_of(kind, period)!r}, which is taken instead. "
-            f"max_steps=<steps> trains the network all the same"
+            f"max_steps=<steps> trains the network all the same. Pretrained(h={plan.n}) of bptt.forecast needs no "
+            f"training and is likely to be better"
         )
     return plan, replace(config, max_steps=steps, schedule=few.STEPS), offsets

@@ -13,14 +13,15 @@ from bptt.errors import NotFittedError
 from bptt.files.schema import check_equal, record, within
 from bptt.forecast.fitting import defaults, few, held_out, restoring
 from bptt.forecast.fitting.ensemble import Members
+from bptt.forecast.fitting.forecasting import forecast_windows
 from bptt.forecast.fitting.naive import candidates, choose_anchors
-from bptt.forecast.fitting.training import TOGETHER, TrainingConfig, TrainingResult, learn, predict_windows, source_of
-from bptt.forecast.fitting.training_windows import min_spread_of, scales_of, validation_windows, windows_of
-from bptt.forecast.fitting.transforms import Transform, choose
+from bptt.forecast.fitting.training import TrainingConfig, TrainingResult, learn
+from bptt.forecast.fitting.training_windows import scales_of, source_of_panel, validation_windows, windows_of
+from bptt.forecast.fitting.transforms import choose
 from bptt.forecast.frames.frequency import Freq
 from bptt.forecast.frames.panel import Panel, columns_of
 from bptt.forecast.network.architecture import Architecture, initial
-from bptt.forecast.network.batches import IDENTITY, SeriesArrays
+from bptt.forecast.network.batches import SeriesArrays
 from bptt.network.parameters import views
 from bptt.numerics.threads import get_num_threads
 from bptt.params import HasParams
@@ -128,7 +129,7 @@ class NetworkModel(HasHistory, HasParams):
         plan = defaults.architecture_of(given, self.cell, self.quantiles, seasons, tuple(len(part) for part in columns))
         goes_on = warm_start and self._plan is not None
         scales = self._scales if goes_on else scales_of(panel, columns, train_ends)
-        source = self._source(
+        source = source_of_panel(
             panel, columns, scales, train_ends, choose(panel, self._transform, train_ends), train_ends
         )
         windows = windows_of(panel, train_ends, plan.n, plan.segment)
@@ -163,6 +164,11 @@ class NetworkModel(HasHistory, HasParams):
             plan, course, offsets = held_out.decide(
                 plan, panel, source, course, tuple(candidates(seasons)), watched, self.alias
             )
+            if len(panel) == 1 and course.max_steps:  # `decide` has said it where a naive forecast is taken
+                warn(
+                    f"{self.alias}: one series is little to train a network on. Pretrained(h={plan.n}) of "
+                    f"bptt.forecast needs no training and is likely to be better"
+                )
         self.networks = self._learn(plan, source, validating, course, goes_on, verbose, given["ensemble"], self.alias)
         self._plan, self._scales, self._offsets = plan, scales, offsets
 
@@ -251,30 +257,12 @@ class NetworkModel(HasHistory, HasParams):
             np.minimum.at(until, series, ends)
         columns = self._columns(panel)
         transform = choose(panel, self._transform, until)
-        source = self._source(panel, columns, self._scales, panel.lengths, transform, until)
-        Q = len(plan.taus)
-        point, quantiles = np.empty((series.size, steps)), np.empty((series.size, steps, Q))
-        seen = panel.observed_before(series, ends)
-        # Of nothing but zeros there is no unit in which to forecast anything else.
-        zero = ~replace(panel, observed=panel.observed & (panel.y != 0)).observed_before(series, ends)
-        zero &= plan.scaler != IDENTITY
-        for first in range(0, series.size, TOGETHER):
-            part = slice(first, min(series.size, first + TOGETHER))
-            forecasts = []
-            for learned in self.networks:
-                z, shift, spread, _ = predict_windows(plan, source, learned.theta, series[part], ends[part])
-                z = z[:, :steps]
-                if self._offsets is not None:
-                    z = z[:, :, :1] + few.extended(self._offsets, steps)
-                y = z * spread[:, None, None] + shift[:, None, None]
-                forecasts.append(transform.invert(y, series[part]))
-            combine = np.median if self._given["ensemble_method"] == "median" else np.mean
-            y = forecasts[0] if len(forecasts) == 1 else combine(np.stack(forecasts), axis=0)
-            y[zero[part]] = 0.0
-            y[~seen[part]] = np.nan
-            point[part], quantiles[part] = y[:, :, 0], y
-        # The point forecast comes first among them, also where loss="mse" makes it the mean.
-        return point, np.sort(quantiles, axis=2)
+        source = source_of_panel(panel, columns, self._scales, panel.lengths, transform, until)
+        thetas = [learned.theta for learned in self.networks]
+        return forecast_windows(
+            plan, thetas, panel, source, transform, series, ends, steps=steps, offsets=self._offsets,
+            combine=self._given["ensemble_method"],
+        )  # fmt: skip
 
     def tensors(self) -> dict[str, np.ndarray]:
         """All arrays that a file must hold."""
@@ -362,26 +350,6 @@ class NetworkModel(HasHistory, HasParams):
             columns_of(panel.futr_names, (*self.futr_exog_list, *(["calendar"] if self.calendar else []))),
             columns_of(panel.hist_names, self.hist_exog_list),
             columns_of(panel.static_names, self.stat_exog_list),
-        )
-
-    def _source(
-        self,
-        panel: Panel,
-        columns: tuple[np.ndarray, ...],
-        scales: dict[str, np.ndarray],
-        train_ends: np.ndarray,
-        transform: Transform,
-        until: np.ndarray,
-    ) -> SeriesArrays:
-        """The panel as the network reads it, transformed and scaled; rows before `until` set the smallest spread."""
-        y = transform.apply(panel.y, panel.series)
-        arrays = {"futr": panel.futr, "hist": panel.hist, "static": panel.static}
-        parts = {
-            name: (array[:, own] - scales[f"{name}.mean"]) / scales[f"{name}.spread"]
-            for own, (name, array) in zip(columns, arrays.items(), strict=True)
-        }
-        return source_of(
-            y, panel.observed, panel.starts, train_ends, min_spread_of(y, transform.logs, panel, until), **parts
         )
 
 

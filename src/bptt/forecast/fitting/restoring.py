@@ -17,6 +17,7 @@ from bptt.files.schema import check_equal, check_layers, check_tensors, listing,
 from bptt.forecast.fitting.naive import candidates
 from bptt.forecast.fitting.training import TrainingResult
 from bptt.forecast.network.architecture import Architecture
+from bptt.forecast.network.head import SHARE
 
 __all__ = ["networks_of", "offsets_of", "plan_of", "scales_of", "steps_of"]
 
@@ -36,6 +37,8 @@ def plan_of(settings: Any, settled: Architecture, seasons: tuple[int, ...] | Non
         Where the model was to choose its naive forecasts: the periods among which it did.
     """
     names = Architecture.__match_args__
+    if isinstance(settings, dict):  # files of before it could be chosen do not name it
+        settings = {"quantile_share": SHARE} | settings
     record(settings, names)
     if seasons is not None:
         kinds, periods = (listing(name, settings[name]) for name in ("kinds", "periods"))

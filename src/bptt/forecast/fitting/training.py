@@ -217,19 +217,3 @@ def predict_windows(
         total += losses.sum() * max(work.batch.weights.sum(), 1.0)
         weight += work.batch.weights[:count].sum()
     return z, shift, spread, float(total / weight) if weight else 0.0
-
-
-def source_of(y: np.ndarray, observed: np.ndarray, starts: np.ndarray, train_ends: np.ndarray, min_spread: np.ndarray,
-              futr: np.ndarray, hist: np.ndarray, static: np.ndarray) -> SeriesArrays:  # fmt: skip
-    """The series for compiled code, which reads them by index: contiguous arrays of the right types."""
-    whole = np.ascontiguousarray
-    return SeriesArrays(
-        y=whole(y, np.float64),
-        observed=whole(observed, np.uint8),
-        starts=whole(starts, np.int64),
-        train_ends=whole(train_ends, np.int64),
-        min_spread=whole(min_spread, np.float64),
-        futr=whole(futr, np.float32),
-        hist=whole(hist, np.float32),
-        static=whole(static, np.float32),
-    )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from bptt.forecast.fitting.transforms import Transform
 from bptt.forecast.frames.panel import Panel
+from bptt.forecast.network.batches import SeriesArrays, source_of
 
-__all__ = ["min_spread_of", "scales_of", "validation_windows", "windows_of"]
+__all__ = ["min_spread_of", "scales_of", "source_of_panel", "validation_windows", "windows_of"]
 
 # No window's spread counts as less than this share of its series' own spread, or this share of its values' size.
 SMALLEST_SPREAD, SMALLEST_SHARE = 1e-2, 1e-8
@@ -45,6 +47,32 @@ def min_spread_of(y: np.ndarray, logs: np.ndarray, panel: Panel, until: np.ndarr
     size = np.where(logs, 1.0, np.bincount(series, np.abs(y), minlength=N) / n)
     smallest = np.maximum(SMALLEST_SPREAD * spread, SMALLEST_SHARE * size)
     return np.where(smallest > 0, smallest, 1.0)
+
+
+def source_of_panel(
+    panel: Panel,
+    columns: tuple[np.ndarray, ...],
+    scales: dict[str, np.ndarray],
+    train_ends: np.ndarray,
+    transform: Transform,
+    until: np.ndarray,
+    facts: np.ndarray | None = None,
+) -> SeriesArrays:
+    """The panel as a network reads it, transformed and scaled; rows before `until` set the smallest spread.
+
+    `facts` (N, C) come before the static columns, unscaled.
+    """
+    y = transform.apply(panel.y, panel.series)
+    arrays = {"futr": panel.futr, "hist": panel.hist, "static": panel.static}
+    parts = {
+        name: (array[:, own] - scales[f"{name}.mean"]) / scales[f"{name}.spread"]
+        for own, (name, array) in zip(columns, arrays.items(), strict=True)
+    }
+    if facts is not None:
+        parts["static"] = np.concatenate([facts, parts["static"]], axis=1)
+    return source_of(
+        y, panel.observed, panel.starts, train_ends, min_spread_of(y, transform.logs, panel, until), **parts
+    )
 
 
 def windows_of(panel: Panel, train_ends: np.ndarray, n: int, least: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

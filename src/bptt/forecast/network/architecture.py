@@ -11,6 +11,7 @@ from bptt import seeds
 from bptt.cells.table import CELLS
 from bptt.forecast.network import direct, recursive, segment
 from bptt.forecast.network.batches import Batch, WindowSpec
+from bptt.forecast.network.head import SHARE
 from bptt.network import parameters as named
 from bptt.network.initialisers import initialise, pytorch_uniform
 from bptt.network.stack import Scratch, packed_for, scratch_for, stack_of, transposed_for
@@ -59,6 +60,7 @@ class Architecture:
     told: float  # probability of teacher forcing; the name that files have
     seed: int
     dtype: str
+    quantile_share: float = SHARE
 
     @property
     def T(self) -> int:
@@ -164,6 +166,7 @@ def network_of(plan: Architecture, theta: np.ndarray, member: int = 0) -> Any:
         "taus": np.array(plan.taus),
         "loss": plan.loss,
         "parameter": plan.parameter,
+        "quantile_share": plan.quantile_share,
         "dropout": plan.dropout,
         "windows_key": seeds.key(plan.seed, "windows", member),
         "dropout_key": seeds.key(plan.seed, "dropout", member),

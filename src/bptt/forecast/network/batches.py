@@ -34,6 +34,7 @@ __all__ = [
     "WindowSpec",
     "gather",
     "sample",
+    "source_of",
 ]
 
 LAST, MEAN, SEASONAL, CHANGE, DRIFT, AVERAGE = 0, 1, 2, 3, 4, 5
@@ -82,6 +83,22 @@ class Batch(NamedTuple):
     target: np.ndarray  # (n*B, R)
     weight: np.ndarray  # (n*B, R)
     weights: np.ndarray  # float64 (B,): sums of weight
+
+
+def source_of(y: np.ndarray, observed: np.ndarray, starts: np.ndarray, train_ends: np.ndarray, min_spread: np.ndarray,
+              futr: np.ndarray, hist: np.ndarray, static: np.ndarray) -> SeriesArrays:  # fmt: skip
+    """The series for compiled code, which reads them by index: contiguous arrays of the right types."""
+    whole = np.ascontiguousarray
+    return SeriesArrays(
+        y=whole(y, np.float64),
+        observed=whole(observed, np.uint8),
+        starts=whole(starts, np.int64),
+        train_ends=whole(train_ends, np.int64),
+        min_spread=whole(min_spread, np.float64),
+        futr=whole(futr, np.float32),
+        hist=whole(hist, np.float32),
+        static=whole(static, np.float32),
+    )
 
 
 @kernel

@@ -45,6 +45,7 @@ class Network(NamedTuple):
     taus: np.ndarray  # float64 (Q,)
     loss: int
     parameter: float
+    quantile_share: float  # of the loss
     dropout: float
     windows_key: int
     dropout_key: int

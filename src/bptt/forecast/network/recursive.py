@@ -6,11 +6,12 @@
         f_s   = head(o_s, anchors(path))                  df_s += dpath_s;  head: do_s, danchors -> dpath
         path_s = f_s; in training, with the probability   dpath_s = 0 where it is the truth
                  of scheduled sampling, the truth
-        x_{s+1} = (path_s, lags of path, future)          dx_{s+1} -> dpath
+        x_{s+1} = (path_s, 0, lags of path, future)       dx_{s+1} -> dpath
 
 The first h comes from the window, one step after the other. path holds the values before the window's end and then the
 forecasts, so the error of a forecast reaches those it was made from by three ways: the state, the lags, the naive
-forecasts of later steps. Scheduled sampling: Bengio, Vinyals, Jaitly & Shazeer (2015).
+forecasts of later steps. The 0 says that path_s was not observed, so that intervals can grow with the steps since
+then. Scheduled sampling: Bengio, Vinyals, Jaitly & Shazeer (2015).
 
 The naive forecasts are those of `windows.naive` as long as they are made from the window; from the step on where the
 value that they repeat is a forecast itself, they repeat that. A network that adds nothing to one of them says what it
@@ -51,6 +52,7 @@ class Network(NamedTuple):
     taus: np.ndarray  # float64 (Q,)
     loss: int
     parameter: float
+    quantile_share: float  # of the loss
     dropout: float
     teacher_forced: float  # probability
     windows_key: int
@@ -130,7 +132,7 @@ def next_inputs(team, reading, s, path, future, x):
     first, last = share(B, team)
     for b in range(first, last):
         here = back + s
-        x[b, 0], x[b, 1] = path[b, here - 1], 1
+        x[b, 0], x[b, 1] = path[b, here - 1], 0
         for k in range(lags):
             x[b, 2 + k] = path[b, here - reading.lags[k]]
         known = future[s * B + b]

@@ -1,0 +1,450 @@
+"""A forecaster that needs no training: its network has learned from random series and comes with the library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from bptt import arguments, seeds
+from bptt.errors import NotFittedError
+from bptt.files.schema import check_equal, check_tensors, record, within
+from bptt.forecast.fitting import cycles, pretrained
+from bptt.forecast.fitting.defaults import QUANTILES, default_max_steps, seasons_from
+from bptt.forecast.fitting.forecasting import forecast_windows
+from bptt.forecast.fitting.restoring import scales_of as scales_from
+from bptt.forecast.fitting.training import TrainingConfig, TrainingResult, learn, predict_windows
+from bptt.forecast.fitting.training_windows import scales_of, source_of_panel, validation_windows, windows_of
+from bptt.forecast.fitting.transforms import TRANSFORMS, choose
+from bptt.forecast.frames.frequency import Freq
+from bptt.forecast.frames.panel import Panel, columns_of
+from bptt.forecast.network.architecture import Architecture
+from bptt.forecast.network.batches import SeriesArrays
+from bptt.params import HasParams
+from bptt.training.plotting import HasHistory
+
+__all__ = ["Pretrained"]
+
+# Windows on which other seasons are compared with the shortest one of the frequency, and how much smaller the error has
+# to be.
+COMPARED, BETTER = 3, 0.95
+# A season of so many steps is compared with none: few of them are seen.
+LONG = 24
+# finetune_steps="auto": checks on the way, checks without a better one, share of the first loss that is clearly better.
+CHECKS, PATIENCE, CLEARLY = 12, 4, 0.99
+
+
+class Pretrained(HasHistory, HasParams):
+    """Forecasts by a recurrent network that was trained on random series alone and is part of the library.
+
+    `fit` learns nothing unless `finetune_steps` is given: it notes the season. A forecast reads at most two seasons or
+    120 steps of a series, and three seasons before each step to come. For one series or ten this is the model to try
+    first; with hundreds, `GRU` may learn more from them.
+
+    Parameters
+    ----------
+    h : int
+        Horizon: the number of steps to forecast. `predict` takes any other, too.
+    seasonality : int or list of int, optional
+        Season lengths in steps; the shortest and the longest are used. 1: none. Default: those of the frequency (24
+        and 168 for hours), none for integer times; which of several, and a period that a series itself shows
+        (autocorrelation of its values), is tried on the newest rows and taken where it forecasts them better.
+    transform : {"auto", "log", "sqrt", "none"}
+        Applied to each series without negative values; forecasts are transformed back. "auto" (default) is the square
+        root.
+    futr_exog_list : list of str, optional
+        Exogenous columns whose future values are known. They need `finetune_steps`.
+    stat_exog_list : list of str, optional
+        Columns of `static_df`. They need `finetune_steps`.
+    calendar : bool
+        Whether to add calendar features as future-known inputs. They need `finetune_steps`. Default False.
+    finetune_steps : int or "auto"
+        Training steps on the user's series, from the pretrained weights; exogenous columns begin with weights of 0.
+        Default 0: none. "auto" holds out the last horizon of each series, trains on the rest, and takes as many steps
+        as forecast the held-out rows best: none, unless some are clearly better than none.
+    learning_rate : float
+        Of the fine-tuning: Adam's learning rate at the first step; it decays to 0 along a cosine. Default 0.001.
+    batch_size : int
+        Windows in each step of the fine-tuning. Default 256.
+    seed : int or None
+        Determines the windows of the fine-tuning. Default 0. None draws a seed.
+    alias : str, optional
+        Name of the forecast column. Default: "Pretrained".
+
+    Attributes
+    ----------
+    parameters : dict of arrays
+        Weights by name after `fit`.
+    history : pandas.DataFrame
+        Losses of the fine-tuning: network (0), step, train_loss. Empty without.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument has another type or is outside its range; the message names it.
+
+    Notes
+    -----
+    The network: gated recurrent units (Cho et al. 2014) that read a series step by step and then their own forecasts;
+    `bptt.forecast.fitting.pretrained` describes it. The idea of learning to forecast from random series alone: Dooley
+    et al. (2023), ForecastPFN. `python -m bptt.forecast.pretrain` makes the weights anew.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bptt.forecast import Forecaster, Pretrained
+    >>> months = pd.date_range("2020-01-01", periods=48, freq="MS")
+    >>> y = 100 + np.arange(48) + 20 * np.sin(np.arange(48) * np.pi / 6)
+    >>> df = pd.DataFrame({"unique_id": "shop", "ds": months, "y": y})
+    >>> forecaster = Forecaster([Pretrained(h=12)], freq="MS").fit(df)
+    >>> forecaster.predict(level=[80]).columns.tolist()
+    ['unique_id', 'ds', 'Pretrained', 'Pretrained-lo-80', 'Pretrained-hi-80']
+    """
+
+    strategy: str = "recursive"
+    forecasts_median: bool = True
+    early_stop_patience_steps: int = -1
+    hist_exog_list: tuple[str, ...] = ()
+    quantiles: tuple[float, ...] = QUANTILES
+
+    @arguments.known_keywords
+    def __init__(
+        self,
+        h: int,
+        *,
+        seasonality: int | Sequence[int] | None = None,
+        transform: Literal["auto", "log", "sqrt", "none"] = "auto",
+        futr_exog_list: Sequence[str] | None = None,
+        stat_exog_list: Sequence[str] | None = None,
+        calendar: bool = False,
+        finetune_steps: int | Literal["auto"] = 0,
+        learning_rate: float = 1e-3,
+        batch_size: int = 256,
+        seed: int | None = 0,
+        alias: str | None = None,
+    ) -> None:
+        self._params = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        self.h = arguments.integer("h", h)
+        if seasonality is not None:
+            seasonality = list(seasons_from(arguments.plain(seasonality)))
+        arguments.choice("transform", transform, TRANSFORMS)
+        self.futr_exog_list = arguments.names("futr_exog_list", futr_exog_list)
+        self.stat_exog_list = arguments.names("stat_exog_list", stat_exog_list)
+        self.calendar = arguments.boolean("calendar", calendar)
+        if finetune_steps != "auto":
+            try:
+                arguments.integer("finetune_steps", finetune_steps, 0)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"{error}, or 'auto'") from None
+        for name, asked in (
+            ("futr_exog_list", self.futr_exog_list),
+            ("stat_exog_list", self.stat_exog_list),
+            ("calendar", self.calendar),
+        ):
+            if asked and not finetune_steps:
+                raise ValueError(
+                    f"{name} needs finetune_steps=<steps>, like 200: the pretrained network has seen no such columns"
+                )
+        self.alias = arguments.alias("alias", alias) or type(self).__name__
+        self._given: dict[str, Any] = {
+            "h": self.h,
+            "seasonality": seasonality,
+            "transform": transform,
+            "futr_exog_list": list(self.futr_exog_list),
+            "stat_exog_list": list(self.stat_exog_list),
+            "calendar": self.calendar,
+            "finetune_steps": finetune_steps,
+            "learning_rate": arguments.real("learning_rate", learning_rate, 0, open_ends="min"),
+            "batch_size": arguments.integer("batch_size", batch_size),
+            "seed": seeds.resolve("seed", seed),
+            "alias": alias,
+        }
+        self._plan: Architecture | None = None
+        self._season: tuple[int, ...] = ()
+        self._scales: dict[str, np.ndarray] = {}
+        self._size = pretrained.Size()
+        self._learned: TrainingResult | None = None
+
+    def __repr__(self) -> str:
+        return f"Pretrained(h={self.h}, alias={self.alias!r})"
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether `fit` has finished."""
+        return self._plan is not None
+
+    @property
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Weights by name."""
+        plan, learned = self._ready()
+        return pretrained.views(learned.theta, plan.shapes)
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """The losses of the fine-tuning."""
+        if self._learned is None or not self._learned.losses.size:
+            return pd.DataFrame()
+        losses = self._learned.losses
+        return pd.DataFrame({"network": 0, "step": np.arange(losses.size) + 1, "train_loss": losses})
+
+    def fit(
+        self,
+        panel: Panel,
+        *,
+        freq: Freq,
+        val_size: int = 0,
+        holdout: int = 0,
+        warm_start: bool = False,
+        verbose: int = 0,
+    ) -> None:
+        """Take the weights of the library; with `finetune_steps` train them on the rows before the last `holdout`.
+
+        Rows of `val_size` are not trained on; with `warm_start` an earlier fine-tuning goes on.
+        """
+        season, columns = self._seasons(freq), self._columns(panel)
+        train_ends = np.maximum(panel.lengths - holdout - val_size, 0)
+        size, tensors = pretrained.shipped()
+        plan = self._architecture(size, season, columns)
+        before = self._learned if warm_start else None
+        scales = self._scales if before is not None else scales_of(panel, columns, train_ends)
+        theta = pretrained.widened(tensors, size, plan) if before is None else before.theta
+        learned = TrainingResult(theta, np.zeros_like(theta), np.zeros_like(theta), 0, np.zeros(0), [])
+        if self._given["finetune_steps"]:
+            facts = np.tile(pretrained.about(season), (len(panel), 1))
+            transform = choose(panel, self._given["transform"], train_ends)
+            source = source_of_panel(panel, columns, scales, train_ends, transform, train_ends, facts)
+            learned = self._finetune(plan, panel, source, learned, before, verbose)
+        self._plan, self._season, self._scales, self._size, self._learned = plan, season, scales, size, learned
+
+    def _finetune(
+        self,
+        plan: Architecture,
+        panel: Panel,
+        source: SeriesArrays,
+        start: TrainingResult,
+        before: TrainingResult | None,
+        verbose: int,
+    ) -> TrainingResult:
+        """Train from the weights of `start` on the rows of `source` that are targets."""
+        given, nothing = self._given, np.zeros(0, np.int64)
+        auto = given["finetune_steps"] == "auto"
+        try:
+            windows = windows_of(panel, source.train_ends, plan.n, 1)
+        except ValueError:  # there is nothing to train on
+            if auto:
+                return start
+            raise
+        steps = default_max_steps(plan, windows, given["batch_size"]) if auto else given["finetune_steps"]
+        config = TrainingConfig(
+            max_steps=steps,
+            schedule=steps,
+            batch_size=given["batch_size"],
+            learning_rate=given["learning_rate"],
+            weight_decay=0.0,
+            clip_norm=1.0,
+            val_check_steps=max(1, steps // CHECKS),
+            patience=PATIENCE,
+            windows=windows,
+            validation=(nothing, nothing),
+        )
+        if auto:
+            best = self._best_steps(plan, panel, source, start, config, verbose)
+            if best == 0:
+                return start
+            config = replace(config, max_steps=best)
+        return self._train(plan, source, source, start, before, config, verbose, self.alias)
+
+    def _best_steps(
+        self,
+        plan: Architecture,
+        panel: Panel,
+        source: SeriesArrays,
+        start: TrainingResult,
+        config: TrainingConfig,
+        verbose: int,
+    ) -> int:
+        """The number of steps after which the last horizon, held out, is forecast best; 0 if none is clearly better."""
+        seen = panel.observed & panel.before(source.train_ends)
+        last = np.zeros(len(panel), np.int64)
+        np.maximum.at(last, panel.series[seen], panel.position[seen] + 1)
+        held = np.maximum(last - plan.n, 0)
+        validation = validation_windows(held, last, plan.n)
+        try:
+            windows = windows_of(panel, held, plan.n, 1)
+        except ValueError:  # nothing is left to train on
+            return 0
+        before = predict_windows(plan, source, start.theta, *validation)[3]
+        config = replace(config, windows=windows, validation=validation)
+        part = source._replace(train_ends=held)
+        tried = self._train(plan, part, source, start, None, config, verbose, f"{self.alias}, held-out rows")
+        steps, loss = min(tried.valid, key=lambda check: check[1])
+        return steps if loss < CLEARLY * before else 0
+
+    def _train(
+        self,
+        plan: Architecture,
+        source: SeriesArrays,
+        validating: SeriesArrays,
+        start: TrainingResult,
+        before: TrainingResult | None,
+        config: TrainingConfig,
+        verbose: int,
+        title: str,
+    ) -> TrainingResult:
+        with tqdm(total=config.max_steps, desc=title, unit="step", disable=not verbose) as bar:
+
+            def tick(steps: int, loss: float) -> None:
+                bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
+                bar.update(steps)
+
+            return learn(plan, source, validating, start.theta, config, before=before, tick=tick)
+
+    def forecast(
+        self,
+        panel: Panel,
+        series: np.ndarray,
+        ends: np.ndarray,
+        h: int | None = None,
+        until: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Point forecasts (W, h) and quantiles (W, h, Q) of rows ends .. ends+h-1 from the rows before.
+
+        The transform and the period of each series follow from its rows before `until` (N,); default: the rows before
+        the first of its ends.
+        """
+        self._ready()
+        steps = self.h if h is None else h
+        series, ends = np.asarray(series, np.int64), np.asarray(ends, np.int64)
+        if until is None:
+            until = np.full(len(panel), np.iinfo(np.int64).max)
+            np.minimum.at(until, series, ends)
+        seasons, chosen = self._choose(panel, np.unique(series), np.minimum(until, panel.lengths), steps)
+        point, quantiles = np.empty((series.size, steps)), np.empty((series.size, steps, len(self.quantiles)))
+        for k, season in enumerate(seasons):
+            own = chosen[series] == k
+            point[own], quantiles[own] = self._forecast(panel, series[own], ends[own], steps, season, until)
+        return point, quantiles
+
+    def _forecast(
+        self,
+        panel: Panel,
+        series: np.ndarray,
+        ends: np.ndarray,
+        steps: int,
+        season: tuple[int, ...],
+        until: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `forecast`, all with this season."""
+        _, learned = self._ready()
+        columns = self._columns(panel)
+        plan = replace(self._architecture(self._size, season, columns), n=steps)
+        transform = choose(panel, self._given["transform"], until)
+        facts = np.tile(pretrained.about(season), (len(panel), 1))
+        source = source_of_panel(panel, columns, self._scales, panel.lengths, transform, until, facts)
+        return forecast_windows(plan, [learned.theta], panel, source, transform, series, ends, steps=steps)
+
+    def _choose(
+        self, panel: Panel, series: np.ndarray, until: np.ndarray, steps: int
+    ) -> tuple[list[tuple[int, ...]], np.ndarray]:
+        """The seasons that series have, and for each series of the panel the number of its own (N,).
+
+        Unless they were given, seasons are tried on the newest rows of a series: the shortest one of the frequency
+        first, then several of them, none where it is long, and the period that the series itself shows.
+        """
+        chosen = np.zeros(len(panel), np.int64)
+        if self._given["seasonality"] is not None or self._given["finetune_steps"]:
+            return [self._season], chosen
+        first = self._season[:1]
+        usual = first[0] if first else 1
+        seasons = [first, *([self._season] if len(self._season) > 1 else []), *([()] if usual >= LONG else [])]
+        found = np.full(len(panel), usual)
+        found[series] = cycles.periods_of(panel, series, until[series], usual)
+        own = [(int(period),) for period in np.unique(found) if period not in (usual, *self._season)]
+        tried = series[found[series] != usual] if len(seasons) == 1 else series
+        # The newest rows, from cutoffs that lie a part of the horizon apart.
+        back = steps + max(1, steps // COMPARED) * np.arange(COMPARED)
+        known, ends = np.repeat(tried, COMPARED), (until[tried, None] - back).ravel()
+        usable = ends >= 2 * np.maximum(found[known], usual)
+        known, ends = known[usable], ends[usable]
+        rows = (panel.starts[known] + ends)[:, None] + np.arange(steps)
+        start = np.full(len(panel), np.iinfo(np.int64).max)
+        np.minimum.at(start, known, ends)
+
+        def errors(season: tuple[int, ...], here: np.ndarray) -> np.ndarray:
+            """Of each series (N,), infinite where it was not tried."""
+            point, _ = self._forecast(panel, known[here], ends[here], steps, season, start)
+            missed = np.where(panel.observed[rows[here]], np.abs(point - panel.y[rows[here]]), 0.0).sum(1)
+            total = np.bincount(known[here], missed, minlength=len(panel))
+            return np.where(np.bincount(known[here], minlength=len(panel)) > 0, total, np.inf)
+
+        if known.size:
+            least = BETTER * errors(first, np.ones(known.size, bool))
+            for k, season in enumerate([*seasons[1:], *own], start=1):
+                here = found[known] == season[0] if season in own else np.ones(known.size, bool)
+                if here.any():
+                    error = errors(season, here)
+                    chosen[error < least] = k
+                    least = np.minimum(least, error)
+        return [*seasons, *own], chosen
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """All arrays that a file must hold."""
+        return {f"scale.{name}": array for name, array in self._scales.items()} | self.parameters
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The other data that a file must hold, in types of JSON."""
+        size = {"cell": self._size.cell, "hidden_size": self._size.hidden_size, "num_layers": self._size.num_layers}
+        return {"model": type(self).__name__, "arguments": self._given, "size": size}
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any], tensors: dict[str, np.ndarray], panel: Panel, freq: Freq) -> Self:
+        """The fitted model of a file's `settings` and `tensors`, checked against what follows from its arguments."""
+        record(settings, ("model", "arguments", "size"))
+        check_equal({"model": settings["model"]}, {"model": cls.__name__}, "the class")
+        with within("arguments"):
+            if not isinstance(settings["arguments"], dict):
+                raise ValueError(f"must be an object; got {settings['arguments']!r}")
+            model = cls(**settings["arguments"])
+            check_equal(settings["arguments"], model._given, "as the constructor takes it")
+        with within("size"):
+            size = pretrained.size_from(settings["size"])
+        columns = model._columns(panel)
+        plan = model._architecture(size, model._seasons(freq), columns)
+        scales = scales_from(tensors, tuple(len(part) for part in columns))
+        weights = {name: view for name, view in tensors.items() if not name.startswith("scale.")}
+        check_tensors(weights, plan.shapes, np.float32)
+        theta = np.concatenate([weights[name].ravel() for name in plan.shapes])
+        model._learned = TrainingResult(theta, np.zeros_like(theta), np.zeros_like(theta), 0, np.zeros(0), [])
+        model._plan, model._season, model._scales, model._size = plan, model._seasons(freq), scales, size
+        return model
+
+    def _ready(self) -> tuple[Architecture, TrainingResult]:
+        if self._plan is None or self._learned is None:
+            raise NotFittedError("You must fit the model before predicting.")
+        return self._plan, self._learned
+
+    def _seasons(self, freq: Freq) -> tuple[int, ...]:
+        """The shortest and the longest season: given ones, or those of the frequency."""
+        given = self._given["seasonality"]
+        periods = freq.seasonality if given is None else tuple(given)
+        return periods if len(periods) < 3 else (periods[0], periods[-1])
+
+    def _architecture(
+        self, size: pretrained.Size, season: tuple[int, ...], columns: tuple[np.ndarray, ...]
+    ) -> Architecture:
+        return pretrained.plan_for(
+            size, season, self.h, seed=self._given["seed"], futr=len(columns[0]), static=len(columns[2])
+        )
+
+    def _columns(self, panel: Panel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Which columns of the panel are this model's."""
+        return (
+            columns_of(panel.futr_names, (*self.futr_exog_list, *(["calendar"] if self.calendar else []))),
+            np.zeros(0, np.int64),
+            columns_of(panel.static_names, self.stat_exog_list),
+        )
