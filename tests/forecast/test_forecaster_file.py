@@ -365,9 +365,10 @@ def test_a_file_of_the_first_layout_is_read(tmp_path):
 
     def drop_the_first(tensors, metadata):
         metadata["models"] = metadata["models"][1:]
-        metadata["encoding"].update(futr=[], calendar=False)  # the columns were the first one's
-        metadata["futr_names"] = []
-        tensors["panel.futr"] = tensors["panel.futr"][:, :0]
+        metadata["encoding"].update(futr=[])  # the price was the first one's
+        kept = [name != "price" for name in metadata["futr_names"]]
+        metadata["futr_names"] = [name for name in metadata["futr_names"] if name != "price"]
+        tensors["panel.futr"] = np.ascontiguousarray(tensors["panel.futr"][:, kept])
         for name in list(tensors):
             part, _, rest = name.partition(".")
             if part in ("models", "calibrations"):
