@@ -8,22 +8,21 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from bptt import arguments, seeds
 from bptt.errors import NotFittedError
 from bptt.files.schema import check_equal, check_tensors, record, within
 from bptt.forecast.fitting import cycles, pretrained
-from bptt.forecast.fitting.defaults import QUANTILES, default_max_steps, seasons_from
+from bptt.forecast.fitting.defaults import QUANTILES, seasons_from
+from bptt.forecast.fitting.fine_tuning import fine_tune
 from bptt.forecast.fitting.forecasting import forecast_windows
 from bptt.forecast.fitting.restoring import scales_of as scales_from
-from bptt.forecast.fitting.training import TrainingConfig, TrainingResult, learn, predict_windows
-from bptt.forecast.fitting.training_windows import scales_of, source_of_panel, validation_windows, windows_of
+from bptt.forecast.fitting.training import TrainingResult
+from bptt.forecast.fitting.training_windows import scales_of, source_of_panel
 from bptt.forecast.fitting.transforms import TRANSFORMS, choose
 from bptt.forecast.frames.frequency import Freq
 from bptt.forecast.frames.panel import Panel, columns_of
 from bptt.forecast.network.architecture import Architecture
-from bptt.forecast.network.batches import SeriesArrays
 from bptt.params import HasParams
 from bptt.training.plotting import HasHistory
 
@@ -34,8 +33,6 @@ __all__ = ["Pretrained"]
 COMPARED, BETTER = 3, 0.95
 # A season of so many steps is compared with none: few of them are seen.
 LONG = 24
-# finetune_steps="auto": checks on the way, checks without a better one, share of the first loss that is clearly better.
-CHECKS, PATIENCE, CLEARLY = 12, 4, 0.99
 
 
 class Pretrained(HasHistory, HasParams):
@@ -217,91 +214,19 @@ class Pretrained(HasHistory, HasParams):
             facts = np.tile(pretrained.about(season), (len(panel), 1))
             transform = choose(panel, self._given["transform"], train_ends)
             source = source_of_panel(panel, columns, scales, train_ends, transform, train_ends, facts)
-            learned = self._finetune(plan, panel, source, learned, before, verbose)
+            learned = fine_tune(
+                plan,
+                panel,
+                source,
+                learned,
+                before=before,
+                steps=self._given["finetune_steps"],
+                batch_size=self._given["batch_size"],
+                learning_rate=self._given["learning_rate"],
+                title=self.alias,
+                verbose=verbose,
+            )
         self._plan, self._season, self._scales, self._size, self._learned = plan, season, scales, size, learned
-
-    def _finetune(
-        self,
-        plan: Architecture,
-        panel: Panel,
-        source: SeriesArrays,
-        start: TrainingResult,
-        before: TrainingResult | None,
-        verbose: int,
-    ) -> TrainingResult:
-        """Train from the weights of `start` on the rows of `source` that are targets."""
-        given, nothing = self._given, np.zeros(0, np.int64)
-        auto = given["finetune_steps"] == "auto"
-        try:
-            windows = windows_of(panel, source.train_ends, plan.n, 1)
-        except ValueError:  # there is nothing to train on
-            if auto:
-                return start
-            raise
-        steps = default_max_steps(plan, windows, given["batch_size"]) if auto else given["finetune_steps"]
-        config = TrainingConfig(
-            max_steps=steps,
-            schedule=steps,
-            batch_size=given["batch_size"],
-            learning_rate=given["learning_rate"],
-            weight_decay=0.0,
-            clip_norm=1.0,
-            val_check_steps=max(1, steps // CHECKS),
-            patience=PATIENCE,
-            windows=windows,
-            validation=(nothing, nothing),
-        )
-        if auto:
-            best = self._best_steps(plan, panel, source, start, config, verbose)
-            if best == 0:
-                return start
-            config = replace(config, max_steps=best)
-        return self._train(plan, source, source, start, before, config, verbose, self.alias)
-
-    def _best_steps(
-        self,
-        plan: Architecture,
-        panel: Panel,
-        source: SeriesArrays,
-        start: TrainingResult,
-        config: TrainingConfig,
-        verbose: int,
-    ) -> int:
-        """The number of steps after which the last horizon, held out, is forecast best; 0 if none is clearly better."""
-        seen = panel.observed & panel.before(source.train_ends)
-        last = np.zeros(len(panel), np.int64)
-        np.maximum.at(last, panel.series[seen], panel.position[seen] + 1)
-        held = np.maximum(last - plan.n, 0)
-        validation = validation_windows(held, last, plan.n)
-        try:
-            windows = windows_of(panel, held, plan.n, 1)
-        except ValueError:  # nothing is left to train on
-            return 0
-        before = predict_windows(plan, source, start.theta, *validation)[3]
-        config = replace(config, windows=windows, validation=validation)
-        part = source._replace(train_ends=held)
-        tried = self._train(plan, part, source, start, None, config, verbose, f"{self.alias}, held-out rows")
-        steps, loss = min(tried.valid, key=lambda check: check[1])
-        return steps if loss < CLEARLY * before else 0
-
-    def _train(
-        self,
-        plan: Architecture,
-        source: SeriesArrays,
-        validating: SeriesArrays,
-        start: TrainingResult,
-        before: TrainingResult | None,
-        config: TrainingConfig,
-        verbose: int,
-        title: str,
-    ) -> TrainingResult:
-        with tqdm(total=config.max_steps, desc=title, unit="step", disable=not verbose) as bar:
-
-            def tick(steps: int, loss: float) -> None:
-                bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
-                bar.update(steps)
-
-            return learn(plan, source, validating, start.theta, config, before=before, tick=tick)
 
     def forecast(
         self,
