@@ -167,7 +167,7 @@ def whole(report: Report, data: Dataset, mark: float, published: tuple[tuple[str
     """A data set, forecast at once."""
     scale = scales(data.train, data.season)
     forecaster = Forecaster([Pretrained(data.h, seasonality=list(data.seasonality), alias="model")], freq=1)
-    forecaster.fit(data.train).predict(ids=list(data.train["unique_id"].unique()[:1]))  # loads the kernels
+    forecaster.fit(data.train).predict()  # loads the kernels
     start = time.perf_counter()
     found = forecaster.fit(data.train).predict(level=list(LEVELS))
     seconds = time.perf_counter() - start
