@@ -156,18 +156,27 @@ def test_autocorrelation_is_that_of_the_definition():
 def test_a_period_in_noise_is_found(period, seed):
     n = 6 * period + 20
     y = np.sin(2 * np.pi * np.arange(n) / period) + 0.2 * np.random.default_rng(seed).standard_normal(n)
-    assert cycles.period_of(y, 1) in range(round(0.9 * period), round(1.1 * period) + 2)
+    assert cycles.period_of(cycles.autocorrelation(y), 1) in range(round(0.9 * period), round(1.1 * period) + 2)
 
 
 def test_noise_and_lines_have_no_period():
     rng = np.random.default_rng(0)
     series = [*rng.standard_normal((100, 120)), np.arange(100.0), np.full(60, 3.0), np.arange(80.0) ** 2]
-    assert [cycles.period_of(y, 1) for y in series] == [1] * len(series)
+    assert [cycles.period_of(cycles.autocorrelation(y), 1) for y in series] == [1] * len(series)
+
+
+def test_gaps_are_interpolated_and_series_told_apart():
+    t = np.arange(140)
+    wave = np.sin(2 * np.pi * t / 20)
+    gappy = np.where(np.random.default_rng(0).random(140) < 0.2, np.nan, wave)
+    series = [wave, gappy, np.random.default_rng(1).standard_normal(140), wave[:20], np.full(30, np.nan), wave[:130]]
+    found = cycles.periods_of(panel_of(series), *ends_of(series), 1)
+    assert found.tolist() == [20, 20, 1, 1, 1, 20]
 
 
 def test_the_season_of_the_frequency_stays():
     y = np.sin(2 * np.pi * np.arange(120) / 12) + 0.2 * np.random.default_rng(0).standard_normal(120)
-    assert cycles.period_of(y, 12) == 12
+    assert cycles.period_of(cycles.autocorrelation(y), 12) == 12
 
 
 # As a model of a Forecaster

@@ -20,51 +20,59 @@ LOWEST_PEAK, DEVIATIONS, DEPTH = 0.3, 4.0, 0.3
 CLEARLY = 0.1
 # Fewer values show no period; of longer series the newest rows are looked at.
 FEWEST, LONGEST = 24, 1 << 14
+# Series whose autocorrelations are computed together.
+TOGETHER = 256
 
 
 def autocorrelation(y: np.ndarray) -> np.ndarray:
-    """Autocorrelations of y (n,) at lags 0 .. n-1 after a straight line is taken out; zeros where nothing is left.
+    """Autocorrelations of y (..., n) at lags 0 .. n-1 after a straight line is taken out; zeros where nothing is left.
 
     Each is divided by the number of its products, so that long lags are not smaller than short ones.
     """
-    n = y.size
+    n = y.shape[-1]
     t = np.arange(n) - (n - 1) / 2
-    y = y - y.mean()
-    left = y - t * (t @ y) / max(t @ t, 1.0)
+    y = y - y.mean(-1, keepdims=True)
+    left = y - t * (y @ t / max(t @ t, 1.0))[..., None]
     size = 1 << (2 * n - 1).bit_length()
     power = np.abs(np.fft.rfft(left, size)) ** 2
-    products = np.fft.irfft(power, size)[:n] / np.arange(n, 0, -1)
-    constant = products[0] <= 1e-20 * max(float(y @ y) / n, 1e-300)
-    return np.zeros(n) if constant else products / products[0]
+    products = np.fft.irfft(power, size)[..., :n] / np.arange(n, 0, -1)
+    first = products[..., :1]
+    constant = first <= 1e-20 * np.maximum((y**2).mean(-1, keepdims=True), 1e-300)
+    return np.divide(products, first, out=np.zeros_like(products), where=~constant)
 
 
-def period_of(y: np.ndarray, season: int) -> int:
-    """The period of y (n,), if it is another one than `season` (1: none); else `season`."""
-    if y.size < FEWEST:
-        return season
-    r = autocorrelation(y)
-    lags = np.arange(2, y.size // 3 + 1)
-    if lags.size == 0:
-        return season
+def period_of(r: np.ndarray, season: int) -> int:
+    """The period of a series with the autocorrelations r (n,), if it is another one than `season` (1: none); else
+    `season`."""
+    n = r.size
+    lags = np.arange(2, n // 3 + 1)
     peaks = lags[(r[lags] > r[lags - 1]) & (r[lags] >= r[lags + 1])]
+    peaks = peaks[r[peaks] >= max(LOWEST_PEAK, DEVIATIONS / n**0.5)]
+    if peaks.size == 0:
+        return season
     lowest = np.minimum.accumulate(r)
-    least = max(LOWEST_PEAK, DEVIATIONS / y.size**0.5)
-    peaks = peaks[(r[peaks] >= least) & (r[peaks] - lowest[peaks] >= DEPTH)]
+    peaks = peaks[r[peaks] - lowest[peaks] >= DEPTH]
     if peaks.size == 0:
         return season
     # Of a period and its multiples the first that is about as high.
     found = int(peaks[r[peaks] >= 0.9 * r[peaks].max()][0])
-    usual = r[season] - lowest[season] if 1 < season < y.size else 0.0
+    usual = r[season] - lowest[season] if 1 < season < n else 0.0
     return found if r[found] - lowest[found] > usual + CLEARLY else season
 
 
 def periods_of(panel: Panel, series: np.ndarray, ends: np.ndarray, season: int) -> np.ndarray:
     """For each window, the period of the observed values before its end; missing ones are interpolated."""
     found = np.full(series.size, season)
-    for w, (i, end) in enumerate(zip(series, ends, strict=True)):
-        rows = slice(panel.starts[i] + max(0, end - LONGEST), panel.starts[i] + end)
-        seen = panel.observed[rows]
-        if seen.sum() >= FEWEST:
-            y, t = panel.y[rows], np.arange(seen.size)
-            found[w] = period_of(y if seen.all() else np.interp(t, t[seen], y[seen]), season)
+    lengths = np.minimum(ends, LONGEST)
+    for n in np.unique(lengths[lengths >= FEWEST]):
+        together = np.flatnonzero(lengths == n)
+        for first in range(0, together.size, TOGETHER):
+            part = together[first : first + TOGETHER]
+            rows = (panel.starts[series[part]] + ends[part] - n)[:, None] + np.arange(n)
+            y, seen = panel.y[rows], panel.observed[rows]
+            for w in np.flatnonzero(~seen.all(1) & seen.any(1)):
+                y[w] = np.interp(np.arange(n), np.flatnonzero(seen[w]), y[w, seen[w]])
+            enough = seen.sum(1) >= FEWEST
+            for w, r in zip(part[enough], autocorrelation(y[enough]), strict=True):
+                found[w] = period_of(r, season)
     return found
