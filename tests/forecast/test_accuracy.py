@@ -58,5 +58,9 @@ def test_other_frames_are_refused():
     df = series(np.arange(30.0))
     with pytest.raises(ValueError, match="cv_df must be what cross_validation returned; it has no column 'cutoff'"):
         accuracy(df, df, "D")
+    with pytest.raises(ValueError, match=r"columns are missing: \['y'\]; df has"):
+        accuracy(cv_of(df, 2, (20,), {"a": 0.0}), df.drop(columns="y"), "D")
+    with pytest.raises(TypeError, match="cv_df must be a pandas DataFrame"):
+        accuracy(None, df, "D")
     with pytest.raises(ValueError, match="df must hold the series of cv_df; it has no 'a'"):
         accuracy(cv_of(df, 2, (20,), {"a": 0.0}), series(np.arange(30.0), "b"), "D")

@@ -55,7 +55,7 @@ def test_a_worker_that_is_killed_is_survived(client, df, tmp_path):
             super().fit(panel, **arguments)
 
     model = Slow(5, alias="Pretrained")
-    parts = ours._split(3, "unique_id", df, None, None)
+    parts = ours._split(3, "unique_id", df=df, static_df=None, futr_df=None)
     tasks = [(one, [model], "D", None, None, {}, {}) for one, _, _ in parts]
     futures = [client.submit(ours._forecast, *task, retries=ours.RETRIES, pure=False) for task in tasks]
     deadline = time.monotonic() + 60
@@ -72,5 +72,9 @@ def test_a_partition_for_each_series_at_most(client, df):
     found = ours.forecast(client, df, [Pretrained(5)], "D", partitions=100)
     assert found["unique_id"].nunique() == 9
     assert np.isfinite(found["Pretrained"]).all()
+    with pytest.raises(ValueError, match=r"columns are missing: \['shop'\]; df has"):
+        ours.forecast(client, df, [Pretrained(5)], "D", partitions=2, id_col="shop")
+    with pytest.raises(TypeError, match="df must be a pandas DataFrame, or one with a method to_pandas"):
+        ours.forecast(client, [1, 2], [Pretrained(5)], "D", partitions=2)
     with pytest.raises(ValueError, match="partitions must be"):
         ours.forecast(client, df, [Pretrained(5)], "D", partitions=0)

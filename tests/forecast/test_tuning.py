@@ -52,6 +52,11 @@ def test_spaces_are_checked(values):
         tune(weekly(), {"hidden_size": values}, 1, h=5, freq="D")
 
 
+def test_a_space_is_a_dict_or_a_function():
+    with pytest.raises(TypeError, match="space must be a dict of arguments, or a function of a trial; got 3"):
+        tune(weekly(), 3, 1, h=5, freq="D")
+
+
 def test_arguments_are_the_models_own():
     with pytest.raises(TypeError, match="hiddensize"):
         tune(weekly(), {"hiddensize": [3]}, 10, h=5, freq="D", model=GRU)

@@ -16,6 +16,7 @@ import pandas as pd
 from bptt import arguments
 from bptt.forecast.fitting.interface import Model
 from bptt.forecast.forecaster import Forecaster
+from bptt.forecast.frames import columns
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -75,7 +76,7 @@ def forecast(
     >>> with LocalCluster(n_workers=2) as cluster, Client(cluster) as client:  # doctest: +SKIP
     ...     forecasts = distributed.forecast(client, df, [Pretrained(12)], "MS", partitions=8)
     """
-    parts = _split(partitions, id_col, df, static_df, futr_df)
+    parts = _split(partitions, id_col, df=df, static_df=static_df, futr_df=futr_df)
     tasks = [
         (
             one,
@@ -121,7 +122,7 @@ def cross_validation(
     TypeError, ValueError
         As of `Forecaster`.
     """
-    parts = _split(partitions, id_col, df, static_df)
+    parts = _split(partitions, id_col, df=df, static_df=static_df)
     tasks = [(one, list(models), freq, static, {"id_col": id_col, **windows}) for one, static in parts]
     return _gathered(client, _cross_validation, tasks)
 
@@ -144,15 +145,21 @@ def _cross_validation(
     return Forecaster(models, freq).cross_validation(df, static_df, **windows)
 
 
-def _split(partitions: int, id_col: str, *frames: pd.DataFrame | None) -> list[tuple[Any, ...]]:
-    """The rows of each partition, of every frame."""
+def _split(partitions: int, id_col: str, **frames: Any) -> list[tuple[Any, ...]]:
+    """The rows of each partition, of every frame: df with all series, then others, which may be None."""
     arguments.integer("partitions", partitions)
-    df = frames[0]
-    if not isinstance(df, pd.DataFrame) or id_col not in df.columns:
-        raise TypeError(f"df must be a pandas DataFrame with the column {id_col!r}")
-    ids = np.sort(df[id_col].unique())
-    parts = np.array_split(ids, min(partitions, len(ids)))
-    return [tuple(None if frame is None else frame[frame[id_col].isin(part)] for frame in frames) for part in parts]
+    given = {name: columns.as_pandas(name, frame) for name, frame in frames.items() if frame is not None}
+    for name, frame in given.items():
+        columns.check_frame(name, frame, [id_col])
+    ids = np.sort(given["df"][id_col].unique())
+    number = min(partitions, len(ids))
+    part_of = np.repeat(np.arange(number), [part.size for part in np.array_split(ids, number)])
+    parts: dict[str, dict[int, pd.DataFrame]] = {}
+    for name, frame in given.items():
+        at = pd.Index(ids).get_indexer(pd.Index(frame[id_col]))
+        parts[name] = dict(iter(frame[at >= 0].groupby(part_of[at[at >= 0]])))
+    return [tuple(parts[name].get(k, given[name].iloc[:0]) if name in given else None for name in frames)
+            for k in range(number)]  # fmt: skip
 
 
 def _gathered(client: Client, work: Any, tasks: list[tuple[Any, ...]]) -> pd.DataFrame:

@@ -169,11 +169,11 @@ class FittedForecaster(HasHistory, HasParams):
             if (rows < 0).any():
                 raise ValueError(f"static_df must hold the new series {new.ids[rows < 0][0]}; got none")
             new = replace(new, static=panel.static[rows], static_names=panel.static_names)
-        panel = appended(panel, new, encoding)
+        longer = appended(panel, new, encoding)
         if self.local_scaler_type is not None and trained.scaling is not None:
             # A series that was trained on keeps its scale; a new one has its own.
-            before = pd.Index(self._fitted("updating")[1].ids).get_indexer(pd.Index(panel.ids))
-            own, old = scaling(panel, self.local_scaler_type), trained.scaling
+            before = pd.Index(panel.ids).get_indexer(pd.Index(longer.ids))
+            own, old = scaling(longer, self.local_scaler_type), trained.scaling
             trained = replace(
                 trained,
                 scaling=Scaling(
@@ -181,7 +181,7 @@ class FittedForecaster(HasHistory, HasParams):
                     np.where(before >= 0, old.spread[before], own.spread),
                 ),
             )
-        self._fit, self._panel = trained, panel
+        self._fit, self._panel = trained, longer
         return self
 
     def predict_insample(

@@ -55,8 +55,9 @@ class Forecaster(FittedForecaster):
     Parameters
     ----------
     models : list of models
-        `RNN(...)`, `GRU(...)`, `LSTM(...)`, all with the same horizon `h`. The forecaster trains copies of them. Two
-        models of one class without an `alias` get the columns `GRU` and `GRU1`; a given `alias` must be unique.
+        `RNN(...)`, `GRU(...)`, `LSTM(...)`, `Pretrained(...)`, all with the same horizon `h`. The forecaster trains
+        copies of them. Two models of one class without an `alias` get the columns `GRU` and `GRU1`; a given `alias`
+        must be unique.
     freq : str, int or pandas offset
         The step from one row of a series to the next: an alias of pandas, old ("M", "H") or new ("ME", "h"), or an
         int where `ds` holds integers.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -19,10 +19,12 @@ from bptt.forecast.fitting.forecasting import forecast_windows
 from bptt.forecast.fitting.restoring import scales_of as scales_from
 from bptt.forecast.fitting.training import TrainingResult
 from bptt.forecast.fitting.training_windows import scales_of, source_of_panel
-from bptt.forecast.fitting.transforms import TRANSFORMS, choose
+from bptt.forecast.fitting.transforms import TRANSFORMS, Transform, choose
 from bptt.forecast.frames.frequency import Freq
 from bptt.forecast.frames.panel import Panel, columns_of
 from bptt.forecast.network.architecture import Architecture
+from bptt.forecast.network.batches import SeriesArrays
+from bptt.network.parameters import views
 from bptt.params import HasParams
 from bptt.training.plotting import HasHistory
 
@@ -134,9 +136,9 @@ class Pretrained(HasHistory, HasParams):
         self.calendar = arguments.boolean("calendar", calendar)
         if finetune_steps != "auto":
             try:
-                arguments.integer("finetune_steps", finetune_steps, 0)
+                finetune_steps = arguments.integer("finetune_steps", finetune_steps, 0)
             except (TypeError, ValueError) as error:
-                raise type(error)(f"{error}, or 'auto'") from None
+                raise type(error)(str(error).replace(";", ", or 'auto';", 1)) from None
         for name, asked in (
             ("futr_exog_list", self.futr_exog_list),
             ("stat_exog_list", self.stat_exog_list),
@@ -178,7 +180,7 @@ class Pretrained(HasHistory, HasParams):
     def parameters(self) -> dict[str, np.ndarray]:
         """Weights by name."""
         plan, learned = self._ready()
-        return pretrained.views(learned.theta, plan.shapes)
+        return views(learned.theta, plan.shapes)
 
     @property
     def history(self) -> pd.DataFrame:
@@ -249,27 +251,35 @@ class Pretrained(HasHistory, HasParams):
             np.minimum.at(until, series, ends)
         seasons, chosen = self._choose(panel, np.unique(series), np.minimum(until, panel.lengths), steps)
         point, quantiles = np.empty((series.size, steps)), np.empty((series.size, steps, len(self.quantiles)))
-        for k, season in enumerate(seasons):
+        read = self._read(panel, until)
+        for k in np.unique(chosen[series]):
             own = chosen[series] == k
-            point[own], quantiles[own] = self._forecast(panel, series[own], ends[own], steps, season, until)
+            point[own], quantiles[own] = self._forecast(panel, read, series[own], ends[own], steps, seasons[k])
         return point, quantiles
+
+    def _read(self, panel: Panel, until: np.ndarray) -> tuple[SeriesArrays, Transform]:
+        """The panel as the network reads it, but for what it is told of a season; and what was done to y."""
+        transform = choose(panel, self._given["transform"], until)
+        facts = np.zeros((len(panel), pretrained.FACTS), np.float32)
+        columns = self._columns(panel)
+        return source_of_panel(panel, columns, self._scales, panel.lengths, transform, until, facts), transform
 
     def _forecast(
         self,
         panel: Panel,
+        read: tuple[SeriesArrays, Transform],
         series: np.ndarray,
         ends: np.ndarray,
         steps: int,
         season: tuple[int, ...],
-        until: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """As `forecast`, all with this season."""
+        """As `forecast`, all with this season; `read` is of `_read`."""
         _, learned = self._ready()
-        columns = self._columns(panel)
-        plan = replace(self._architecture(self._size, season, columns), n=steps)
-        transform = choose(panel, self._given["transform"], until)
-        facts = np.tile(pretrained.about(season), (len(panel), 1))
-        source = source_of_panel(panel, columns, self._scales, panel.lengths, transform, until, facts)
+        source, transform = read
+        plan = replace(self._architecture(self._size, season, self._columns(panel)), n=steps)
+        static = source.static.copy()
+        static[:, : pretrained.FACTS] = pretrained.about(season)
+        source = source._replace(static=static)
         return forecast_windows(plan, [learned.theta], panel, source, transform, series, ends, steps=steps)
 
     def _choose(
@@ -295,25 +305,27 @@ class Pretrained(HasHistory, HasParams):
         known, ends = np.repeat(tried, COMPARED), (until[tried, None] - back).ravel()
         usable = ends >= 2 * np.maximum(found[known], usual)
         known, ends = known[usable], ends[usable]
+        if known.size == 0:
+            return seasons, chosen
         rows = (panel.starts[known] + ends)[:, None] + np.arange(steps)
         start = np.full(len(panel), np.iinfo(np.int64).max)
         np.minimum.at(start, known, ends)
+        read = self._read(panel, start)
 
         def errors(season: tuple[int, ...], here: np.ndarray) -> np.ndarray:
             """Of each series (N,), infinite where it was not tried."""
-            point, _ = self._forecast(panel, known[here], ends[here], steps, season, start)
+            point, _ = self._forecast(panel, read, known[here], ends[here], steps, season)
             missed = np.where(panel.observed[rows[here]], np.abs(point - panel.y[rows[here]]), 0.0).sum(1)
             total = np.bincount(known[here], missed, minlength=len(panel))
             return np.where(np.bincount(known[here], minlength=len(panel)) > 0, total, np.inf)
 
-        if known.size:
-            least = BETTER * errors(first, np.ones(known.size, bool))
-            for k, season in enumerate([*seasons[1:], *own], start=1):
-                here = found[known] == season[0] if season in own else np.ones(known.size, bool)
-                if here.any():
-                    error = errors(season, here)
-                    chosen[error < least] = k
-                    least = np.minimum(least, error)
+        least = BETTER * errors(first, np.ones(known.size, bool))
+        for k, season in enumerate([*seasons[1:], *own], start=1):
+            here = found[known] == season[0] if season in own else np.ones(known.size, bool)
+            if here.any():
+                error = errors(season, here)
+                chosen[error < least] = k
+                least = np.minimum(least, error)
         return [*seasons, *own], chosen
 
     def tensors(self) -> dict[str, np.ndarray]:
@@ -323,8 +335,7 @@ class Pretrained(HasHistory, HasParams):
     @property
     def settings(self) -> dict[str, Any]:
         """The other data that a file must hold, in types of JSON."""
-        size = {"cell": self._size.cell, "hidden_size": self._size.hidden_size, "num_layers": self._size.num_layers}
-        return {"model": type(self).__name__, "arguments": self._given, "size": size}
+        return {"model": type(self).__name__, "arguments": self._given, "size": asdict(self._size)}
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any], tensors: dict[str, np.ndarray], panel: Panel, freq: Freq) -> Self:

@@ -164,6 +164,8 @@ def tune(
 
 def _drawing(space: Mapping[str, Any]) -> Callable[[Any], dict[str, Any]]:
     """Draws every argument of the space."""
+    if not isinstance(space, Mapping):
+        raise TypeError(f"space must be a dict of arguments, or a function of a trial; got {space!r}")
     for name, values in space.items():
         choices = isinstance(values, list) and len(values) > 0
         pair = isinstance(values, tuple) and len(values) in (2, 3) and values[2:] in ((), ("log",))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bptt.forecast.fitting.defaults import seasons_from
+from bptt.forecast.frames import columns
 from bptt.forecast.frames.frequency import FreqLike, parse_freq
 from bptt.forecast.frames.gaps import fill_gaps
 
@@ -54,8 +55,8 @@ def accuracy(
 
     Raises
     ------
-    ValueError
-        `cv_df` is not from `cross_validation`, or holds a series that `df` lacks.
+    TypeError, ValueError
+        `cv_df` is not from `cross_validation`, or holds a series that `df` lacks; a column of `df` is missing.
 
     Examples
     --------
@@ -68,9 +69,11 @@ def accuracy(
     ['Pretrained', 'SeasonalNaive']
     """
     needed = (id_col, time_col, CUTOFF, target_col)
+    cv_df, df = columns.as_pandas("cv_df", cv_df), columns.as_pandas("df", df)
     missing = [name for name in needed if name not in cv_df.columns]
     if missing:
         raise ValueError(f"cv_df must be what cross_validation returned; it has no column {missing[0]!r}")
+    columns.check_frame("df", df, (id_col, time_col, target_col))
     step = parse_freq(freq)
     season = (*(step.seasonality if seasonality is None else seasons_from(seasonality)), 1)[0]
     others = [str(name) for name in cv_df.columns if name not in needed]

@@ -27,9 +27,8 @@ from bptt.forecast.fitting.defaults import QUANTILES, ordered
 from bptt.forecast.network.architecture import Architecture
 from bptt.forecast.network.batches import AVERAGE, CHANGE, DRIFT, LAST, MEAN, SEASONAL, SPREAD
 from bptt.network.loss_kernels import MAE
-from bptt.network.parameters import views
 
-__all__ = ["FORMAT", "PATH", "VERSION", "Size", "about", "plan_for", "shipped", "size_from", "views", "widened"]
+__all__ = ["FACTS", "FORMAT", "PATH", "VERSION", "Size", "about", "plan_for", "shipped", "size_from", "widened"]
 
 FORMAT, VERSION = "bptt.Pretrained", 1
 PATH = Path(__file__).parents[1] / "pretrained.safetensors"
@@ -55,8 +54,9 @@ def about(seasons: tuple[int, ...]) -> np.ndarray:
     return np.array([bool(seasons), math.log(short) / 3, len(seasons) > 1], np.float32)
 
 
-def plan_for(size: Size, seasons: tuple[int, ...], n: int, *, seed: int = 0, futr: int = 0, static: int = 0,
-             dropout: float = 0.0) -> Architecture:  # fmt: skip
+def plan_for(
+    size: Size, seasons: tuple[int, ...], n: int, *, seed: int = 0, futr: int = 0, static: int = 0
+) -> Architecture:
     """The network for these seasons (the shortest first) and n steps, with columns of the user's beside its own."""
     short = seasons[0] if seasons else 1
     long = seasons[-1] if seasons else 1
@@ -79,7 +79,7 @@ def plan_for(size: Size, seasons: tuple[int, ...], n: int, *, seed: int = 0, fut
         loss=MAE,
         parameter=1.0,
         scaler=SPREAD,
-        dropout=dropout,
+        dropout=0.0,
         told=0.0,
         seed=seed,
         dtype="float32",

@@ -8,7 +8,7 @@ from bptt.forecast.fitting.transforms import Transform
 from bptt.forecast.frames.panel import Panel
 from bptt.forecast.network.batches import SeriesArrays, source_of
 
-__all__ = ["min_spread_of", "scales_of", "source_of_panel", "validation_windows", "windows_of"]
+__all__ = ["least_spread", "min_spread_of", "scales_of", "source_of_panel", "validation_windows", "windows_of"]
 
 # No window's spread counts as less than this share of its series' own spread, or this share of its values' size.
 SMALLEST_SPREAD, SMALLEST_SHARE = 1e-2, 1e-8
@@ -45,6 +45,11 @@ def min_spread_of(y: np.ndarray, logs: np.ndarray, panel: Panel, until: np.ndarr
     mean = np.bincount(series, y, minlength=N) / n
     spread = np.bincount(series, np.abs(y - mean[series]), minlength=N) / n
     size = np.where(logs, 1.0, np.bincount(series, np.abs(y), minlength=N) / n)
+    return least_spread(spread, size)
+
+
+def least_spread(spread: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """The lower limit for series of this spread and size of their values; 1 where both are 0."""
     smallest = np.maximum(SMALLEST_SPREAD * spread, SMALLEST_SHARE * size)
     return np.where(smallest > 0, smallest, 1.0)
 

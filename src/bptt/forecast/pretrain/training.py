@@ -18,7 +18,7 @@ from bptt import seeds
 from bptt.errors import NonFiniteError
 from bptt.files.saving import read_tensors, write_tensors
 from bptt.forecast.fitting.pretrained import FORMAT, VERSION, Size, about, plan_for
-from bptt.forecast.fitting.training_windows import SMALLEST_SHARE, SMALLEST_SPREAD
+from bptt.forecast.fitting.training_windows import least_spread
 from bptt.forecast.network.architecture import initial, network_of, workspace
 from bptt.forecast.network.batches import SeriesArrays, source_of
 from bptt.forecast.network.step import Pool, train
@@ -113,13 +113,12 @@ def series_of(rng: np.random.Generator, task: Task, n: int, N: int) -> tuple[Ser
     mean = np.where(kept, y, 0).sum(1) / lengths
     spread = np.where(kept, np.abs(y - mean[:, None]), 0).sum(1) / lengths
     size = np.where(kept, np.abs(y), 0).sum(1) / lengths
-    smallest = np.maximum(SMALLEST_SPREAD * spread, SMALLEST_SHARE * size)
     source = source_of(
         y=y[kept],
         observed=observed[kept],
         starts=np.concatenate([[0], np.cumsum(lengths)]),
         train_ends=lengths,
-        min_spread=np.where(smallest > 0, smallest, 1.0),
+        min_spread=least_spread(spread, size),
         futr=np.zeros((int(lengths.sum()), 0)),
         hist=np.zeros((int(lengths.sum()), 0)),
         static=np.tile(about(task.seasons), (N, 1)),
