@@ -1,6 +1,6 @@
 """The pretrained network on series that it never saw, beside statistical models fitted to each of them.
 
-    python benchmarks/pretrained.py                  # every part, about 20 minutes, most of it fine-tuning
+    python benchmarks/pretrained.py                  # every part, about 12 minutes, most of it fine-tuning
     python benchmarks/pretrained.py --only series    # 17 classic series, their last four horizons
 
 The peers are statsforecast's AutoETS, AutoTheta and AutoARIMA, and the seasonal naive forecast (pip install

@@ -75,7 +75,8 @@ class Recurrent(NetworkModel):
         Earlier values that each step reads as additional inputs, with strategy="recursive" or "direct". "auto": one
         season before. Default: none.
     h_train : int, optional
-        Steps that strategy="recursive" is unrolled for in training. Default: h.
+        Steps that strategy="recursive" is unrolled for in training. Default: h. With 1 the network never reads a
+        forecast of its own in training, and its forecasts of many steps are much worse.
     scheduled_sampling : float
         Probability in [0, 1) that a training step of strategy="recursive" reads the true value instead of the
         network's own forecast (Bengio et al. 2015). Default 0.
