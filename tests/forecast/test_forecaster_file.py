@@ -386,12 +386,14 @@ def test_a_file_of_the_first_layout_is_read(tmp_path):
     assert forecasts.drop(columns=["unique_id", "ds"]).apply(lambda column: column.between(3, 8)).all(axis=None)
 
 
-def test_a_recursive_model_of_the_first_layout_would_forecast_something_else():
-    """Then it was told that its own forecasts had been observed."""
-    with pytest.raises(
-        ValueError, match=r"written by an older version, in which strategy='recursive'.*fit the model again"
-    ):
-        Forecaster.load(GOLDEN / "forecaster_v1.safetensors")
+def test_a_recursive_model_of_the_first_layout_reads_its_forecasts_as_observed_values(tmp_path):
+    forecaster = Forecaster.load(GOLDEN / "forecaster_v1.safetensors")
+    futr_df = forecaster.make_future_dataframe().assign(price=0.5)
+    forecasts = forecaster.predict(futr_df=futr_df, level=[80])
+    assert list(forecasts.columns[:5]) == ["unique_id", "ds", "GRU", "GRU-lo-80", "GRU-hi-80"]
+    assert [model._plan.marks_forecasts for model in forecaster.models if model.strategy == "recursive"] == [False]
+    again = Forecaster.load(saved(tmp_path, forecaster))  # in the layout of today
+    assert_frame_equal(again.predict(futr_df=futr_df, level=[80]), forecasts, check_exact=True)
 
 
 def test_large_unsigned_ids_come_back(tmp_path):

@@ -2,16 +2,20 @@
 
 import sys
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 
-from bptt.forecast.fitting.training import predict_windows
+from bptt import seeds
+from bptt.forecast.evaluation.intervals import interpolate
+from bptt.forecast.fitting.training import predict_windows, simulate_windows
 from bptt.forecast.network.architecture import network_of, workspace
 from bptt.forecast.network.batches import AVERAGE, CHANGE, DRIFT, LAST, MEAN, SEASONAL, gather
 from bptt.forecast.network.step import STRATEGIES, predict
 from bptt.network.loss_kernels import HUBER, MAE, MSE
 from bptt.network.parameters import views
+from bptt.numerics.random import uniform
 from bptt.numerics.threads import run
 
 sys.path.append(str(Path(__file__).parent.parent / "forecast"))
@@ -108,7 +112,8 @@ def windows_anchors(plan, batch):
     return torch.tensor(other.anchors).unflatten(0, (plan.n, B))
 
 
-def recursive(plan, theta, batch, before, naive):
+def recursive(plan, theta, batch, before, naive, told=None, draws=None):
+    """`told` (n, B): where the truth is read instead of the forecast; `draws` (n, B): normal scores of a simulation."""
     rnn = rnn_of(plan, theta, plan.inputs)
     path = list(before.T)
     y, state = rnn(batch["x"][: plan.T * B].unflatten(0, (plan.T, B)))
@@ -122,7 +127,9 @@ def recursive(plan, theta, batch, before, naive):
 
     for s in range(plan.n):
         if s > 0:
-            own = [path[-1], torch.zeros(B, dtype=torch.float64), *(path[-lag] for lag in plan.lags)]
+            marked = plan.marks_forecasts and draws is None
+            seen = (told[s - 1] if told is not None else torch.zeros(B)) if marked else torch.ones(B)
+            own = [path[-1], seen.double(), *(path[-lag] for lag in plan.lags)]
             y, state = rnn(torch.cat([torch.stack(own, 1), future[s]], 1)[None], state)
         anchors = []
         for k, kind in enumerate(plan.kinds):
@@ -137,8 +144,20 @@ def recursive(plan, theta, batch, before, naive):
         o = torch.nn.functional.linear(y[-1], theta["head.weight"], theta["head.bias"])
         f = head(plan, o, torch.stack(anchors, 1) if anchors else naive[s])
         said.append(f)
-        path.append(f[:, 0, 0])
-    return torch.cat(said)
+        if draws is not None:
+            path.append(torch.tensor(quantiles_at(plan, f[:, :, 0].detach().numpy(), draws[s])))
+        elif told is not None:
+            path.append(torch.where(told[s], batch["target"].unflatten(0, (plan.n, B))[s, :, 0], f[:, 0, 0]))
+        else:
+            path.append(f[:, 0, 0])
+    return torch.cat(said), path[back:]
+
+
+def quantiles_at(plan, f, z):
+    """Of the quantiles f (B, Q), those at the normal scores z (B,)."""
+    order = np.argsort(plan.taus)
+    taus = np.array(plan.taus)[order]
+    return [interpolate(row[order], taus, [NormalDist().cdf(score)])[0] for row, score in zip(f, z, strict=True)]
 
 
 def both_ways(plan):
@@ -151,11 +170,14 @@ def both_ways(plan):
         name: torch.tensor(getattr(arrays, name)) for name in ("x", "future", "anchors", "slope", "target", "weight")
     }
     if plan.strategy == "recursive":
-        f = recursive(plan, parameters, batch, values_before(plan, arrays), windows_anchors(plan, arrays))
+        told = told_of(plan, batch["weight"])
+        f, _ = recursive(plan, parameters, batch, values_before(plan, arrays), windows_anchors(plan, arrays), told)
+        assert told.any() == (plan.told > 0)
     else:
         f = {"segment": segment, "direct": direct}[plan.strategy](plan, parameters, batch)
-    theirs = f.detach().numpy().reshape(plan.rows, B, len(plan.taus), plan.row).transpose(1, 0, 3, 2)
-    np.testing.assert_allclose(ours, theirs.reshape(B, -1, len(plan.taus))[:, : plan.n], rtol=1e-10, atol=1e-10)
+    if not plan.told:
+        theirs = f.detach().numpy().reshape(plan.rows, B, len(plan.taus), plan.row).transpose(1, 0, 3, 2)
+        np.testing.assert_allclose(ours, theirs.reshape(B, -1, len(plan.taus))[:, : plan.n], rtol=1e-10, atol=1e-10)
     loss_ = loss_of(plan, f, batch["target"], batch["weight"])
     assert loss == pytest.approx(loss_.item(), rel=1e-11)
     loss_.backward()
@@ -166,6 +188,13 @@ def both_ways(plan):
         np.testing.assert_allclose(
             part, peer, rtol=1e-9, atol=1e-11 * max(1, np.abs(peer).max(initial=0)), err_msg=name
         )
+
+
+def told_of(plan, weight):
+    """Where the training step reads the truth (n, B)."""
+    key = seeds.key(plan.seed, "teacher forcing", 0)
+    drawn = np.array([uniform(key, STEP, r) < plan.told for r in range(plan.n * B)])
+    return torch.tensor(drawn & (weight.numpy()[:, 0] > 0)).unflatten(0, (plan.n, B))
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn_tanh"])
@@ -191,6 +220,26 @@ def test_other_losses(strategy, loss):
 )
 def test_each_way_that_a_forecast_takes_back_into_the_network(changes):
     both_ways(plan_of("recursive", "lstm", dropout=0.0, told=0.0, **changes))
+
+
+@pytest.mark.parametrize("marks_forecasts", [True, False])
+def test_scheduled_sampling(marks_forecasts):
+    both_ways(plan_of("recursive", "gru", dropout=0.0, told=0.5, n=9, marks_forecasts=marks_forecasts))
+
+
+@pytest.mark.parametrize("taus", [(0.5, 0.7, 0.9, 0.2), (0.5, 0.9, 0.3, 0.1)])
+def test_simulation(taus):
+    plan = plan_of("recursive", "gru", dropout=0.0, told=0.0, n=7, taus=taus)
+    theta, source = start_of(plan), source_for(plan)
+    arrays, _ = batch_of(plan, theta)
+    draws = np.random.default_rng(0).standard_normal((B, plan.n)) * 2
+    ours, shift, spread = simulate_windows(plan, source, theta, *drawn(plan, B, STEP), draws)
+    batch = {name: torch.tensor(getattr(arrays, name)) for name in ("x", "future", "anchors", "slope")}
+    parameters = {name: torch.tensor(part) for name, part in views(theta, plan.shapes).items()}
+    naive = windows_anchors(plan, arrays)
+    _, path = recursive(plan, parameters, batch, values_before(plan, arrays), naive, draws=draws.T)
+    np.testing.assert_allclose(ours, np.array([step.numpy() for step in path]).T, rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal((shift, spread), (arrays.shift, arrays.spread))
 
 
 @pytest.mark.parametrize("strategy", ["segment", "direct"])

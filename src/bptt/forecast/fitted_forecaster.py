@@ -10,13 +10,20 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from bptt import arguments
+from bptt import arguments, seeds
 from bptt.errors import NotFittedError
 from bptt.forecast import saving
 from bptt.forecast.evaluation.cutoffs import Windows, insample_windows
 from bptt.forecast.evaluation.fitted import Trained
 from bptt.forecast.evaluation.intervals import request
-from bptt.forecast.fitting.interface import Model, check_horizon, check_quantiles, reach
+from bptt.forecast.fitting.interface import (
+    Model,
+    check_aliases,
+    check_horizon,
+    check_quantiles,
+    check_simulation,
+    reach,
+)
 from bptt.forecast.fitting.local_scaling import Scaling, scaling
 from bptt.forecast.frames.appending import appended
 from bptt.forecast.frames.clock import warn_clock_changes
@@ -34,7 +41,7 @@ from bptt.training.plotting import HasHistory
 
 __all__ = ["CUTOFF", "FittedForecaster", "beside_y"]
 
-CUTOFF = "cutoff"
+CUTOFF, SAMPLE = "cutoff", "sample_id"
 
 
 class FittedForecaster(HasHistory, HasParams):
@@ -115,24 +122,98 @@ class FittedForecaster(HasHistory, HasParams):
             Series end in missing values; times less than a day apart have a time zone whose clock changes within the
             forecasts or the season before them, which moves daily patterns to another hour of that clock.
         """
-        trained, panel, encoding = self._fitted("predicting")
+        trained, *_ = self._fitted("predicting")
         requested = request(level, quantiles)
         h = check_horizon(self.models, self.aliases, h)
         if not trained.is_calibrated:
             check_quantiles(self.models, self.aliases, requested.quantiles)
-        scale = trained.scaling
-        if df is not None:
-            panel, encoding = read(df, static_df=static_df, encoding=encoding)
-            warn_unobserved_ends(panel, encoding)
-            scale = None if self.local_scaler_type is None else scaling(panel, self.local_scaler_type)
-        elif static_df is not None:
-            raise ValueError("static_df describes the series of df: pass both, or none to continue the training data")
+        panel, encoding, scale = self._history(df, static_df)
         steps = reach(self.models, h)
         future = future_rows(panel, encoding, steps, futr_df)
         warn_clock_changes(future, encoding, np.arange(len(panel)), panel.lengths, h)
         columns = trained.forecast(future, np.arange(len(panel)), panel.lengths, h, requested, scale)
         rows = (future.starts[1:, None] - steps + np.arange(h)).ravel()
         return _frame(future, encoding, rows, columns)
+
+    def simulate(
+        self,
+        df: pd.DataFrame | None = None,
+        static_df: pd.DataFrame | None = None,
+        *,
+        futr_df: pd.DataFrame | None = None,
+        n_paths: int = 100,
+        h: int | None = None,
+        seed: int | None = 0,
+    ) -> pd.DataFrame:
+        """Draw sample paths of the h steps after the end of each series, from models with strategy="recursive".
+
+        Intervals say how far each step may lie; paths say what happens together: the quantiles of a sum, of a maximum,
+        or of the time when a level is reached follow from them, see the example. Each step is drawn from the model's
+        quantiles of one step ahead, given the steps drawn before it. Quantiles in between, and beyond the outermost
+        ones, are on straight lines over normal scores. All models get the same draws.
+
+        Parameters
+        ----------
+        df, static_df, futr_df
+            As in `predict`.
+        n_paths : int
+            Paths of each series. Default 100.
+        h : int, optional
+            Steps, any number. Default: the models' horizon.
+        seed : int or None
+            Determines the draws. Default 0. None draws a seed.
+
+        Returns
+        -------
+        DataFrame
+            `unique_id`, `sample_id` (0 to n_paths - 1), `ds`, and a column for each model; sorted by these. Calibration
+            by `prediction_intervals` does not change it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            The Forecaster is not fitted, a model has another strategy or no quantiles below and above the median, or
+            an argument, a column or a series is wrong; the message names it.
+
+        Warns
+        -----
+        UserWarning
+            As `predict`.
+
+        Notes
+        -----
+        Sampling step by step: Salinas, Flunkert, Gasthaus & Januschowski (2020), DeepAR. From quantiles instead of a
+        distribution with parameters: Gasthaus et al. (2019).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from bptt.forecast import Forecaster, Pretrained
+        >>> days = pd.date_range("2024-01-01", periods=70, freq="D")
+        >>> df = pd.DataFrame({"unique_id": "shop", "ds": days, "y": 10.0 + np.arange(70) % 7})
+        >>> paths = Forecaster([Pretrained(h=7)], "D").fit(df).simulate(n_paths=20)
+        >>> paths.columns.tolist(), len(paths)
+        (['unique_id', 'sample_id', 'ds', 'Pretrained'], 140)
+        >>> weeks = paths.groupby(["unique_id", "sample_id"])["Pretrained"].sum()
+        >>> weeks.groupby("unique_id").quantile([0.1, 0.9]).between(80, 100).all()
+        np.True_
+        """
+        trained, *_ = self._fitted("simulating")
+        check_simulation(self.models, self.aliases)
+        check_aliases(self.aliases, (SAMPLE,))
+        P = arguments.integer("n_paths", n_paths)
+        h = check_horizon(self.models, self.aliases, h)
+        seed = seeds.resolve("seed", seed)
+        panel, encoding, scale = self._history(df, static_df)
+        future = future_rows(panel, encoding, h, futr_df)
+        N = len(panel)
+        warn_clock_changes(future, encoding, np.arange(N), panel.lengths, h)
+        draws = seeds.generator(seed, "sampling").standard_normal((N, P, h))
+        columns = trained.simulate(future, np.arange(N), panel.lengths, draws, scale)
+        rows = np.repeat(future.starts[1:, None] - h + np.arange(h), P, axis=0).ravel()
+        frame = _frame(future, encoding, rows, columns)
+        frame.insert(1, SAMPLE, np.tile(np.repeat(np.arange(P), h), N))
+        return frame
 
     def update(self, df: pd.DataFrame, static_df: pd.DataFrame | None = None) -> Self:
         """Take new rows in, without training: forecasts then start after them.
@@ -289,6 +370,21 @@ class FittedForecaster(HasHistory, HasParams):
         if self._fit is None or self._panel is None or self._encoding is None:
             raise NotFittedError(f"You must fit the model before {doing}. Call fit(df), or Forecaster.load(path).")
         return self._fit, self._panel, self._encoding
+
+    def _history(
+        self, df: pd.DataFrame | None, static_df: pd.DataFrame | None
+    ) -> tuple[Panel, FrameSchema, Scaling | None]:
+        """What to continue: the training data, or other rows with a scale of their own."""
+        trained, panel, encoding = self._fitted("predicting")
+        if df is None:
+            if static_df is not None:
+                raise ValueError(
+                    "static_df describes the series of df: pass both, or none to continue the training data"
+                )
+            return panel, encoding, trained.scaling
+        panel, encoding = read(df, static_df=static_df, encoding=encoding)
+        warn_unobserved_ends(panel, encoding)
+        return panel, encoding, None if self.local_scaler_type is None else scaling(panel, self.local_scaler_type)
 
     def _histories(self, df: pd.DataFrame | None) -> tuple[Panel, FrameSchema]:
         _, panel, encoding = self._fitted("asking for its future")

@@ -15,7 +15,7 @@ from bptt.files.schema import check_equal, check_tensors, record, within
 from bptt.forecast.fitting import cycles, pretrained
 from bptt.forecast.fitting.defaults import QUANTILES, seasons_from
 from bptt.forecast.fitting.fine_tuning import fine_tune
-from bptt.forecast.fitting.forecasting import forecast_windows
+from bptt.forecast.fitting.forecasting import earliest, forecast_windows, sample_paths
 from bptt.forecast.fitting.restoring import scales_of as scales_from
 from bptt.forecast.fitting.training import TrainingResult
 from bptt.forecast.fitting.training_windows import scales_of, source_of_panel
@@ -246,9 +246,7 @@ class Pretrained(HasHistory, HasParams):
         self._ready()
         steps = self.h if h is None else h
         series, ends = np.asarray(series, np.int64), np.asarray(ends, np.int64)
-        if until is None:
-            until = np.full(len(panel), np.iinfo(np.int64).max)
-            np.minimum.at(until, series, ends)
+        until = earliest(panel, series, ends) if until is None else until
         seasons, chosen = self._choose(panel, np.unique(series), np.minimum(until, panel.lengths), steps)
         point, quantiles = np.empty((series.size, steps)), np.empty((series.size, steps, len(self.quantiles)))
         read = self._read(panel, until)
@@ -256,6 +254,20 @@ class Pretrained(HasHistory, HasParams):
             own = chosen[series] == k
             point[own], quantiles[own] = self._forecast(panel, read, series[own], ends[own], steps, seasons[k])
         return point, quantiles
+
+    def simulate(self, panel: Panel, series: np.ndarray, ends: np.ndarray, draws: np.ndarray) -> np.ndarray:
+        """Paths (W, P, h) of rows ends .. ends+h-1 from the rows before, each from its normal scores `draws`."""
+        _, learned = self._ready()
+        steps = draws.shape[2]
+        until = earliest(panel, series, ends)
+        seasons, chosen = self._choose(panel, np.unique(series), np.minimum(until, panel.lengths), steps)
+        paths = np.empty(draws.shape)
+        source, transform = self._read(panel, until)
+        for k in np.unique(chosen[series]):
+            own = chosen[series] == k
+            plan, told = self._told(panel, source, steps, seasons[k])
+            paths[own] = sample_paths(plan, [learned.theta], panel, told, transform, series[own], ends[own], draws[own])
+        return paths
 
     def _read(self, panel: Panel, until: np.ndarray) -> tuple[SeriesArrays, Transform]:
         """The panel as the network reads it, but for what it is told of a season; and what was done to y."""
@@ -276,11 +288,17 @@ class Pretrained(HasHistory, HasParams):
         """As `forecast`, all with this season; `read` is of `_read`."""
         _, learned = self._ready()
         source, transform = read
+        plan, source = self._told(panel, source, steps, season)
+        return forecast_windows(plan, [learned.theta], panel, source, transform, series, ends, steps=steps)
+
+    def _told(
+        self, panel: Panel, source: SeriesArrays, steps: int, season: tuple[int, ...]
+    ) -> tuple[Architecture, SeriesArrays]:
+        """The network for this season, and what it reads, with what it is told of the season."""
         plan = replace(self._architecture(self._size, season, self._columns(panel)), n=steps)
         static = source.static.copy()
         static[:, : pretrained.FACTS] = pretrained.about(season)
-        source = source._replace(static=static)
-        return forecast_windows(plan, [learned.theta], panel, source, transform, series, ends, steps=steps)
+        return plan, source._replace(static=static)
 
     def _choose(
         self, panel: Panel, series: np.ndarray, until: np.ndarray, steps: int

@@ -105,14 +105,9 @@ def _build(tensors: dict[str, np.ndarray], metadata: dict[str, Any]) -> tuple[Tr
             if not isinstance(name, str) or name not in MODELS:
                 raise ValueError(f"a model of the class {name!r}, known are {', '.join(sorted(MODELS))}")
             with within("settings"):
-                model = MODELS[name].from_settings(
-                    part["settings"], _part(tensors, f"models.{at}."), panel, encoding.freq
-                )
-        if metadata["version"] < 2 and model.strategy == "recursive":
-            raise ValueError(
-                "was written by an older version, in which strategy='recursive' took its own forecasts for observed "
-                "values: fit the model again"
-            )
+                settings = _of_now(part["settings"], metadata["version"])
+                own = _part(tensors, f"models.{at}.")
+                model = MODELS[name].from_settings(settings, own, panel, encoding.freq)
         models.append(model)
         aliases.append(part["alias"])
         calibrations.append(_calibration(_part(tensors, prefix := f"calibrations.{at}."), prefix, model))
@@ -120,6 +115,14 @@ def _build(tensors: dict[str, np.ndarray], metadata: dict[str, Any]) -> tuple[Tr
     _check_models(models, aliases, encoding)
     trained = Trained(tuple(models), tuple(aliases), encoding.freq, scale, tuple(calibrations))
     return trained, panel, encoding, local_scaler_type
+
+
+def _of_now(settings: Any, version: int) -> Any:
+    """The settings of a model as this version writes them: in the first one, forecasts that are read were observed."""
+    plan = settings.get("plan") if isinstance(settings, dict) else None
+    if version < 2 and isinstance(plan, dict):
+        return settings | {"plan": plan | {"marks_forecasts": False}}
+    return settings
 
 
 def _check_names(tensors: Mapping[str, np.ndarray], models: int) -> None:

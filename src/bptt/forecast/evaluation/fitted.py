@@ -108,6 +108,31 @@ class Trained:
             columns.update((name, values[..., at].reshape(-1)) for at, name in enumerate(names[1:]))
         return columns
 
+    def simulate(
+        self, panel: Panel, series: np.ndarray, ends: np.ndarray, draws: np.ndarray, scale: Scaling | None = None
+    ) -> dict[str, np.ndarray]:
+        """Sample paths of windows of a panel.
+
+        Parameters
+        ----------
+        panel, series, ends, scale
+            As in `forecast`.
+        draws : float64 (W, P, h)
+            Normal scores, the same for each model.
+
+        Returns
+        -------
+        dict of str to float64 (W * P * h,)
+            A column for each model, window by window and path by path.
+        """
+        scale = scale or self.scaling
+        seen = panel if scale is None else scale.apply(panel)
+        columns = {}
+        for model, alias in zip(self.models, self.aliases, strict=True):
+            paths = model.simulate(seen, series, ends, draws)
+            columns[alias] = (paths if scale is None else scale.invert(paths, series)).reshape(-1)
+        return columns
+
     def _warn_of_few(self, requested: QuantileRequest) -> None:
         """Name quantiles so far out that the held-out values do not reach them."""
         for alias, calibration in zip(self.aliases, self.calibrations, strict=True):

@@ -121,13 +121,14 @@ def architecture_of(
     if strategy == "segment":
         step = given["segment"] or default_segment(h, seasons)
     size = given["input_size"] or default_input_size(h, seasons)
+    n = (given["h_train"] or h) if strategy == "recursive" else h
     lags = given["lags"] or ()
     if lags == "auto":
         lags = tuple(period for period in seasons if period > 1)
     return Architecture(
         strategy=strategy,
         cell=cell,
-        n=(given["h_train"] or h) if strategy == "recursive" else h,
+        n=n,
         input_size=-(-size // step) * step,
         segment=step,
         hidden_size=given["hidden_size"] or default_hidden_size(seasons),
@@ -146,4 +147,5 @@ def architecture_of(
         told=float(given["scheduled_sampling"]),
         seed=given["seed"],
         dtype=given["dtype"],
+        marks_forecasts=n > 1,
     )

@@ -18,6 +18,7 @@ __all__ = [
     "check_horizon",
     "check_models",
     "check_quantiles",
+    "check_simulation",
     "check_validation",
     "column_names",
 ]
@@ -74,6 +75,12 @@ class Model(Protocol):
 
         Choices for each series, such as the transform, use its rows before `until` (N,); default: the rows before the
         first of its ends.
+        """
+
+    def simulate(self, panel: Panel, series: np.ndarray, ends: np.ndarray, draws: np.ndarray) -> np.ndarray:
+        """Paths (W, P, h) of rows ends .. ends+h-1 from the rows before; each follows from its normal scores `draws`.
+
+        Only models with strategy="recursive" are asked.
         """
 
     def tensors(self) -> dict[str, np.ndarray]: ...
@@ -157,6 +164,21 @@ def check_horizon(models: Sequence[Model], aliases: Sequence[str], h: int | None
                 f"strategy='recursive' can forecast more steps"
             )
     return h
+
+
+def check_simulation(models: Sequence[Model], aliases: Sequence[str]) -> None:
+    """Check that paths can be drawn: step by step, from quantiles on both sides of the point forecast."""
+    for model, alias in zip(models, aliases, strict=True):
+        if model.strategy != "recursive":
+            raise ValueError(
+                f"simulate needs models with strategy='recursive', which forecast one step after the other, like "
+                f"Pretrained(h={model.h}); got {alias} with strategy={model.strategy!r}"
+            )
+        if not model.quantiles[0] < 0.5 < model.quantiles[-1]:
+            raise ValueError(
+                f"simulate draws from a model's quantiles, and needs some below and some above 0.5; got {alias} with "
+                f"quantiles={list(model.quantiles)}"
+            )
 
 
 def check_quantiles(models: Sequence[Model], aliases: Sequence[str], quantiles: Sequence[float]) -> None:

@@ -13,11 +13,11 @@ from bptt.errors import NotFittedError
 from bptt.files.schema import check_equal, record, within
 from bptt.forecast.fitting import defaults, few, held_out, restoring
 from bptt.forecast.fitting.ensemble import Members
-from bptt.forecast.fitting.forecasting import forecast_windows
+from bptt.forecast.fitting.forecasting import earliest, forecast_windows, sample_paths
 from bptt.forecast.fitting.naive import candidates, choose_anchors
 from bptt.forecast.fitting.training import TrainingConfig, TrainingResult, learn
 from bptt.forecast.fitting.training_windows import scales_of, source_of_panel, validation_windows, windows_of
-from bptt.forecast.fitting.transforms import choose
+from bptt.forecast.fitting.transforms import Transform, choose
 from bptt.forecast.frames.frequency import Freq
 from bptt.forecast.frames.panel import Panel, columns_of
 from bptt.forecast.network.architecture import Architecture, initial
@@ -252,17 +252,35 @@ class NetworkModel(HasHistory, HasParams):
         else:
             plan = self._plan
         series, ends = np.asarray(series, np.int64), np.asarray(ends, np.int64)
-        if until is None:
-            until = np.full(len(panel), np.iinfo(np.int64).max)
-            np.minimum.at(until, series, ends)
-        columns = self._columns(panel)
-        transform = choose(panel, self._transform, until)
-        source = source_of_panel(panel, columns, self._scales, panel.lengths, transform, until)
         thetas = [learned.theta for learned in self.networks]
+        source, transform = self._read(panel, earliest(panel, series, ends) if until is None else until)
         return forecast_windows(
             plan, thetas, panel, source, transform, series, ends, steps=steps, offsets=self._offsets,
             combine=self._given["ensemble_method"],
         )  # fmt: skip
+
+    def simulate(self, panel: Panel, series: np.ndarray, ends: np.ndarray, draws: np.ndarray) -> np.ndarray:
+        """Paths (W, P, h) of rows ends .. ends + h - 1, drawn from the rows before; strategy="recursive" alone.
+
+        Parameters
+        ----------
+        panel, series, ends
+            As in `forecast`.
+        draws : float64 array (W, P, h)
+            Normal scores: a path follows from its draws.
+        """
+        if self._plan is None:
+            raise NotFittedError("You must fit the model before simulating.")
+        thetas = [learned.theta for learned in self.networks]
+        source, transform = self._read(panel, earliest(panel, series, ends))
+        return sample_paths(
+            self._plan, thetas, panel, source, transform, series, ends, draws, offsets=self._offsets
+        )  # fmt: skip
+
+    def _read(self, panel: Panel, until: np.ndarray) -> tuple[SeriesArrays, Transform]:
+        """The panel as the network reads it, and what was done to y; rows before `until` (N,) decide."""
+        transform = choose(panel, self._transform, until)
+        return source_of_panel(panel, self._columns(panel), self._scales, panel.lengths, transform, until), transform
 
     def tensors(self) -> dict[str, np.ndarray]:
         """All arrays that a file must hold."""

@@ -38,8 +38,11 @@ def plan_of(settings: Any, settled: Architecture, seasons: tuple[int, ...] | Non
     """
     names = Architecture.__match_args__
     if isinstance(settings, dict):  # files of before it could be chosen do not name it
-        settings = {"quantile_share": SHARE} | settings
+        settings = {"quantile_share": SHARE, "marks_forecasts": settled.marks_forecasts} | settings
     record(settings, names)
+    # Networks of older files were not told which values are their own forecasts.
+    marked = arguments.boolean("marks_forecasts", settings["marks_forecasts"])
+    settled = replace(settled, marks_forecasts=marked)
     if seasons is not None:
         kinds, periods = (listing(name, settings[name]) for name in ("kinds", "periods"))
         chosen = list(zip(kinds, periods, strict=False))

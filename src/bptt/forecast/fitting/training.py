@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bptt.errors import NonFiniteError
 from bptt.forecast.network.architecture import Architecture, network_of, workspace
-from bptt.forecast.network.batches import SeriesArrays
+from bptt.forecast.network.batches import Batch, SeriesArrays
 from bptt.forecast.network.step import Pool, predict, train
 from bptt.network.stack import threads_for
 from bptt.numerics.threads import run
 from bptt.training.loop import Loop
 from bptt.training.optimizers import Adam, state_of
 
-__all__ = ["TrainingConfig", "TrainingResult", "learn", "predict_windows"]
+__all__ = ["TrainingConfig", "TrainingResult", "learn", "predict_windows", "simulate_windows"]
 
 # Steps of a compiled call; between two of them the bar moves and Ctrl-C is heard.
 CALL = 25
@@ -200,20 +200,56 @@ def predict_windows(
     work = workspace(plan, network, together)
     z, shift, spread = np.empty((W, plan.n, Q)), np.empty(W), np.empty(W)
     total = weight = 0.0
-    for first in range(0, W, together):
-        count = min(together, W - first)
-        # A last batch that is not full is filled up with its first window.
-        work.batch.series[:], work.batch.ends[:] = series[first], ends[first]
-        work.batch.series[:count], work.batch.ends[:count] = series[first : first + count], ends[first : first + count]
+    for part, count in batches(work.batch, series, ends):
         run(predict, network, work, source, threads=team)
         f = work.f.reshape(plan.rows, together, Q, R).transpose(1, 0, 3, 2).reshape(together, plan.rows * R, Q)
-        z[first : first + count] = f[:count, : plan.n]
-        shift[first : first + count], spread[first : first + count] = (
-            work.batch.shift[:count],
-            work.batch.spread[:count],
-        )
+        z[part] = f[:count, : plan.n]
+        shift[part], spread[part] = work.batch.shift[:count], work.batch.spread[:count]
         # The rows' losses are shares of the whole batch's; those of the filling count for nothing.
         losses = work.losses.reshape(plan.rows, together)[:, :count]
         total += losses.sum() * max(work.batch.weights.sum(), 1.0)
         weight += work.batch.weights[:count].sum()
     return z, shift, spread, float(total / weight) if weight else 0.0
+
+
+def simulate_windows(
+    plan: Architecture,
+    source: SeriesArrays,
+    theta: np.ndarray,
+    series: np.ndarray,
+    ends: np.ndarray,
+    draws: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A path of each window by a network with strategy="recursive", from the normal scores `draws` (W, n).
+
+    Returns
+    -------
+    z : array (W, n)
+        In each window's own units:
+    shift, spread : arrays (W,)
+        z times spread plus shift is on the scale of `source.y`.
+    """
+    W = series.size
+    plan = replace(plan, marks_forecasts=False)
+    network = network_of(plan, theta)
+    together = min(W, TOGETHER)
+    work = workspace(plan, network, together)._replace(draws=np.zeros((plan.n, together)))
+    z, shift, spread = np.empty((W, plan.n)), np.empty(W), np.empty(W)
+    for part, count in batches(work.batch, series, ends):
+        work.draws[:, :count] = draws[part].T
+        run(predict, network, work, source, threads=threads_for(network.stack, together * (plan.T + plan.rows)))
+        z[part] = work.path[:count, plan.back :]
+        shift[part], spread[part] = work.batch.shift[:count], work.batch.spread[:count]
+    return z, shift, spread
+
+
+def batches(batch: Batch, series: np.ndarray, ends: np.ndarray) -> Iterator[tuple[slice, int]]:
+    """Fill the batch with some of these windows after the others: which they are, and their number."""
+    W, together = series.size, batch.series.size
+    for first in range(0, W, together):
+        count = min(together, W - first)
+        part = slice(first, first + count)
+        # A last batch that is not full is filled up with its first window.
+        batch.series[:], batch.ends[:] = series[first], ends[first]
+        batch.series[:count], batch.ends[:count] = series[part], ends[part]
+        yield part, count

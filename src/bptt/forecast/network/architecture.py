@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ class Architecture:
     ----------
     n : int
         Steps it forecasts: the horizon h; any number with strategy="recursive".
+    marks_forecasts : bool
+        Whether a recursive network is told that a value is its own forecast: not if it learned one step alone.
     segment : int
         Steps of a segment; 1 where the window is read step by step.
     taus : tuple of float
@@ -61,6 +64,7 @@ class Architecture:
     seed: int
     dtype: str
     quantile_share: float = SHARE
+    marks_forecasts: bool = True
 
     @property
     def T(self) -> int:
@@ -173,7 +177,13 @@ def network_of(plan: Architecture, theta: np.ndarray, member: int = 0) -> Any:
     }
     if plan.strategy == "recursive":
         teacher_key = seeds.key(plan.seed, "teacher forcing", member)
-        return recursive.Network(n=plan.n, teacher_forced=plan.told, teacher_key=teacher_key, **common)
+        return recursive.Network(
+            n=plan.n,
+            teacher_forced=plan.told,
+            marks_forecasts=plan.marks_forecasts,
+            teacher_key=teacher_key,
+            **common,
+        )
     if plan.strategy == "direct":
         return direct.Network(D=plan.future_columns, decode=both("decode"), **common)
     return segment.Network(
@@ -242,6 +252,8 @@ def workspace(plan: Architecture, network: Any, B: int) -> Any:
             path=empty(B, plan.back + plan.n),
             dpath=empty(B, plan.back + plan.n),
             teacher_forced=np.zeros((plan.n, B), np.uint8),
+            draws=np.zeros((0, 0)),
+            scores=np.array([NormalDist().inv_cdf(tau) for tau in plan.taus]),
             danchors=empty(B, len(plan.kinds)),
             dv=empty(B, H),
             dx=empty(T * B, max(X, H)),

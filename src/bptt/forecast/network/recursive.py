@@ -5,17 +5,23 @@
         o_s   = dropout(h_s) W_o + b_o                    dh_s += do_s W_o^T
         f_s   = head(o_s, anchors(path))                  df_s += dpath_s;  head: do_s, danchors -> dpath
         path_s = f_s; in training, with the probability   dpath_s = 0 where it is the truth
-                 of scheduled sampling, the truth
-        x_{s+1} = (path_s, 0, lags of path, future)       dx_{s+1} -> dpath
+                 of scheduled sampling, the truth;
+                 in a simulation, the quantile of f_s
+                 at a drawn normal score
+        x_{s+1} = (path_s, m_s, lags of path, future)     dx_{s+1} -> dpath
 
 The first h comes from the window, one step after the other. path holds the values before the window's end and then the
 forecasts, so the error of a forecast reaches those it was made from by three ways: the state, the lags, the naive
-forecasts of later steps. The 0 says that path_s was not observed, so that intervals can grow with the steps since
-then. Scheduled sampling: Bengio, Vinyals, Jaitly & Shazeer (2015).
+forecasts of later steps. m_s is 0 where path_s is a forecast: it was not observed, and intervals can grow with the
+steps since then. It is 1 where path_s is the truth, and everywhere in a network that learned one step alone, which has
+seen no such 0. Scheduled sampling: Bengio, Vinyals, Jaitly & Shazeer (2015).
 
 The naive forecasts are those of `windows.naive` as long as they are made from the window; from the step on where the
 value that they repeat is a forecast itself, they repeat that. A network that adds nothing to one of them says what it
 says with any other strategy.
+
+A simulation draws each step from the quantiles that follow from the steps drawn before it, so a path is a draw from the
+joint distribution of all steps. What was drawn counts as observed: m_s = 1.
 """
 
 from typing import NamedTuple
@@ -55,6 +61,7 @@ class Network(NamedTuple):
     quantile_share: float  # of the loss
     dropout: float
     teacher_forced: float  # probability
+    marks_forecasts: bool  # with m = 0, as not observed
     windows_key: int
     dropout_key: int
     teacher_key: int
@@ -77,6 +84,8 @@ class Workspace(NamedTuple):
     path: np.ndarray  # (B, back + n)
     dpath: np.ndarray
     teacher_forced: np.ndarray  # uint8 (n, B)
+    draws: np.ndarray  # float64 (n, B): normal scores of a simulation; else without elements
+    scores: np.ndarray  # float64 (Q,): normal scores of the quantiles, 0 of the point forecast
     danchors: np.ndarray  # (B, K)
     losses: np.ndarray  # float64 (n*B,)
     ds: np.ndarray  # (L, B, S*H)
@@ -124,15 +133,18 @@ def begin_anchors(team, reading, anchors, B):
 
 
 @kernel(internal=True)
-def next_inputs(team, reading, s, path, future, x):
+def next_inputs(team, network, s, path, teacher_forced, future, x):
     """x (B, X) of step s >= 1, from the path and the future-known columns (B, F + C)."""
+    reading = network.reading
     back = path.shape[1] - future.shape[0] // path.shape[0]
     lags = reading.lags.size
     B = x.shape[0]
+    zero, one = x.dtype.type(0), x.dtype.type(1)
     first, last = share(B, team)
     for b in range(first, last):
         here = back + s
-        x[b, 0], x[b, 1] = path[b, here - 1], 0
+        x[b, 0] = path[b, here - 1]
+        x[b, 1] = zero if network.marks_forecasts and not teacher_forced[s - 1, b] else one
         for k in range(lags):
             x[b, 2 + k] = path[b, here - reading.lags[k]]
         known = future[s * B + b]
@@ -193,15 +205,32 @@ def next_anchors_back(team, reading, s, danchors, dpath):
 
 
 @kernel(internal=True)
-def continue_path(team, network, batch, f, s, here, step, rate, teacher_forced, path):
-    """path[:, here] = the forecast, or with probability `rate` the true value; `rate` is 0 outside training."""
+def quantile_at(f, scores, upper, z):
+    """The quantile at the normal score z, from those in f (Q): linear between two, the outermost lines go on."""
+    first, last = (1, upper) if z >= 0 else (upper + 1, f.size - 1)
+    inner, outer = 0, first
+    while outer < last and abs(z) > abs(scores[outer]):
+        inner, outer = outer, outer + 1
+    share_of_outer = (z - scores[inner]) / (scores[outer] - scores[inner])
+    return f[inner] + share_of_outer * (f[outer] - f[inner])
+
+
+@kernel(internal=True)
+def continue_path(team, network, work, s, here, step, rate):
+    """path[:, here] = the forecast, a draw, or with probability `rate` the truth; `rate` is 0 outside training."""
+    batch, f, path = work.batch, work.f, work.path
     B = path.shape[0]
     first, last = share(B, team)
     for b in range(first, last):
         r = s * B + b
         tell = rate > 0 and batch.weight[r, 0] > 0 and uniform(network.teacher_key, step, r) < rate
-        teacher_forced[s, b] = tell
-        path[b, here] = batch.target[r, 0] if tell else f[r, 0]
+        work.teacher_forced[s, b] = tell
+        if tell:
+            path[b, here] = batch.target[r, 0]
+        elif work.draws.size > 0:
+            path[b, here] = quantile_at(f[r], work.scores, network.upper, work.draws[s, b])
+        else:
+            path[b, here] = f[r, 0]
 
 
 @kernel(internal=True)
@@ -230,7 +259,7 @@ def forward(team, network, work, source, step, training):
         now = T + s
         begin = 0 if s == 0 else now - 1
         if s > 0:
-            next_inputs(team, reading, s, work.path, batch.future, batch.x[begin * B : now * B])
+            next_inputs(team, network, s, work.path, work.teacher_forced, batch.future, batch.x[begin * B : now * B])
             barrier(team)
         stacked.forward(team, stack, work.packed, tape, scratch.all_rows, scratch.no_dropout,
                         Window(begin, now, YES, NEVER))  # fmt: skip
@@ -243,7 +272,7 @@ def forward(team, network, work, source, step, training):
         barrier(team)
         head.forward(team, o, anchors, f, reading.R, network.upper)
         barrier(team)
-        continue_path(team, network, batch, work.f, s, back + s, step, teacher_forced, work.teacher_forced, work.path)
+        continue_path(team, network, work, s, back + s, step, teacher_forced)
         barrier(team)
 
 
