@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from made_panels import DAILY, forecast, panel_of
 
 from bptt.forecast import GRU
 from bptt.forecast.fitting import few
-from bptt.forecast.network.batches import LAST, MEAN
+from bptt.forecast.network.batches import AVERAGE, CHANGE, DRIFT, LAST, MEAN, SEASONAL
 from bptt.forecast.network.step import STRATEGIES
+from bptt.network.loss_kernels import MSE
 
 every_strategy = pytest.mark.parametrize("strategy", STRATEGIES)
 
@@ -94,21 +96,70 @@ def test_short_yearly_series_do_not_lose_to_the_last_value():
     assert own <= 1.05 * last
 
 
-def test_each_held_out_window_counts_alike_and_plain_forecasts_come_first():
+def test_each_held_out_window_counts_alike():
     model, _ = fitted(np.random.default_rng(0).standard_normal(60), max_steps=1)
     plan = model._plan
     assert plan is not None
     weight = np.array([[1, 1, 1, 1], [1, 0, 0, 0], [0, 0, 0, 0]])
     missed = np.array([[1, 1, 1, 1], [5, 9, 9, 9], [9, 9, 9, 9]])
     assert few.mean_error(plan, missed, weight) == 3
-    tried = ((LAST, 0), (MEAN, 0))
-    ones = np.ones((1, 4))
-    for mean, best in ((0.85, 0), (0.75, 1)):
-        forecasts = np.stack([ones, mean * ones], axis=2)
-        assert few.best_naive(plan, tried, forecasts, 0 * ones, ones) == (best, [1.0, mean][best])
+    assert few.mean_error(replace(plan, loss=MSE), missed, weight) == np.sqrt(13)
 
 
-def test_the_offsets_are_kept_in_a_file_and_checked():
+def test_weights_are_inverse_to_squared_errors():
+    np.testing.assert_allclose(few.shares_of([1.0, 2.0, 2.0]), np.array([4, 1, 1]) / 6)
+    np.testing.assert_allclose(few.shares_of([0.0, 2.0]), [1, 0], atol=1e-15)
+    np.testing.assert_allclose(few.shares_of([0.0, 0.0]), [0.5, 0.5])
+
+
+@pytest.mark.parametrize("loss", ["mae", "mse"])
+def test_a_blend_is_the_weighted_mean_of_its_parts(loss):
+    """The parts from their definitions, the network's from a model that does what this one's training did."""
+    rng = np.random.default_rng(4)
+    y = 20 + rng.standard_normal(40) + 3 * (np.arange(40) % 4)
+    model, said = fitted(y, 4, seasonality=4, input_size=16, transform="none", loss=loss)
+    assert len(said) == 1
+    assert "40 windows" not in said[0]
+    blend = model._blend
+    assert blend is not None
+    np.testing.assert_allclose(blend.weights.sum(), 1)
+    assert (blend.weights > 0).all()
+    assert model.networks[0].steps > 0
+    window, last = y[-16:], y[-1]
+    slope = (window[-1] - window[0]) / 15
+    naive = {
+        (SEASONAL, 4): y[-4:],
+        (AVERAGE, 4): window.reshape(4, 4).mean(axis=0),
+        (LAST, 0): np.full(4, last),
+        (MEAN, 0): np.full(4, window.mean()),
+        (DRIFT, 0): last + slope * np.arange(1, 5),
+        (CHANGE, 4): y[-4:] + last - y[-5],
+    }
+    parts = np.stack([naive[kind] for kind in blend.tried], axis=1)
+    point, quantiles = forecast(model, [y])
+    model._blend = None
+    network, _ = forecast(model, [y])
+    np.testing.assert_allclose(point[0], parts @ blend.weights[:-1] + blend.weights[-1] * network[0], rtol=1e-6)
+    spread = np.abs(window - window.mean()).mean()
+    order = np.argsort(np.array(model._plan.taus))
+    np.testing.assert_allclose(quantiles[0], point[0][:, None] + spread * blend.offsets[:, order], rtol=1e-6)
+
+
+def test_the_blend_follows_what_forecasts_the_held_out_rows():
+    t = np.arange(60)
+    seasonal, _ = fitted(np.sin(2 * np.pi * t / 6), 6, seasonality=6, input_size=12)
+    drifting, _ = fitted(3.0 * t, 6, seasonality=1, transform="none")
+    for model, kinds in ((seasonal, {SEASONAL, AVERAGE, CHANGE}), (drifting, {DRIFT})):
+        blend = model._blend
+        assert blend is not None
+        wrong = [weight for (kind, _), weight in zip(blend.tried, blend.weights, strict=False) if kind not in kinds]
+        assert len(wrong) >= 2
+        assert sum(wrong) < 0.001
+    point, _ = forecast(drifting, [3.0 * t])
+    np.testing.assert_allclose(point[0], 3.0 * (60 + np.arange(6)), rtol=1e-3)
+
+
+def test_the_blend_is_kept_in_a_file_and_checked():
     y = 100 + np.cumsum(np.random.default_rng(1).standard_normal(5))
     model, _ = fitted(y)
     tensors, settings = model.tensors(), json.loads(json.dumps(model.settings))
@@ -118,6 +169,20 @@ def test_the_offsets_are_kept_in_a_file_and_checked():
     for wrong in (tensors["offsets"][:, 1:], np.full_like(tensors["offsets"], np.nan)):
         with pytest.raises(ValueError, match="offsets"):
             GRU.from_settings(settings, tensors | {"offsets": wrong}, panel_of([y]), DAILY)
+    for wrong in (
+        tensors["weights"][1:],
+        2 * tensors["weights"],
+        tensors["weights"] - np.eye(tensors["weights"].size)[0],
+    ):
+        with pytest.raises(ValueError, match="weights"):
+            GRU.from_settings(settings, tensors | {"weights": wrong}, panel_of([y]), DAILY)
+    # A file of before there were weights: the network alone.
+    alone = {name: array for name, array in tensors.items() if name != "weights"}
+    model._blend = few.Blend(model._blend.tried, np.eye(model._blend.weights.size)[-1], model._blend.offsets)
+    for one, other in zip(
+        forecast(model, [y]), forecast(GRU.from_settings(settings, alone, panel_of([y]), DAILY), [y]), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_steps_and_validation_that_a_user_chose_are_done():
@@ -125,7 +190,7 @@ def test_steps_and_validation_that_a_user_chose_are_done():
     model, said = fitted(y, max_steps=7)
     assert model.networks[0].steps == 7
     assert not said
-    assert "offsets" not in model.tensors()
+    assert not {"offsets", "weights"} & model.tensors().keys()
 
 
 def test_held_out_windows_are_the_newest_ones():
@@ -143,10 +208,12 @@ def test_offsets_of_noise_are_its_quantiles():
     plan = model._plan
     assert plan is not None
     missed = np.random.default_rng(1).standard_normal((4000, plan.n)) * np.arange(1, plan.n + 1)
-    offsets = few.offsets_of(plan, missed, np.ones_like(missed), None)
+    offsets = few.offsets_of(plan, missed, np.ones_like(missed), 1.0)
     assert plan.taus == (0.5, 0.9, 0.1)
     np.testing.assert_allclose(offsets[:, 1], 1.2816 * np.arange(1, plan.n + 1), rtol=0.1)
     np.testing.assert_allclose(offsets[:, 2], -1.2816 * np.arange(1, plan.n + 1), rtol=0.1)
-    np.testing.assert_allclose(few.offsets_of(plan, missed + 50, np.ones_like(missed), 0.5)[:, 0], 0)
+    np.testing.assert_allclose(few.offsets_of(plan, missed, np.ones_like(missed), 0.5), offsets / 2)
+    # Of a forecast that always misses to one side, nothing lies on the other.
+    assert (few.offsets_of(plan, missed + 50, np.ones_like(missed), 1.0)[:, 2] == 0).all()
     # Past the horizon, as the square root of the steps.
     np.testing.assert_allclose(few.extended(offsets, 4 * plan.n)[-1], 2 * offsets[-1])

@@ -112,16 +112,11 @@ def test_series_of_zeros_and_series_without_values():
     assert found.loc["walk", "Pretrained"].notna().all()
 
 
-def test_one_short_series_whose_model_fell_back_to_a_naive_forecast():
-    y = walk(60, seed=5)
-    with pytest.warns(UserWarning, match="naive forecast 'last'"):
-        forecaster = Forecaster([GRU(4, strategy="recursive", seasonality=1, hidden_size=8)], "D").fit(frame(y))
-    P = 300
-    found = paths_of(forecaster.simulate(n_paths=P), "GRU", P)
-    said = forecaster.predict(level=[80])
-    spread = np.quantile(found, [0.1, 0.9], axis=0)
-    np.testing.assert_allclose(spread[:, 0], said[["GRU-lo-80", "GRU-hi-80"]].iloc[0], atol=0.35)
-    assert found[:, 3].std() / found[:, 0].std() == pytest.approx(2, rel=0.3)
+def test_a_blend_with_naive_forecasts_is_no_network_to_draw_from():
+    with pytest.warns(UserWarning, match="blended with naive forecasts"):
+        forecaster = Forecaster([GRU(4, strategy="recursive", seasonality=1, hidden_size=8)], "D").fit(frame(walk(60)))
+    with pytest.raises(ValueError, match=r"GRU was trained on few windows.*max_steps=<steps>.*Pretrained\(h=4\)"):
+        forecaster.simulate()
 
 
 def test_a_file_simulates_the_same(tmp_path):

@@ -84,7 +84,8 @@ class Recurrent(NetworkModel):
         Training steps. Default: about ten passes over the windows, at least 200 and at most 600 steps (1200 if
         `hidden_size` is 128 or more). With few windows (5120 or fewer, as from one short series), anchors="auto" and
         neither `max_steps` nor `val_size` given, rows held out at the end decide: training stops where they are
-        forecast best, and if a naive forecast is as good there, it is used instead, with a warning.
+        forecast best, and the network is blended with naive forecasts, each weighted by the inverse square of its
+        error there (Bates & Granger 1969), with a warning.
     batch_size : int
         Windows in each training step. Default 256.
     learning_rate : float
@@ -239,7 +240,7 @@ class Recurrent(NetworkModel):
         self._given = given
         self._plan = None
         self._scales = {}
-        self._offsets = None
+        self._blend = None
         self.networks = []
 
     def __repr__(self) -> str:

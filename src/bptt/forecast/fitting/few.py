@@ -1,17 +1,20 @@
-"""Few windows, as from one short series: a network overfits them, so the newest rows decide how long it is trained.
+"""Few windows, as from one short series: a network overfits them, so the newest rows decide how far it is trusted.
 
 hold out    the last two horizons of each series, at most a third of it; the network is trained on the rest
 steps       those after which the held-out windows are forecast best; the training on all rows stops there
-fall back   to the naive forecast that is best on the held-out windows, unless the network clearly beats it; each
-            window counts alike, also the newest with few steps to compare: only they are past a recent shift
-quantiles   from what the naive forecast missed in all windows, step by step of the horizon: a network that has
-            seen these windows many times knows nothing of its own errors. Where the network forecasts, they are
-            narrower by as much as it was better on the held-out windows
+blend       of the network and the naive forecasts, each weighted by the inverse square of its error on the held-out
+            windows (Bates & Granger 1969); each window counts alike, also the newest with few steps to compare: only
+            they are past a recent shift
+quantiles   from what the naive forecasts' blend missed in all windows, step by step of the horizon: a network that has
+            seen these windows many times knows nothing of its own errors. They are narrower by as much as the whole
+            blend was better on the held-out windows
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,32 +25,31 @@ from bptt.numerics.threads import run
 
 __all__ = [
     "CHECK",
-    "CLEARLY",
     "MOST_WINDOWS",
+    "NETWORK",
     "PATIENCE",
-    "PLAIN",
-    "PLAINLY",
     "STEPS",
-    "best_naive",
+    "Blend",
     "compared",
     "count",
-    "extended",
     "held_out_rows",
     "late_windows",
     "mean_error",
     "name_of",
     "offsets_of",
+    "shares_of",
 ]
 
 # With no more windows than this the default number of steps shows each of them more often than it would otherwise.
 MOST_WINDOWS = 5 * 1024
 # Steps of the training that is watched, steps between two looks at the held-out windows, looks without a better one.
 STEPS, CHECK, PATIENCE = 200, 10, 5
-# The network forecasts if its error on the held-out windows is at most this share of the best naive forecast's.
-CLEARLY = 0.95
-# The same between naive forecasts: of overlapping windows of a random walk the mean or the drift is best by chance.
-PLAINLY = 0.8
-PLAIN = (LAST, SEASONAL)
+# The network's steps were chosen on the held-out windows, so its error there counts so many times.
+NETWORK = 1.25
+# Of k independent errors quantiles lie 1 + WIDER / (k + 1) times as far out.
+WIDER = 4.0
+# No error counts as less than this share of the largest one: the inverse of 0 is no weight.
+SMALLEST_ERROR = 1e-9
 # No more windows than this are looked at.
 LOOKED_AT = 512
 
@@ -97,37 +99,34 @@ def compared(
 
 
 def mean_error(plan: Architecture, missed: np.ndarray, weight: np.ndarray) -> float:
-    """Of point forecasts that missed by so much (W, n), each window counting alike: squared where the loss is."""
+    """Of point forecasts that missed by so much (W, n), each window counting alike: absolute, or the root of the mean
+    square where that is the loss."""
     told = weight.any(1)
     missed, weight = missed[told], weight[told]
     errors = (missed**2 if plan.loss == MSE else np.abs(missed)) * weight
-    return float((errors.sum(1) / weight.sum(1)).mean())
+    error = float((errors.sum(1) / weight.sum(1)).mean())
+    return math.sqrt(error) if plan.loss == MSE else error
 
 
-def best_naive(
-    plan: Architecture,
-    tried: tuple[tuple[int, int], ...],
-    forecasts: np.ndarray,
-    target: np.ndarray,
-    weight: np.ndarray,
-) -> tuple[int, float]:
-    """Which naive forecast (W, n, K) to take, and its mean error: a plain one unless another is clearly better."""
-    errors = [mean_error(plan, forecasts[:, :, k] - target, weight) for k in range(len(tried))]
-    share = [1.0 if kind in PLAIN else 1 / PLAINLY for kind, _ in tried]
-    best = int(np.argmin(np.multiply(errors, share)))
-    return best, errors[best]
+def shares_of(errors: Sequence[float]) -> np.ndarray:
+    """The weights of forecasts with these errors, float64, of sum 1."""
+    sizes = np.asarray(errors, np.float64)
+    largest = sizes.max()
+    if largest == 0:
+        return np.full(sizes.size, 1 / sizes.size)
+    weights = np.maximum(sizes / largest, SMALLEST_ERROR) ** -2.0
+    return weights / weights.sum()
 
 
-def offsets_of(plan: Architecture, missed: np.ndarray, weight: np.ndarray, share: float | None) -> np.ndarray:
+def offsets_of(plan: Architecture, missed: np.ndarray, weight: np.ndarray, share: float) -> np.ndarray:
     """How far each quantile lies from the point forecast, in units of a window.
 
     Parameters
     ----------
     missed, weight : arrays (W, n)
-        What the naive forecast missed by (target less forecast), and what of it counts.
-    share : float, optional
-        The network's error as a fraction of the naive forecast's; its point forecast is then the middle. Default: the
-        naive forecast itself is used.
+        What the naive forecasts' blend missed by (target less forecast), and what of it counts.
+    share : float
+        The error of the whole blend as a fraction of theirs.
 
     Returns
     -------
@@ -142,14 +141,44 @@ def offsets_of(plan: Architecture, missed: np.ndarray, weight: np.ndarray, share
     shares = (missed / np.where(scale > 0, scale, 1))[counted]
     taus = np.array(plan.taus)
     quantiles = np.quantile(shares, taus) if shares.size else np.zeros(taus.size)
-    if share is not None:
-        quantiles = (quantiles - np.median(shares)) * share
-    # Windows overlap: so many independent errors there are, and the tails of few are wider than they show.
+    quantiles *= share
+    # Windows overlap: so many independent errors there are. Tails of few are wider than they show, and what made these
+    # errors may change.
     independent = max(weight.sum() / plan.n**2, 1.0) if plan.n > 1 else max(weight.sum(), 1.0)
-    quantiles = quantiles * (1 + 1.5 / (independent + 1))
+    quantiles = quantiles * (1 + WIDER / (independent + 1))
     quantiles = np.where(taus > 0.5, np.maximum(quantiles, 0), np.minimum(quantiles, 0))
     quantiles[0] = 0
     return scale[:, None] * quantiles
+
+
+@dataclass(frozen=True)
+class Blend:
+    """What a model forecasts where windows are few.
+
+    Attributes
+    ----------
+    tried : tuple of (kind, period)
+        The naive forecasts.
+    weights : float64 (K + 1,)
+        Theirs, and last the network's; of sum 1.
+    offsets : float64 (n, Q)
+        How far each quantile lies from the point forecast, in units of a window.
+    """
+
+    tried: tuple[tuple[int, int], ...]
+    weights: np.ndarray
+    offsets: np.ndarray
+
+    def forecast(
+        self, plan: Architecture, source: SeriesArrays, series: np.ndarray, ends: np.ndarray, z: np.ndarray
+    ) -> np.ndarray:
+        """Point forecasts and quantiles (W, steps, Q), from the network's z (W, steps, Q)."""
+        steps = z.shape[1]
+        naive = compared(plan, source, self.tried, series, ends)[0][:, :steps]
+        point = naive @ self.weights[:-1]
+        if self.weights[-1] > 0:
+            point = point + self.weights[-1] * z[:, :, 0]
+        return point[:, :, None] + extended(self.offsets, steps)
 
 
 def extended(offsets: np.ndarray, steps: int) -> np.ndarray:

@@ -14,12 +14,8 @@ from bptt.forecast.fitting.transforms import Transform
 from bptt.forecast.frames.panel import Panel
 from bptt.forecast.network.architecture import Architecture
 from bptt.forecast.network.batches import IDENTITY, SeriesArrays
-from bptt.network.parameters import views
 
 __all__ = ["earliest", "forecast_windows", "sample_paths"]
-
-# Between two quantiles of a simulation, in units of a window.
-SMALLEST_WIDTH = 1e-9
 
 
 def forecast_windows(
@@ -32,7 +28,7 @@ def forecast_windows(
     ends: np.ndarray,
     *,
     steps: int,
-    offsets: np.ndarray | None = None,
+    blend: few.Blend | None = None,
     combine: Literal["median", "mean"] = "median",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Point forecasts (W, steps), NaN where nothing was observed before the end, and ascending quantiles (W, steps, Q).
@@ -44,8 +40,8 @@ def forecast_windows(
     source, transform
         The panel as the networks read it, and what was done to its y.
     series, ends : int64 arrays (W,)
-    offsets : array (n, Q), optional
-        Instead of the networks' own quantiles: how far each lies from the point forecast.
+    blend : Blend, optional
+        Of each network with naive forecasts, where windows were few.
     """
     Q = len(plan.taus)
     point, quantiles = np.empty((series.size, steps)), np.empty((series.size, steps, Q))
@@ -57,8 +53,8 @@ def forecast_windows(
         for theta in thetas:
             z, shift, spread, _ = predict_windows(plan, source, theta, series[part], ends[part])
             z = z[:, :steps]
-            if offsets is not None:
-                z = z[:, :, :1] + few.extended(offsets, steps)
+            if blend is not None:
+                z = blend.forecast(plan, source, series[part], ends[part], z)
             y = z * spread[:, None, None] + shift[:, None, None]
             forecasts.append(transform.invert(y, series[part]))
         y = forecasts[0] if len(forecasts) == 1 else together(np.stack(forecasts), axis=0)
@@ -78,14 +74,12 @@ def sample_paths(
     series: np.ndarray,
     ends: np.ndarray,
     draws: np.ndarray,
-    *,
-    offsets: np.ndarray | None = None,
 ) -> np.ndarray:
     """Paths (W, P, steps) by recursive networks, NaN where nothing was observed before the end.
 
     Parameters
     ----------
-    thetas, panel, source, transform, series, ends, offsets
+    thetas, panel, source, transform, series, ends
         As for `forecast_windows`. Path p is of network p modulo their number.
     draws : float64 (W, P, steps)
         Normal scores.
@@ -96,8 +90,6 @@ def sample_paths(
     for k, theta in enumerate(thetas):
         own = draws[:, k :: len(thetas)]
         if own.size:
-            if offsets is not None:
-                theta = with_widths(plan, theta, offsets[0])
             several = np.repeat(np.arange(W), own.shape[1])
             z, shift, spread = simulate_windows(
                 plan, source, theta, series[several], ends[several], own.reshape(-1, steps)
@@ -108,18 +100,6 @@ def sample_paths(
     paths[zero] = 0.0
     paths[~seen] = np.nan
     return paths
-
-
-def with_widths(plan: Architecture, theta: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """The weights of a network whose quantiles (Q,) always lie so far from its point forecast."""
-    theta = theta.copy()
-    parameters = views(theta, plan.shapes)
-    Q, upper = len(plan.taus), sum(tau > 0.5 for tau in plan.taus[1:])
-    size = np.abs(offsets)
-    apart = size[1:] - np.where(np.arange(1, Q) == upper + 1, 0.0, size[:-1])
-    parameters["head.weight"][1:Q] = 0
-    parameters["head.bias"][1:Q] = np.log(np.expm1(np.maximum(apart, SMALLEST_WIDTH)))  # softplus gives them back
-    return theta
 
 
 def earliest(panel: Panel, series: np.ndarray, ends: np.ndarray) -> np.ndarray:

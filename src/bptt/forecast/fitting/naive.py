@@ -9,10 +9,10 @@ import numpy as np
 
 from bptt import seeds
 from bptt.forecast.network.architecture import Architecture, batch_for
-from bptt.forecast.network.batches import AVERAGE, DRIFT, LAST, MEAN, SEASONAL, gather, sample
+from bptt.forecast.network.batches import AVERAGE, CHANGE, DRIFT, LAST, MEAN, SEASONAL, gather, sample
 from bptt.numerics.threads import run
 
-__all__ = ["candidates", "choose_anchors"]
+__all__ = ["candidates", "choose_anchors", "to_blend"]
 
 WINDOWS = 1024
 # A forecast whose usual error is larger than the best one's by this factor would only teach the mixture to avoid it.
@@ -26,6 +26,11 @@ def candidates(seasons: tuple[int, ...]) -> list[Anchor]:
     seasonal: list[Anchor] = [(SEASONAL, period) for period in seasons]
     averages: list[Anchor] = [(AVERAGE, period) for period in seasons]
     return [*seasonal, *averages, (LAST, 0), (MEAN, 0), (DRIFT, 0)]
+
+
+def to_blend(seasons: tuple[int, ...]) -> tuple[Anchor, ...]:
+    """What a network of few windows is blended with."""
+    return (*candidates(seasons), *((CHANGE, period) for period in seasons))
 
 
 def choose_anchors(

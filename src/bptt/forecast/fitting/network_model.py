@@ -14,7 +14,7 @@ from bptt.files.schema import check_equal, record, within
 from bptt.forecast.fitting import defaults, few, held_out, restoring
 from bptt.forecast.fitting.ensemble import Members
 from bptt.forecast.fitting.forecasting import earliest, forecast_windows, sample_paths
-from bptt.forecast.fitting.naive import candidates, choose_anchors
+from bptt.forecast.fitting.naive import choose_anchors, to_blend
 from bptt.forecast.fitting.training import TrainingConfig, TrainingResult, learn
 from bptt.forecast.fitting.training_windows import scales_of, source_of_panel, validation_windows, windows_of
 from bptt.forecast.fitting.transforms import Transform, choose
@@ -53,7 +53,7 @@ class NetworkModel(HasHistory, HasParams):
     _given: dict[str, Any]
     _plan: Architecture | None
     _scales: dict[str, np.ndarray]
-    _offsets: np.ndarray | None
+    _blend: few.Blend | None
     networks: list[TrainingResult]
 
     @property
@@ -153,7 +153,7 @@ class NetworkModel(HasHistory, HasParams):
             validation=validation_windows(train_ends, lengths - holdout, plan.n),
         )
         validating = source._replace(train_ends=lengths - holdout) if val_size else source
-        offsets = self._offsets if goes_on else None
+        blend = self._blend if goes_on else None
         chosen = given["max_steps"] is None and given["anchors"] == "auto"
         if chosen and not goes_on and not val_size and few.count(windows) <= few.MOST_WINDOWS:
 
@@ -161,16 +161,9 @@ class NetworkModel(HasHistory, HasParams):
                 title = f"{self.alias}, held-out rows"
                 return self._learn(plan, source._replace(train_ends=held), source, config, False, verbose, 1, title)[0]
 
-            plan, course, offsets = held_out.decide(
-                plan, panel, source, course, tuple(candidates(seasons)), watched, self.alias
-            )
-            if len(panel) == 1 and course.max_steps:  # `decide` has said it where a naive forecast is taken
-                warn(
-                    f"{self.alias}: one series is little to train a network on. Pretrained(h={plan.n}) of "
-                    f"bptt.forecast needs no training and is likely to be better"
-                )
+            course, blend = held_out.decide(plan, panel, source, course, to_blend(seasons), watched, self.alias)
         self.networks = self._learn(plan, source, validating, course, goes_on, verbose, given["ensemble"], self.alias)
-        self._plan, self._scales, self._offsets = plan, scales, offsets
+        self._plan, self._scales, self._blend = plan, scales, blend
 
     def _learn(
         self,
@@ -255,7 +248,7 @@ class NetworkModel(HasHistory, HasParams):
         thetas = [learned.theta for learned in self.networks]
         source, transform = self._read(panel, earliest(panel, series, ends) if until is None else until)
         return forecast_windows(
-            plan, thetas, panel, source, transform, series, ends, steps=steps, offsets=self._offsets,
+            plan, thetas, panel, source, transform, series, ends, steps=steps, blend=self._blend,
             combine=self._given["ensemble_method"],
         )  # fmt: skip
 
@@ -271,11 +264,15 @@ class NetworkModel(HasHistory, HasParams):
         """
         if self._plan is None:
             raise NotFittedError("You must fit the model before simulating.")
+        if self._blend is not None:
+            raise ValueError(
+                f"simulate draws from the network step by step, but {self.alias} was trained on few windows, so its "
+                f"forecasts are a blend with naive ones: max_steps=<steps> trains the network alone, and "
+                f"Pretrained(h={self.h}) needs no training"
+            )
         thetas = [learned.theta for learned in self.networks]
         source, transform = self._read(panel, earliest(panel, series, ends))
-        return sample_paths(
-            self._plan, thetas, panel, source, transform, series, ends, draws, offsets=self._offsets
-        )  # fmt: skip
+        return sample_paths(self._plan, thetas, panel, source, transform, series, ends, draws)
 
     def _read(self, panel: Panel, until: np.ndarray) -> tuple[SeriesArrays, Transform]:
         """The panel as the network reads it, and what was done to y; rows before `until` (N,) decide."""
@@ -285,8 +282,8 @@ class NetworkModel(HasHistory, HasParams):
     def tensors(self) -> dict[str, np.ndarray]:
         """All arrays that a file must hold."""
         tensors = {f"scale.{name}": array for name, array in self._scales.items()}
-        if self._offsets is not None:
-            tensors["offsets"] = self._offsets
+        if self._blend is not None:
+            tensors |= {"weights": self._blend.weights, "offsets": self._blend.offsets}
         for k, learned in enumerate(self.networks):
             for name, view in self.members[k].items():
                 tensors[f"{k}.{name}"] = view
@@ -336,7 +333,7 @@ class NetworkModel(HasHistory, HasParams):
         with within("steps"):
             steps = restoring.steps_of(settings["steps"], model._given["ensemble"])
         model._scales = restoring.scales_of(tensors, widths)
-        model._offsets = restoring.offsets_of(tensors, plan)
+        model._blend = restoring.blend_of(tensors, plan, to_blend(seasons))
         model.networks = restoring.networks_of(tensors, plan, steps)
         model._plan = plan
         return model

@@ -14,15 +14,17 @@ import numpy as np
 
 from bptt import arguments
 from bptt.files.schema import check_equal, check_layers, check_tensors, listing, record
+from bptt.forecast.fitting.few import Blend
 from bptt.forecast.fitting.naive import candidates
 from bptt.forecast.fitting.training import TrainingResult
 from bptt.forecast.network.architecture import Architecture
 from bptt.forecast.network.head import SHARE
 
-__all__ = ["networks_of", "offsets_of", "plan_of", "scales_of", "steps_of"]
+__all__ = ["blend_of", "networks_of", "plan_of", "scales_of", "steps_of"]
 
 # Steps of training are counted in compiled code; no training takes so many.
 MOST_STEPS = 2**40
+ROUNDING = 1e-9
 
 
 def plan_of(settings: Any, settled: Architecture, seasons: tuple[int, ...] | None) -> Architecture:
@@ -85,8 +87,8 @@ def scales_of(tensors: Mapping[str, np.ndarray], widths: tuple[int, ...]) -> dic
     return found
 
 
-def offsets_of(tensors: Mapping[str, np.ndarray], plan: Architecture) -> np.ndarray | None:
-    """Offsets of the quantiles from the point forecast, if they were set because of few windows."""
+def blend_of(tensors: Mapping[str, np.ndarray], plan: Architecture, tried: tuple[tuple[int, int], ...]) -> Blend | None:
+    """How the network is blended with the naive forecasts `tried`, if windows were few."""
     if "offsets" not in tensors:
         return None
     offsets = tensors["offsets"]
@@ -94,12 +96,19 @@ def offsets_of(tensors: Mapping[str, np.ndarray], plan: Architecture) -> np.ndar
     taus = np.array(plan.taus)
     if (offsets[:, taus > 0.5] < 0).any() or (offsets[:, taus < 0.5] > 0).any():
         raise ValueError("tensor 'offsets' must be at least 0 above the median and at most 0 below it")
-    return offsets
+    size = len(tried) + 1
+    # Files of before there were weights: the network's anchors are the naive forecast that was taken, if one was.
+    weights = tensors.get("weights", np.eye(size)[-1])
+    check_tensors({"weights": weights}, {"weights": (size,)}, np.float64)
+    if (weights < 0).any() or abs(weights.sum() - 1) > ROUNDING:
+        raise ValueError(f"tensor 'weights' must be at least 0 and of sum 1; got {weights.tolist()}")
+    return Blend(tried, weights, offsets)
 
 
 def networks_of(tensors: Mapping[str, np.ndarray], plan: Architecture, steps: list[int]) -> list[TrainingResult]:
     """The networks of an ensemble, with the state of their optimizer."""
-    found = {name: array for name, array in tensors.items() if name != "offsets" and not name.startswith("scale.")}
+    others = ("scale.", "offsets", "weights")
+    found = {name: array for name, array in tensors.items() if not name.startswith(others)}
     check_layers((name for name in found if name.startswith("0.")), plan.num_layers, "0.rnn.")
     size = sum(math.prod(shape) for shape in plan.shapes.values())
     own = plan.shapes | {"adam.m": (size,), "adam.v": (size,)}
