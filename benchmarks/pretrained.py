@@ -23,13 +23,15 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from bptt.forecast import Forecaster, Pretrained
+from bptt.forecast import GRU, Forecaster, Pretrained
 from forecast import Report, rounded
 from forecast_data import DATA, Dataset, m4, scales, scores, tourism, with_naives
 from side_by_side import warn_if_busy
 
 LEVELS = (80, 95)
 WINDOWS = 4
+# Percent of the values that 80% intervals of a network trained on one series are to cover.
+COVERED = 72
 # Peers that take minutes for a series of a longer season are left out there.
 LONGEST_SEASON = 24
 M3_PUBLISHED = {
@@ -79,10 +81,9 @@ def regular(y: pd.Series, freq: Any) -> pd.Series:
     return y.reindex(pd.date_range(y.index[0], y.index[-1], freq=freq))
 
 
-def ours(y: pd.Series, freq: Any, h: int) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+def ours(y: pd.Series, freq: Any, model: Any) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     """Forecasts (WINDOWS, h) of the last horizons, and low and high ends of the intervals (2, WINDOWS, h)."""
-    df = pd.DataFrame({"unique_id": "y", "ds": y.index, "y": y.to_numpy()})
-    model = Pretrained(h, alias="model")
+    df, h = pd.DataFrame({"unique_id": "y", "ds": y.index, "y": y.to_numpy()}), model.h
     found = Forecaster([model], freq).cross_validation(df, n_windows=WINDOWS, step_size=h, level=list(LEVELS))
     parts = {
         level: np.stack([found[f"model-{end}-{level}"].to_numpy().reshape(WINDOWS, h) for end in ("lo", "hi")])
@@ -121,15 +122,9 @@ def series(report: Report, folder: Path) -> None:
     covered: dict[str, list[list[float]]] = {}
     for name, values, freq, season, h in single_series(folder):
         y = regular(values, freq)
+        true, scale, base = yardstick(y, season, h)
         gapless = y.interpolate().to_numpy(np.float64)
-        first = len(y) - WINDOWS * h
-        true = y.to_numpy()[first:].reshape(WINDOWS, h)
-        naive = np.stack([np.resize(gapless[end - season : end], h) for end in range(first, len(y), h)])
-        known = y.to_numpy()
-        scale = np.array([np.nanmean(np.abs(known[season:end] - known[: end - season]))
-                          for end in range(first, len(y), h)])  # fmt: skip
-        found = {"**Pretrained**": ours(y, freq, h)} | peers(gapless, season, h)
-        base = mase(naive, true, scale)
+        found = {"**Pretrained**": ours(y, freq, Pretrained(h, alias="model"))} | peers(gapless, season, h)
         cells = [f"{base:.3f}"]
         for model in names[1:]:
             if model not in found:
@@ -155,6 +150,16 @@ def series(report: Report, folder: Path) -> None:
         report.row(model, len(parts), f"{means[model]:.3f}", mark, "/".join(f"{100 * share:.0f}" for share in shares))
 
 
+def yardstick(y: pd.Series, season: int, h: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """True values (WINDOWS, h) of the last horizons, the scale of MASE in each, and the seasonal naive's MASE."""
+    known, gapless = y.to_numpy(), y.interpolate().to_numpy(np.float64)
+    ends = range(len(y) - WINDOWS * h, len(y), h)
+    true = known[ends.start :].reshape(WINDOWS, h)
+    naive = np.stack([np.resize(gapless[end - season : end], h) for end in ends])
+    scale = np.array([np.nanmean(np.abs(known[season:end] - known[: end - season])) for end in ends])
+    return true, scale, mase(naive, true, scale)
+
+
 def mase(point: np.ndarray, true: np.ndarray, scale: np.ndarray) -> float:
     """Mean over the windows of the mean absolute error, scaled; missing values are left out."""
     return float(np.nanmean(np.nanmean(np.abs(point - true), axis=1) / scale))
@@ -177,11 +182,7 @@ def whole(
     freq: Any = 1
     seasonality: list[int] | None = list(data.seasonality)
     if "Weekly" in data.name:
-        freq, seasonality, first = "W-SUN", None, pd.Timestamp("1960-01-03")
-        train, test = (
-            part.assign(ds=first + pd.to_timedelta(7 * part["ds"], unit="D")) for part in (data.train, data.test)
-        )
-        data = replace(data, train=train, test=test)
+        freq, seasonality, data = "W-SUN", None, dated(data)
 
     def forecaster(steps: int | Literal["auto"]) -> Forecaster:
         return Forecaster([Pretrained(data.h, seasonality=seasonality, finetune_steps=steps, alias="model")], freq)
@@ -201,6 +202,15 @@ def whole(
     beside = ", ".join(f"{name} {value}" for name, value in published)
     report.row(data.name, rounded(result.mase), rounded(owa), report.mark(data.name, measured, mark),
                "/".join(f"{share:.0f}" for share in shares), rounded(naive.mase), beside, f"{seconds:.2f}")  # fmt: skip
+
+
+def dated(data: Dataset) -> Dataset:
+    """With weeks for the integers."""
+    first = pd.Timestamp("1960-01-03")
+    train, test = (
+        part.assign(ds=first + pd.to_timedelta(7 * part["ds"], unit="D")) for part in (data.train, data.test)
+    )
+    return replace(data, train=train, test=test)
 
 
 def m3(kind: str) -> Dataset | None:
@@ -257,6 +267,54 @@ def finetuned(report: Report, folder: Path) -> None:
     all_sets(report, folder, 'Whole data sets, finetune_steps="auto"', "auto")
 
 
+def alone(report: Report, folder: Path) -> None:
+    """`GRU(h)` trained on one series at a time, with its defaults: no worse than the seasonal naive forecast."""
+    report.table("GRU, trained on each series alone", "data", "series", "MASE", "mark: seasonal naive's",
+                 "series where worse", "80/95 cover", "mark of 80")  # fmt: skip
+
+    def row(name: str, rows: list[tuple[float, ...]]) -> None:
+        own, naive, low, high = np.array(rows).T
+        worse, covered = int((own > naive).sum()), 100 * low.mean()
+        enough = "" if covered >= COVERED else " missed"
+        if enough:
+            report.missed.append(f"{name}, {len(rows)} alone: 80% intervals cover {covered:.0f}%, mark {COVERED}%")
+        mark = report.mark(f"{name}, {len(rows)} alone", own.mean(), round(naive.mean(), 3))
+        both = f"{covered:.0f}/{100 * high.mean():.0f}"
+        report.row(name, len(rows), rounded(own.mean()), mark, worse, both, f">= {COVERED}{enough}")
+
+    single: list[tuple[float, ...]] = []
+    for _, values, freq, season, h in single_series(folder):
+        y = regular(values, freq)
+        true, scale, naive = yardstick(y, season, h)
+        point, ends = ours(y, freq, GRU(h, alias="model"))
+        single.append((mase(point, true, scale), naive, *(coverage(ends[level], true) for level in LEVELS)))
+    row("17 classic series", single)
+    for kind in ("monthly", "quarterly", "yearly"):
+        data = tourism(folder, kind)
+        row(data.name, each_alone(data, 24, 1, list(data.seasonality)))
+        if kind != "monthly":  # 24 differ much from another 24
+            row(data.name, each_alone(data, 120, 1, list(data.seasonality)))
+    data = dated(m4(folder, "Weekly"))
+    row(data.name, each_alone(data, 16, "W-SUN", None))
+
+
+def each_alone(data: Dataset, count: int, freq: Any, seasonality: list[int] | None) -> list[tuple[float, ...]]:
+    """MASE, the seasonal naive forecast's, and coverage, of so many series evenly chosen, each fitted by itself."""
+    ids = data.train["unique_id"].unique()
+    scale, rows = scales(data.train, data.season), []
+    naives = with_naives(data.test[["unique_id", "ds"]], data.train, data.season)
+    for name in ids[:: len(ids) // count][:count]:
+        train, test, naive = (part[part["unique_id"] == name] for part in (data.train, data.test, naives))
+        model = GRU(data.h, seasonality=seasonality, alias="model")
+        found = Forecaster([model], freq).fit(train).predict(level=list(LEVELS))
+        y = test["y"].to_numpy()
+        shares = [np.mean((found[f"model-lo-{k}"] <= y) & (y <= found[f"model-hi-{k}"])) for k in LEVELS]
+        own, other = (scores(test, said, column, scale).mase for said, column in
+                      ((found, "model"), (naive, "SeasonalNaive")))  # fmt: skip
+        rows.append((own, other, *map(float, shares)))
+    return rows
+
+
 def speed(report: Report, _: Path) -> None:
     """Seconds of fit and predict from a frame, warm."""
     rng = np.random.default_rng(0)
@@ -278,6 +336,7 @@ PARTS: dict[str, Callable[[Report, Path], None]] = {
     "series": series,
     "sets": sets,
     "finetuned": finetuned,
+    "alone": alone,
     "speed": speed,
 }
 
