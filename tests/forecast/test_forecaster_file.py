@@ -18,7 +18,8 @@ from safetensors.numpy import save_file
 
 from bptt.forecast.evaluation.intervals import ConformalIntervals
 from bptt.forecast.forecaster import Forecaster
-from bptt.forecast.models import GRU, LSTM, MODELS
+from bptt.forecast.models import GRU, LSTM
+from bptt.forecast.saving import MODELS
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -408,7 +409,7 @@ def test_loading_runs_no_code_of_the_file(tmp_path):
     script = (
         "import pickle, sys\n"
         "from fake_model import SeasonalNaive\n"
-        "from bptt.forecast.models import MODELS\n"
+        "from bptt.forecast.saving import MODELS\n"
         "from bptt.forecast.forecaster import Forecaster\n"
         "MODELS['SeasonalNaive'] = SeasonalNaive\n"
         "pickle.load = pickle.loads = pickle.Unpickler = None\n"

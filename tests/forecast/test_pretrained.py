@@ -278,6 +278,84 @@ def test_auto_leaves_what_it_cannot_check(rows):
         np.testing.assert_array_equal(array, model.parameters[name])
 
 
+@pytest.fixture(scope="module")
+def with_partner():
+    """A fitted model with a partner, its panel with six more rows, and what was shown."""
+    y, price = priced()
+    shown = [one[:54] for one in y]
+    panel = panel_of(shown, future=9, futr_price=[np.append(one[:60], np.zeros(3)) for one in price])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bptt.forecast.fitting.few.MOST_WINDOWS", 100)
+        patch.setattr("bptt.forecast.pretrained.CLEARLY", 1e9)
+        model = ready(6, panel_of(shown, futr_price=[one[:54] for one in price]), DAILY, futr_exog_list=["price"],
+                      finetune_steps="auto", seasonality=1, batch_size=64)  # fmt: skip
+    return model, panel, shown, y
+
+
+def test_a_partner_shares_the_forecast(with_partner):
+    model, panel, shown, y = with_partner
+    assert model.partner is not None
+    assert model.partner.futr_exog_list == ("price",)
+    point, quantiles = model.forecast(panel, *ends_of(shown))
+    parts = [part.forecast(panel, *ends_of(shown)) for part in (model._with(model._learned.theta), model.partner)]
+    np.testing.assert_allclose(point, (parts[0][0] + parts[1][0]) / 2, rtol=1e-12)
+    np.testing.assert_allclose(quantiles, (parts[0][1] + parts[1][1]) / 2, rtol=1e-12)
+    assert (parts[0][0] != parts[1][0]).all()
+    assert (np.diff(quantiles, axis=2) >= 0).all()
+    errors = [np.abs(part[0] - np.stack(y)[:, 54:]).mean() for part in parts]
+    assert np.abs(point - np.stack(y)[:, 54:]).mean() <= np.mean(errors)
+
+
+def test_past_the_partners_horizon_the_pretrained_network_is_alone(with_partner):
+    model, panel, shown, _ = with_partner
+    longer, alone = (part.forecast(panel, *ends_of(shown), 9)[0] for part in (model, model._with(model._learned.theta)))
+    np.testing.assert_array_equal(longer[:, 6:], alone[:, 6:])
+    assert (longer[:, :6] != alone[:, :6]).all()
+
+
+def test_a_partner_is_kept_in_a_file_and_checked(with_partner):
+    model, panel, shown, _ = with_partner
+    tensors, settings = model.tensors(), json.loads(json.dumps(model.settings))
+    again = Pretrained.from_settings(settings, tensors, panel, DAILY)
+    for one, other in zip(model.forecast(panel, *ends_of(shown)), again.forecast(panel, *ends_of(shown)), strict=True):
+        np.testing.assert_array_equal(one, other)
+    without = {name: array for name, array in tensors.items() if not name.startswith("partner.")}
+    with pytest.raises(ValueError, match="partner"):
+        Pretrained.from_settings(settings, without, panel, DAILY)
+    with pytest.raises(ValueError, match="partner"):
+        Pretrained.from_settings(settings | {"partner": None}, tensors, panel, DAILY)
+    other = json.loads(json.dumps(settings))
+    other["partner"]["arguments"]["seed"] = 3
+    with pytest.raises(ValueError, match="seed"):
+        Pretrained.from_settings(other, tensors, panel, DAILY)
+    older = {name: value for name, value in settings.items() if name != "partner"}
+    assert Pretrained.from_settings(older, without, panel, DAILY).partner is None
+
+
+@pytest.mark.parametrize("clearly", [0.0, 0.99])
+def test_no_partner_that_does_not_help(monkeypatch, clearly):
+    """Of random walks nothing can be learned."""
+    monkeypatch.setattr("bptt.forecast.fitting.few.MOST_WINDOWS", 100)
+    monkeypatch.setattr("bptt.forecast.pretrained.CLEARLY", clearly)
+    walks = list(np.random.default_rng(0).standard_normal((20, 60)).cumsum(axis=1))
+    assert ready(6, panel_of(walks), DAILY, finetune_steps="auto", seasonality=1, batch_size=64).partner is None
+
+
+def test_held_out_rows_of_the_future_do_not_choose_a_partner(monkeypatch):
+    monkeypatch.setattr("bptt.forecast.fitting.few.MOST_WINDOWS", 100)
+    monkeypatch.setattr("bptt.forecast.pretrained.CLEARLY", 1e9)
+    found = []
+    for change in (0, 1e3):
+        rng = np.random.default_rng(0)
+        y = [np.append(10 + rng.standard_normal(50), change + np.arange(6.0)) for _ in range(8)]
+        model = Pretrained(6, finetune_steps="auto", seasonality=1, batch_size=64)
+        panel = panel_of(y)
+        model.fit(panel, freq=DAILY, holdout=6)
+        assert model.partner is not None
+        found.append(model.forecast(panel, np.arange(8), np.full(8, 50))[0])
+    np.testing.assert_array_equal(*found)
+
+
 # The weights, and how they are made
 
 

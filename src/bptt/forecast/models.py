@@ -11,9 +11,8 @@ from bptt.forecast.fitting.defaults import LOSSES, QUANTILES, SCALERS, anchors_f
 from bptt.forecast.fitting.network_model import NetworkModel
 from bptt.forecast.fitting.transforms import TRANSFORMS
 from bptt.forecast.network.step import STRATEGIES
-from bptt.forecast.pretrained import Pretrained
 
-__all__ = ["GRU", "LSTM", "MODELS", "RNN", "Recurrent"]
+__all__ = ["GRU", "LSTM", "RNN", "Recurrent"]
 
 
 class Recurrent(NetworkModel):
@@ -291,6 +290,3 @@ class LSTM(Recurrent):
     """
 
     cell = "lstm"
-
-
-MODELS: dict[str, type[Recurrent | Pretrained]] = {cls.__name__: cls for cls in (RNN, GRU, LSTM, Pretrained)}

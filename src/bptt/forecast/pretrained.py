@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any, Literal, Self
@@ -12,16 +13,18 @@ import pandas as pd
 from bptt import arguments, seeds
 from bptt.errors import NotFittedError
 from bptt.files.schema import check_equal, check_tensors, record, within
-from bptt.forecast.fitting import cycles, pretrained
+from bptt.forecast.fitting import cycles, few, pretrained
 from bptt.forecast.fitting.defaults import QUANTILES, seasons_from
-from bptt.forecast.fitting.fine_tuning import fine_tune
+from bptt.forecast.fitting.fine_tuning import CLEARLY, fine_tune
 from bptt.forecast.fitting.forecasting import earliest, forecast_windows, sample_paths
+from bptt.forecast.fitting.local_scaling import mase_scale
 from bptt.forecast.fitting.restoring import scales_of as scales_from
 from bptt.forecast.fitting.training import TrainingResult
 from bptt.forecast.fitting.training_windows import scales_of, source_of_panel
 from bptt.forecast.fitting.transforms import TRANSFORMS, Transform, choose
 from bptt.forecast.frames.frequency import Freq
 from bptt.forecast.frames.panel import Panel, columns_of
+from bptt.forecast.models import GRU
 from bptt.forecast.network.architecture import Architecture
 from bptt.forecast.network.batches import SeriesArrays
 from bptt.network.parameters import views
@@ -33,6 +36,8 @@ __all__ = ["Pretrained"]
 # Windows on which other seasons are compared with the shortest one of the frequency, and how much smaller the error has
 # to be.
 COMPARED, BETTER = 3, 0.95
+# What the names of a partner's tensors begin with.
+PARTNER = "partner."
 # A season of so many steps is compared with none: few of them are seen.
 LONG = 24
 
@@ -64,7 +69,9 @@ class Pretrained(HasHistory, HasParams):
     finetune_steps : int or "auto"
         Training steps on the user's series, from the pretrained weights; exogenous columns begin with weights of 0.
         Default 0: none. "auto" holds out the last horizon of each series, trains on the rest, and takes as many steps
-        as forecast the held-out rows best: none, unless some are clearly better than none.
+        as forecast the held-out rows best: none, unless some are clearly better than none. With more than 5120 windows
+        it tries the mean with a `GRU` trained on them from nothing as well, and takes it where it forecasts the
+        held-out rows clearly better; beyond `h` steps, and in `simulate`, the pretrained network then is alone.
     learning_rate : float
         Of the fine-tuning: Adam's learning rate at the first step; it decays to 0 along a cosine. Default 0.001.
     batch_size : int
@@ -80,6 +87,8 @@ class Pretrained(HasHistory, HasParams):
         Weights by name after `fit`.
     history : pandas.DataFrame
         Losses of the fine-tuning: network (0), step, train_loss. Empty without.
+    partner : GRU or None
+        The network trained from nothing whose forecasts are averaged with the pretrained one's, if there is one.
 
     Raises
     ------
@@ -167,6 +176,7 @@ class Pretrained(HasHistory, HasParams):
         self._scales: dict[str, np.ndarray] = {}
         self._size = pretrained.Size()
         self._learned: TrainingResult | None = None
+        self.partner: GRU | None = None
 
     def __repr__(self) -> str:
         return f"Pretrained(h={self.h}, alias={self.alias!r})"
@@ -212,11 +222,12 @@ class Pretrained(HasHistory, HasParams):
         scales = self._scales if before is not None else scales_of(panel, columns, train_ends)
         theta = pretrained.widened(tensors, size, plan) if before is None else before.theta
         learned = TrainingResult(theta, np.zeros_like(theta), np.zeros_like(theta), 0, np.zeros(0), [])
+        earlier = theta
         if self._given["finetune_steps"]:
             facts = np.tile(pretrained.about(season), (len(panel), 1))
             transform = choose(panel, self._given["transform"], train_ends)
             source = source_of_panel(panel, columns, scales, train_ends, transform, train_ends, facts)
-            learned = fine_tune(
+            learned, earlier = fine_tune(
                 plan,
                 panel,
                 source,
@@ -229,6 +240,52 @@ class Pretrained(HasHistory, HasParams):
                 verbose=verbose,
             )
         self._plan, self._season, self._scales, self._size, self._learned = plan, season, scales, size, learned
+        self.partner = None
+        if self._given["finetune_steps"] == "auto":
+            self.partner = self._find_partner(panel, freq, holdout + val_size, earlier, verbose)
+
+    def _find_partner(self, panel: Panel, freq: Freq, holdout: int, earlier: np.ndarray, verbose: int) -> GRU | None:
+        """A network trained from nothing, if its mean with this one forecasts the last horizon clearly better.
+
+        `earlier` are the weights that have not seen that horizon.
+        """
+        ends = panel.lengths - holdout - self.h
+        series = np.flatnonzero(ends > 0)
+        windows = int(np.maximum(ends - self.h, 0).sum())
+        if windows <= few.MOST_WINDOWS:
+            return None
+        ends = ends[series]
+        rows = (panel.starts[series] + ends)[:, None] + np.arange(self.h)
+        scale = mase_scale(panel, series, ends, next(iter(self._season), 1))
+        told = panel.observed[rows] & (scale > 0)[:, None]
+        tried = self._from_nothing()
+        tried.fit(panel, freq=freq, holdout=holdout + self.h, verbose=verbose)
+        own, _ = self._with(earlier).forecast(panel, series, ends)
+        other, _ = tried.forecast(panel, series, ends)
+
+        def error(point: np.ndarray) -> float:
+            missed = np.abs(point - panel.y[rows]) / np.where(scale > 0, scale, 1)[:, None]
+            return float(missed[told].mean()) if told.any() else 0.0
+
+        if not error((own + other) / 2) < CLEARLY * error(own):
+            return None
+        partner = self._from_nothing()
+        partner.fit(panel, freq=freq, holdout=holdout, verbose=verbose)
+        return partner
+
+    def _from_nothing(self) -> GRU:
+        """A new network for the same columns and seasons."""
+        shared = ("h", "transform", "futr_exog_list", "stat_exog_list", "calendar", "seed")
+        alias = f"{self.alias}, from nothing"
+        same = {name: self._given[name] for name in shared}
+        return GRU(seasonality=list(self._season) or 1, alias=alias, **same)
+
+    def _with(self, theta: np.ndarray) -> Pretrained:
+        """This model with other weights, alone."""
+        other = copy.copy(self)
+        assert self._learned is not None
+        other._learned, other.partner = replace(self._learned, theta=theta), None
+        return other
 
     def forecast(
         self,
@@ -253,6 +310,11 @@ class Pretrained(HasHistory, HasParams):
         for k in np.unique(chosen[series]):
             own = chosen[series] == k
             point[own], quantiles[own] = self._forecast(panel, read, series[own], ends[own], steps, seasons[k])
+        if self.partner is not None:
+            shared = min(steps, self.h)
+            other, others = self.partner.forecast(panel, series, ends, shared, until)
+            point[:, :shared] = (point[:, :shared] + other) / 2
+            quantiles[:, :shared] = (quantiles[:, :shared] + others) / 2
         return point, quantiles
 
     def simulate(self, panel: Panel, series: np.ndarray, ends: np.ndarray, draws: np.ndarray) -> np.ndarray:
@@ -348,17 +410,25 @@ class Pretrained(HasHistory, HasParams):
 
     def tensors(self) -> dict[str, np.ndarray]:
         """All arrays that a file must hold."""
-        return {f"scale.{name}": array for name, array in self._scales.items()} | self.parameters
+        own = {f"scale.{name}": array for name, array in self._scales.items()} | self.parameters
+        partner = {} if self.partner is None else self.partner.tensors()
+        return own | {f"{PARTNER}{name}": array for name, array in partner.items()}
 
     @property
     def settings(self) -> dict[str, Any]:
         """The other data that a file must hold, in types of JSON."""
-        return {"model": type(self).__name__, "arguments": self._given, "size": asdict(self._size)}
+        partner = None if self.partner is None else self.partner.settings
+        return {
+            "model": type(self).__name__, "arguments": self._given, "size": asdict(self._size), "partner": partner,
+        }  # fmt: skip
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any], tensors: dict[str, np.ndarray], panel: Panel, freq: Freq) -> Self:
         """The fitted model of a file's `settings` and `tensors`, checked against what follows from its arguments."""
-        record(settings, ("model", "arguments", "size"))
+        found: Any = settings
+        if isinstance(found, dict):  # files of before there were partners do not name one
+            found = {"partner": None} | found
+        settings = record(found, ("model", "arguments", "size", "partner"))
         check_equal({"model": settings["model"]}, {"model": cls.__name__}, "the class")
         with within("arguments"):
             if not isinstance(settings["arguments"], dict):
@@ -370,11 +440,17 @@ class Pretrained(HasHistory, HasParams):
         columns = model._columns(panel)
         plan = model._architecture(size, model._seasons(freq), columns)
         scales = scales_from(tensors, tuple(len(part) for part in columns))
-        weights = {name: view for name, view in tensors.items() if not name.startswith("scale.")}
+        model._plan, model._season, model._scales, model._size = plan, model._seasons(freq), scales, size
+        if settings["partner"] is not None:
+            own = {name.removeprefix(PARTNER): view for name, view in tensors.items() if name.startswith(PARTNER)}
+            with within("partner"):
+                model.partner = GRU.from_settings(settings["partner"], own, panel, freq)
+                check_equal(model.partner._given, model._from_nothing()._given, "by the model's arguments")
+        others = ("scale.", PARTNER) if model.partner is not None else "scale."
+        weights = {name: view for name, view in tensors.items() if not name.startswith(others)}
         check_tensors(weights, plan.shapes, np.float32)
         theta = np.concatenate([weights[name].ravel() for name in plan.shapes])
         model._learned = TrainingResult(theta, np.zeros_like(theta), np.zeros_like(theta), 0, np.zeros(0), [])
-        model._plan, model._season, model._scales, model._size = plan, model._seasons(freq), scales, size
         return model
 
     def _ready(self) -> tuple[Architecture, TrainingResult]:

@@ -17,9 +17,13 @@ from bptt.forecast.fitting.interface import check_aliases, check_models, column_
 from bptt.forecast.fitting.local_scaling import SCALERS, Scaling
 from bptt.forecast.frames.panel import Panel
 from bptt.forecast.frames.schema import FrameSchema
-from bptt.forecast.models import MODELS
+from bptt.forecast.models import GRU, LSTM, RNN, Recurrent
+from bptt.forecast.pretrained import Pretrained
 
-__all__ = ["read", "write"]
+__all__ = ["MODELS", "read", "write"]
+
+# The models that a file may hold.
+MODELS: dict[str, type[Recurrent | Pretrained]] = {cls.__name__: cls for cls in (RNN, GRU, LSTM, Pretrained)}
 
 FORMAT, VERSION = "bptt.Forecaster", 2
 

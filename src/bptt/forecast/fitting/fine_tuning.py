@@ -15,9 +15,9 @@ from bptt.forecast.frames.panel import Panel
 from bptt.forecast.network.architecture import Architecture
 from bptt.forecast.network.batches import SeriesArrays
 
-__all__ = ["fine_tune"]
+__all__ = ["CLEARLY", "fine_tune"]
 
-# steps="auto": checks on the way, checks without a better one, share of the first loss that is clearly better.
+# steps="auto": checks on the way, checks without a better one, share of an error that is clearly better.
 CHECKS, PATIENCE, CLEARLY = 12, 4, 0.99
 
 
@@ -33,18 +33,19 @@ def fine_tune(
     learning_rate: float,
     title: str,
     verbose: int,
-) -> TrainingResult:
+) -> tuple[TrainingResult, np.ndarray]:
     """Train from the weights of `start` on the rows of `source` that are targets.
 
     With steps="auto" the last horizon of each series is held out first: it decides after how many steps the training
-    on all rows stops, or that there is none.
+    on all rows stops, or that there is none. The second result is the weights that have not seen these rows, trained
+    for as many steps; those of `start` where nothing was held out.
     """
     nothing = np.zeros(0, np.int64)
     try:
         windows = windows_of(panel, source.train_ends, plan.n, 1)
     except ValueError:  # there is nothing to train on
         if steps == "auto":
-            return start
+            return start, start.theta
         raise
     most = default_max_steps(plan, windows, batch_size) if steps == "auto" else steps
     config = TrainingConfig(
@@ -59,12 +60,13 @@ def fine_tune(
         windows=windows,
         validation=(nothing, nothing),
     )
+    earlier = start.theta
     if steps == "auto":
-        best = best_steps(plan, panel, source, start, config, title, verbose)
+        best, earlier = best_steps(plan, panel, source, start, config, title, verbose)
         if best == 0:
-            return start
+            return start, earlier
         config = replace(config, max_steps=best)
-    return trained(plan, source, source, start, before, config, title, verbose)
+    return trained(plan, source, source, start, before, config, title, verbose), earlier
 
 
 def best_steps(
@@ -75,8 +77,9 @@ def best_steps(
     config: TrainingConfig,
     title: str,
     verbose: int,
-) -> int:
-    """The number of steps after which the last horizon, held out, is forecast best; 0 if none is clearly better."""
+) -> tuple[int, np.ndarray]:
+    """After how many steps the last horizon, held out, is forecast best, and the weights then; 0 if none is clearly
+    better."""
     seen = panel.observed & panel.before(source.train_ends)
     last = np.zeros(len(panel), np.int64)
     np.maximum.at(last, panel.series[seen], panel.position[seen] + 1)
@@ -85,13 +88,13 @@ def best_steps(
     try:
         windows = windows_of(panel, held, plan.n, 1)
     except ValueError:  # nothing is left to train on
-        return 0
+        return 0, start.theta
     before = predict_windows(plan, source, start.theta, *validation)[3]
     config = replace(config, windows=windows, validation=validation)
     part = source._replace(train_ends=held)
     tried = trained(plan, part, source, start, None, config, f"{title}, held-out rows", verbose)
     steps, loss = min(tried.valid, key=lambda check: check[1])
-    return steps if loss < CLEARLY * before else 0
+    return (steps, tried.theta) if loss < CLEARLY * before else (0, start.theta)
 
 
 def trained(
