@@ -127,8 +127,9 @@ def test_two_columns_are_one_series(tmp_path: Path, capsys: pytest.CaptureFixtur
     rows = [f"{month:%Y-%m}{mark}{100 + n % 12}" for n, month in enumerate(months)]
     path.write_text(header + "\n".join(rows) + "\n")
     found, err = run(capsys, path, "--h", 2)
-    assert list(found.columns) == ["unique_id", "ds", "Pretrained"]
-    assert found["ds"].tolist() == ["2015-01-01", "2015-02-01"]
+    time = header.partition(mark)[0] or "ds"
+    assert list(found.columns) == ["unique_id", time, "Pretrained"]
+    assert found[time].tolist() == ["2015-01-01", "2015-02-01"]
     assert found["unique_id"].unique().tolist() == [header.strip().split(mark)[-1] or "y"]
     assert "freq 'MS'" in err
     assert ("no header" in err) == (header == "")
@@ -138,7 +139,7 @@ def test_value_and_time_the_other_way_round(tmp_path: Path, capsys: pytest.Captu
     path = tmp_path / "one.csv"
     pd.DataFrame({"x": np.arange(40.0), "date": pd.date_range("2024-01-01", periods=40)}).to_csv(path, index=False)
     found, _ = run(capsys, path, "--h", 1)
-    assert found[["unique_id", "ds"]].to_numpy().tolist() == [["x", "2024-02-10"]]
+    assert found[["unique_id", "date"]].to_numpy().tolist() == [["x", "2024-02-10"]]
 
 
 def test_own_names_of_columns_and_ids_as_they_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,7 +178,7 @@ def test_dates_as_people_write_them(
     times = pd.date_range("2024-01-01", periods=61, freq=freq)
     pd.DataFrame({"t": times[:-1].strftime(written[0]), "v": np.arange(60.0)}).to_csv(path, index=False)
     found, err = run(capsys, path, "--h", 1)
-    assert pd.Timestamp(found["ds"].iloc[0]) == times[-1]
+    assert pd.Timestamp(found["t"].iloc[0]) == times[-1]
     assert f"freq {freq!r}" in err
 
 

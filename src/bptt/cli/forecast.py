@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bptt.cli.options import Threads, check_places, set_threads
+from bptt.cli.exogenous import Columns, future_of, names_of, static_of
+from bptt.cli.options import STANDARD_STREAM, Overwrite, Threads, check_json, check_places, set_threads, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from bptt.cli.series_file import Writing
 
 __all__ = ["forecast"]
 
@@ -71,6 +74,18 @@ def forecast(
     max_steps: Annotated[
         int | None, typer.Option(help="Training steps; default: the model's own, none for Pretrained.", **MODEL)
     ] = None,
+    futr_exog: Annotated[
+        str | None,
+        typer.Option(help="Columns known for the future, like price,promo; last rows without a value have it.", **FILE),
+    ] = None,
+    future: Annotated[
+        str | None, typer.Option(help="CSV with the times to come and the columns of --futr-exog.", **FILE)
+    ] = None,
+    hist_exog: Annotated[str | None, typer.Option(help="Columns known for the past only.", **FILE)] = None,
+    stat_exog: Annotated[str | None, typer.Option(help="Columns of --static.", **FILE)] = None,
+    static: Annotated[
+        str | None, typer.Option(help="CSV with a row for each series: its name and columns.", **FILE)
+    ] = None,
     id_col: Annotated[str, typer.Option(help="Column of the series' names.", rich_help_panel=INPUT)] = "unique_id",
     time_col: Annotated[str, typer.Option(help="Column of the times.", rich_help_panel=INPUT)] = "ds",
     target_col: Annotated[str, typer.Option(help="Column of the values.", rich_help_panel=INPUT)] = "y",
@@ -83,8 +98,18 @@ def forecast(
     seed: Annotated[int, typer.Option(help="The same seed gives the same forecasts.", rich_help_panel=TRAINING)] = 0,
     plot: Annotated[str | None, typer.Option(help="File for a plot (.png, .svg, .pdf).", **RESULT)] = None,
     output: Annotated[
-        str | None, typer.Option(help="CSV file for the forecasts; default: standard output.", **RESULT)
+        str | None, typer.Option(help="File for the forecasts; default: standard output.", **RESULT)
     ] = None,
+    json_: Annotated[
+        str | None, typer.Option("--json", help="File for forecasts and accuracy as JSON; - for stdout.", **RESULT)
+    ] = None,
+    save: Annotated[
+        str | None, typer.Option(help="File for the fitted models, for --load and Forecaster.load.", **RESULT)
+    ] = None,
+    load: Annotated[
+        str | None, typer.Option(help="Fitted models of --save; FILE, if given, is what they continue.", **MODEL)
+    ] = None,
+    overwrite: Overwrite = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show a progress bar.")] = False,
     threads: Threads = None,
 ) -> None:
@@ -96,13 +121,30 @@ def forecast(
         return
 
     path, levels = _files_and_levels(files or [], level)
-    if (path is None) != demo:
+    exogenous = Columns(
+        names_of("--futr-exog", futr_exog), names_of("--hist-exog", hist_exog), names_of("--stat-exog", stat_exog),
+        future, static,
+    )  # fmt: skip
+    if load is not None:
+        trained = {
+            "--demo": demo or None, "--model": model, "--season": season, "--val-size": val_size or None,
+            "--cross-validate": cross_validate, "--max-steps": max_steps, "--freq": freq, "--hist-exog": hist_exog,
+            "--stat-exog": stat_exog, "--save": save, "--plot": plot,
+        }  # fmt: skip
+        if asked := [option for option, value in trained.items() if value is not None]:
+            raise ValueError(f"--load forecasts with models that are trained: leave out {', '.join(asked)}")
+    elif (path is None) != demo:
         raise ValueError(
             "give FILE (a CSV of series, or - for standard input) or --demo, one of the two (bptt forecast -h shows "
             "more)"
         )
-    if h is None and not demo:
+    if demo and (exogenous.settings or save is not None or json_ is not None):
+        raise ValueError(
+            "--demo makes its own series and prints a report: leave out --save, --json and options of columns"
+        )
+    if h is None and not demo and load is None:
         raise ValueError("--h is missing: how many steps to forecast, for example --h 24")
+    exogenous.check()
     steps = arguments.integer("--h", DEMO_H if h is None else h)
     arguments.integer("--val-size", val_size, 0)
     if cross_validate is not None:
@@ -116,11 +158,19 @@ def forecast(
     if season is not None:
         settings["seasonality"] = _periods(season)
     names = [name.value for name in model or [ModelName.GRU if demo else ModelName.PRETRAINED]]
+    if exogenous.hist and ModelName.PRETRAINED.value in names:
+        raise ValueError("--hist-exog is for models that are trained from nothing: add --model GRU, or leave it out")
     if val_size and set(names) == {ModelName.PRETRAINED.value}:
         raise ValueError("--val-size is for models that are trained: add --model GRU, or leave it out")
     set_threads(threads)
-    check_places(files or [], {"--output": output, "--plot": plot})
+    inputs = [*(files or []), *(name for name in (future, static, load) if name is not None)]
+    check_places(inputs, {"--output": output, "--plot": plot, "--save": save, "--json": json_})
     _check_names(output, plot)
+    check_json(json_, overwrite)
+    if save is not None:
+        from bptt.files.saving import check_replaceable
+
+        check_replaceable(save, overwrite=overwrite)
 
     from bptt.numerics import compiling
 
@@ -129,7 +179,13 @@ def forecast(
         compiling.announce(kernels_of)
     with _warnings_in_a_line():
         from bptt import forecast as library
+        from bptt.cli import series_file
 
+        writing = series_file.Writing(sep, decimal, thousands, encoding, date_format, tz)
+        if load is not None:
+            forecasts = _continued(load, path, exogenous, writing, h, levels, (id_col, time_col, target_col))
+            _write_results(forecasts, None, {"load": load}, output, json_, overwrite)
+            return
         if path is None:
             step: Any = freq or "D"
             full = library.generate_series(
@@ -139,49 +195,93 @@ def forecast(
             df = full.loc[~later, ["unique_id", "ds", "y"]]
             columns: dict[str, Any] = {"id_col": "unique_id", "time_col": "ds", "target_col": "y"}
             levels = levels or list(DEMO_LEVELS)
+            own_names: dict[str, str] = {}
+            futr_df = static_df = None
         else:
-            from bptt.cli import series_file
-
             found = series_file.read(
                 path,
                 freq,
                 id_col=id_col,
                 time_col=time_col,
                 target_col=target_col,
-                writing=series_file.Writing(sep, decimal, thousands, encoding, date_format, tz),
+                exogenous=(*exogenous.futr, *exogenous.hist),
+                writing=writing,
             )
-            df, step, columns = found.df, found.freq, found.columns
+            df, futr_df = future_of(found, exogenous, writing)
+            static_df = static_of(found, exogenous, writing)
+            step, columns, own_names = found.freq, found.columns, found.own_names
             for line in found.notes:
                 _note(line)
 
             compiling.announce(kernels_of)
         start = time.perf_counter()
-        made = [getattr(library, name)(**settings | _steps(name, training)) for name in names]
+        settings |= exogenous.settings
+        made = [getattr(library, name)(**settings | _steps(name, training, bool(exogenous.settings))) for name in names]
         forecaster = library.Forecaster(models=made, freq=step)
+        table = None
         if cross_validate is not None:
             cv_df = forecaster.cross_validation(
-                df, n_windows=cross_validate, step_size=steps, level=levels or None, val_size=val_size, **columns
-            )
+                df, static_df, n_windows=cross_validate, step_size=steps, level=levels or None, val_size=val_size,
+                **columns,
+            )  # fmt: skip
             seasonality = settings.get("seasonality")
             table = library.accuracy(cv_df, df, step, seasonality=seasonality, **columns)
             _accuracy(table, cross_validate, steps, cv_df[columns["id_col"]].nunique())
-        forecaster.fit(df, val_size=val_size, verbose=int(verbose), **columns)
-        forecasts = forecaster.predict(level=levels or None)
+        forecaster.fit(df, static_df, val_size=val_size, verbose=int(verbose), **columns)
+        forecasts = forecaster.predict(futr_df=futr_df, level=levels or None)
         seconds = time.perf_counter() - start
+        if save is not None:
+            forecaster.save(save, overwrite=overwrite)
 
     if demo:
         _report(full[~later], full[later], forecasts, levels, step, seconds)
     if output is not None or not demo:
-        _write_csv(forecasts, output)
+        how = {"models": names, "freq": step, "max_steps": training, **settings}
+        _write_results(forecasts.rename(columns=own_names), table, how, output, json_, overwrite)
     if plot is not None:
         _write_plot(full if demo else df, forecasts, plot, columns)
 
 
-def _steps(name: str, training: int | None) -> dict[str, int]:
+def _continued(
+    model: str,
+    path: str | None,
+    exogenous: Columns,
+    writing: Writing,
+    h: int | None,
+    levels: list[int | float],
+    names: tuple[str, str, str],
+) -> pd.DataFrame:
+    """What the models of a file forecast after its series, or after those of `path`."""
+    from bptt import forecast as library
+    from bptt.cli import series_file
+
+    forecaster = library.Forecaster.load(model)
+    own_names: dict[str, str] = {}
+    df = futr_df = None
+    if path is not None:
+        freq = forecaster.freq
+        step = str(freq.offset) if freq.is_integer else freq.name
+        id_col, time_col, target_col = names
+        found = series_file.read(
+            path, step, id_col=id_col, time_col=time_col, target_col=target_col, exogenous=exogenous.futr,
+            writing=writing,
+        )  # fmt: skip
+        df, futr_df = future_of(found, exogenous, writing)
+        own_names = found.own_names
+        for line in found.notes:
+            _note(line)
+    elif exogenous.futr:
+        raise ValueError("--futr-exog needs a FILE with --load: the series to continue, with these columns")
+    forecasts = forecaster.predict(df, futr_df=futr_df, level=levels or None, h=h)
+    return forecasts.rename(columns=own_names)
+
+
+def _steps(name: str, training: int | None, exogenous: bool) -> dict[str, int | str]:
     """The argument for the number of training steps, as the model calls it."""
+    pretrained = name == ModelName.PRETRAINED.value
     if training is None:
-        return {}
-    return {"finetune_steps" if name == ModelName.PRETRAINED.value else "max_steps": training}
+        return {"finetune_steps": "auto"} if pretrained and exogenous else {}
+    return {"finetune_steps" if pretrained else "max_steps": training}
 
 
 def _given(context: typer.Context) -> bool:
@@ -272,6 +372,32 @@ def _accuracy(table: pd.DataFrame, windows: int, h: int, series: int) -> None:
         _note(line)
     for name, loses in zip(table["model"][:-1], table["loses"], strict=False):
         _note(f"{name} is worse than the seasonal naive forecast on {loses} of {series} series")
+
+
+def _write_results(
+    forecasts: pd.DataFrame,
+    accuracy: pd.DataFrame | None,
+    how: dict[str, Any],
+    output: str | None,
+    json_: str | None,
+    overwrite: bool,
+) -> None:
+    """The forecasts as CSV, and all figures as JSON: a record for each row of them and of the table of `accuracy`."""
+    if output is not None or json_ != STANDARD_STREAM:
+        _write_csv(forecasts, output)
+    if json_ is not None:
+        import bptt
+
+        shown = {} if accuracy is None else {"accuracy": _records(accuracy)}
+        report = {"bptt": bptt.__version__, **how, **shown, "forecasts": _records(forecasts)}
+        write_json(json_, report, overwrite)
+
+
+def _records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
+    times = frame.select_dtypes(["datetime", "datetimetz"]).columns
+    written = frame.assign(**{column: frame[column].map(lambda time: time.isoformat()) for column in times})
+    # JSON knows no NaN.
+    return [dict(record) for record in written.astype(object).where(written.notna(), None).to_dict("records")]
 
 
 def _write_csv(forecasts: pd.DataFrame, output: str | None) -> None:

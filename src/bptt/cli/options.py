@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-__all__ = ["STANDARD_STREAM", "Overwrite", "Threads", "check_places", "set_threads"]
+__all__ = ["STANDARD_STREAM", "Overwrite", "Threads", "check_json", "check_places", "set_threads", "write_json"]
 
 # Instead of a file's name: standard input or output.
 STANDARD_STREAM = "-"
@@ -51,6 +52,27 @@ def check_places(inputs: Iterable[str], outputs: Mapping[str, str | None]) -> No
             if _is_one_file(name, other):
                 raise ValueError(f"{option} {name} is also {what}, which would be lost; choose another name")
         taken[name] = option
+
+
+def check_json(path: str | None, overwrite: bool) -> None:
+    """Before anything is computed: the file of `--json` may be written."""
+    if path is not None and path != STANDARD_STREAM:
+        from bptt.files.saving import check_replaceable
+
+        check_replaceable(path, overwrite=overwrite)
+
+
+def write_json(path: str | None, value: dict[str, Any], overwrite: bool) -> None:
+    """Write figures to the file of `--json`, if one was given."""
+    from bptt.files.replacing import plain
+    from bptt.files.replacing import write_json as write
+    from bptt.files.saving import check_replaceable
+
+    if path == STANDARD_STREAM:
+        print(json.dumps(plain(value), indent=2))
+    elif path is not None:
+        check_replaceable(path, overwrite=overwrite)  # again: hours may lie between
+        write(path, value)
 
 
 def _is_one_file(one: str, other: str) -> bool:

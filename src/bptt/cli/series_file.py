@@ -6,7 +6,7 @@ import codecs
 import io
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -16,19 +16,21 @@ from bptt.cli import dates
 from bptt.cli.dates import ascending
 from bptt.forecast.frames.frequency import guess_freq
 
-__all__ = ["SeriesFile", "Writing", "read"]
+__all__ = ["SeriesFile", "Writing", "read", "read_future", "read_static"]
 
 STANDARD_INPUT = "-"
 DEFAULTS = {"id_col": "unique_id", "time_col": "ds", "target_col": "y"}
 
 
 class SeriesFile(NamedTuple):
-    """A frame with parsed times, its frequency, its column names, and notes for the user."""
+    """A frame with parsed times, its frequency, its column names, notes for the user, and what its columns were called
+    in the file if otherwise."""
 
     df: pd.DataFrame
     freq: str | int
     columns: dict[str, str]
     notes: list[str]
+    own_names: dict[str, str]
 
 
 class Writing(NamedTuple):
@@ -50,7 +52,14 @@ MARKS = ((".", ","), (",", "."), (",", " "), (",", "\N{NO-BREAK SPACE}"), (".", 
 
 
 def read(
-    path: str, freq: str | None, *, id_col: str, time_col: str, target_col: str, writing: Writing | None = None
+    path: str,
+    freq: str | None,
+    *,
+    id_col: str,
+    time_col: str,
+    target_col: str,
+    exogenous: Sequence[str] = (),
+    writing: Writing | None = None,
 ) -> SeriesFile:
     """Read a long frame, or one series of two columns: its time and its value.
 
@@ -67,6 +76,8 @@ def read(
         What the columns are called. A file without `id_col` is one series. Where these are the defaults and the file
         has two columns, the first is the time, the second the value, whatever they are called (or the other way round,
         where only the first holds numbers).
+    exogenous : sequence of str
+        Further columns to keep: numbers, or texts.
     writing : Writing, optional
         Separators, number format, encoding, date format and time zone, as far as given.
 
@@ -95,6 +106,7 @@ def read(
         time_col, target_col = first, second
     else:
         _check_columns(df, columns, name)
+    _check_exogenous(df, exogenous, name)
     if id_col not in df.columns:
         df.insert(0, id_col, target_col)
     values = _numbers(df[target_col], name, writing, notes)
@@ -102,9 +114,65 @@ def read(
         _note_thousands(target_col, values, written, notes)
     longest = df[id_col].value_counts(sort=True).index[0]
     times = dates.read(df[time_col], (df[id_col] == longest).to_numpy(), name, writing.date_format, writing.tz, notes)
-    df = df[[id_col, time_col, target_col]].assign(**{time_col: times, target_col: values})
+    others = _exogenous(df, exogenous, name, writing, notes)
+    df = df[[id_col, time_col, target_col, *exogenous]].assign(**{time_col: times, target_col: values}, **others)
     df = df.rename(columns=renamed).reset_index(drop=True)
-    return SeriesFile(df, _freq(df, freq, columns, name, notes), columns, notes)
+    own_names = {given: own for own, given in renamed.items()}
+    return SeriesFile(df, _freq(df, freq, columns, name, notes), columns, notes, own_names)
+
+
+def read_future(path: str, found: SeriesFile, names: Sequence[str], writing: Writing) -> pd.DataFrame:
+    """Ids, times and exogenous columns of the rows to come, in the columns of the series' file.
+
+    Raises
+    ------
+    OSError, ValueError
+        As `read`.
+    """
+    id_col, time_col, target_col = found.columns.values()
+    df, _ = _table(path, path, id_col, writing, found.notes)
+    _check_exogenous(df, [found.own_names.get(time_col, time_col), *names], path)
+    df = df.rename(columns={own: given for given, own in found.own_names.items() if given != target_col})
+    if id_col not in df.columns:
+        ids = found.df[id_col].unique()
+        if len(ids) > 1:
+            raise ValueError(f"{path}: the column {id_col!r} is missing, which names one of the {len(ids)} series")
+        df.insert(0, id_col, ids[0])
+    own = (df[id_col] == df[id_col].iloc[0]).to_numpy()
+    times = dates.read(df[time_col], own, path, writing.date_format, writing.tz, found.notes)
+    others = _exogenous(df, names, path, writing, found.notes)
+    return df[[id_col, time_col, *names]].assign(**{time_col: times}, **others).reset_index(drop=True)
+
+
+def read_static(path: str, id_col: str, names: Sequence[str], writing: Writing) -> pd.DataFrame:
+    """Ids and static columns, a row for each series.
+
+    Raises
+    ------
+    OSError, ValueError
+        As `read`.
+    """
+    notes: list[str] = []
+    df, _ = _table(path, path, id_col, writing, notes)
+    _check_exogenous(df, [id_col, *names], path)
+    return df[[id_col, *names]].assign(**_exogenous(df, names, path, writing, notes)).reset_index(drop=True)
+
+
+def _check_exogenous(df: pd.DataFrame, names: Sequence[str], name: str) -> None:
+    if missing := [column for column in names if column not in df.columns]:
+        raise ValueError(f"{name}: The following columns are missing: {missing}; it has {list(df.columns)}")
+
+
+def _exogenous(
+    df: pd.DataFrame, names: Sequence[str], name: str, writing: Writing, notes: list[str]
+) -> dict[str, pd.Series[Any]]:
+    """These columns as numbers, or as texts where a value has no digit."""
+    found = {}
+    for column in names:
+        texts = df[column].dropna().astype(str)
+        words = ~texts.str.contains(r"\d") & ~texts.str.lower().isin(["nan", ""])
+        found[column] = df[column] if words.any() else _numbers(df[column], name, writing, notes)
+    return found
 
 
 def _check_columns(df: pd.DataFrame, columns: dict[str, str], name: str) -> None:

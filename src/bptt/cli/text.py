@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import sys
@@ -10,7 +9,15 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from bptt.cli.options import STANDARD_STREAM, Overwrite, Threads, check_places, set_threads
+from bptt.cli.options import (
+    STANDARD_STREAM,
+    Overwrite,
+    Threads,
+    check_json,
+    check_places,
+    set_threads,
+    write_json,
+)
 from bptt.cli.terminal import Printer
 
 app = typer.Typer(rich_markup_mode="rich", context_settings={"help_option_names": ["-h", "--help"]})
@@ -126,7 +133,7 @@ def train(
     output = str(unused(OUTPUT)) if output is None else output
     check_places(files or [], {"--output": output, "--json": json_})
     check_replaceable(output, overwrite=overwrite)
-    _check_json(json_, overwrite)
+    check_json(json_, overwrite)
 
     def say(line: str = "") -> None:
         if not quiet:
@@ -184,7 +191,7 @@ def train(
         if demo and not lm.interrupted:
             say("\na sample, after the prompt 'def ':\n")
             say("def " + lm.sample("def ", length=400, temperature=0.8, seed=seed))
-        _write_json(json_, report, overwrite)
+        write_json(json_, report, overwrite)
     return 130 if lm.interrupted else 0
 
 
@@ -245,7 +252,7 @@ def evaluate(
     set_threads(threads)
     arguments.real("tail", tail, 0.0, 1.0, open_ends="min")
     check_places([model, file], {"--json": json_})
-    _check_json(json_, overwrite)
+    check_json(json_, overwrite)
     lm = CharLM.load(model)
     content = corpus.read(file, lm.symbols == "bytes", encoding)
     if tail < 1:
@@ -266,7 +273,7 @@ def evaluate(
             )
     rate = (evaluating.RATE if learning_rate is None else learning_rate) if dynamic else None
     how = {"streams": streams, "dynamic": dynamic, "learning_rate": rate}
-    _write_json(
+    write_json(
         json_, {"bptt": bptt.__version__, "model": model, "file": file, "tail": tail, **how, **figures}, overwrite
     )
 
@@ -345,21 +352,3 @@ def _summary(report: dict[str, Any]) -> list[str]:
         lines.append(f"{name:<10}  {nats:.4f} nats/char  {nats / math.log(2):.4f} bits/char")
     lines.append(f"model       {final['output']} ({model['parameters']:,} parameters, epoch {final['epoch']})")
     return lines
-
-
-def _check_json(path: str | None, overwrite: bool) -> None:
-    if path is not None and path != STANDARD_STREAM:
-        from bptt.files.saving import check_replaceable
-
-        check_replaceable(path, overwrite=overwrite)
-
-
-def _write_json(path: str | None, value: dict[str, Any], overwrite: bool) -> None:
-    from bptt.files.replacing import plain, write_json
-    from bptt.files.saving import check_replaceable
-
-    if path == STANDARD_STREAM:
-        print(json.dumps(plain(value), indent=2))
-    elif path is not None:
-        check_replaceable(path, overwrite=overwrite)  # again: hours may lie between
-        write_json(path, value)
