@@ -27,6 +27,7 @@ from bptt.forecast.fitting.interface import (
 from bptt.forecast.fitting.local_scaling import Scaling, scaling
 from bptt.forecast.frames.appending import appended
 from bptt.forecast.frames.clock import warn_clock_changes
+from bptt.forecast.frames.native import Native, like
 from bptt.forecast.frames.panel import Panel
 from bptt.forecast.frames.reading import (
     FrameSchema,
@@ -65,6 +66,7 @@ class FittedForecaster(HasHistory, HasParams):
     _fit: Trained | None
     _panel: Panel | None
     _encoding: FrameSchema | None
+    _native: Native | None
 
     @property
     def history(self) -> pd.DataFrame:
@@ -92,7 +94,7 @@ class FittedForecaster(HasHistory, HasParams):
         ----------
         df : DataFrame, optional
             Histories to continue instead of the training data: longer ones, or series the models never saw.
-            Nothing is trained.
+            Nothing is trained. The result is a frame of the same kind, pandas, polars or Arrow.
         static_df : DataFrame, optional
             The static columns of the series of `df`.
         futr_df : DataFrame, optional
@@ -133,7 +135,7 @@ class FittedForecaster(HasHistory, HasParams):
         warn_clock_changes(future, encoding, np.arange(len(panel)), panel.lengths, h)
         columns = trained.forecast(future, np.arange(len(panel)), panel.lengths, h, requested, scale)
         rows = (future.starts[1:, None] - steps + np.arange(h)).ravel()
-        return _frame(future, encoding, rows, columns)
+        return self._like(df, _frame(future, encoding, rows, columns))
 
     def simulate(
         self,
@@ -213,7 +215,7 @@ class FittedForecaster(HasHistory, HasParams):
         rows = np.repeat(future.starts[1:, None] - h + np.arange(h), P, axis=0).ravel()
         frame = _frame(future, encoding, rows, columns)
         frame.insert(1, SAMPLE, np.tile(np.repeat(np.arange(P), h), N))
-        return frame
+        return self._like(df, frame)
 
     def update(self, df: pd.DataFrame, static_df: pd.DataFrame | None = None) -> Self:
         """Take new rows in, without training: forecasts then start after them.
@@ -303,7 +305,7 @@ class FittedForecaster(HasHistory, HasParams):
         windows = insample_windows(panel, self.h, arguments.integer("step_size", step_size))
         warn_clock_changes(panel, encoding, windows.series, windows.ends, self.h)
         columns = trained.forecast(panel, windows.series, windows.ends, self.h, requested, until=panel.lengths)
-        return beside_y(panel, encoding, windows, self.h, columns)
+        return self._like(None, beside_y(panel, encoding, windows, self.h, columns))
 
     def make_future_dataframe(self, df: pd.DataFrame | None = None, h: int | None = None) -> pd.DataFrame:
         """The ids and times that `predict` forecasts: the rows that `futr_df` must have.
@@ -321,7 +323,8 @@ class FittedForecaster(HasHistory, HasParams):
             `unique_id` and `ds`.
         """
         panel, encoding = self._histories(df)
-        return make_future_dataframe(panel, encoding, reach(self.models, check_horizon(self.models, self.aliases, h)))
+        steps = reach(self.models, check_horizon(self.models, self.aliases, h))
+        return self._like(df, make_future_dataframe(panel, encoding, steps))
 
     def get_missing_future(
         self, futr_df: pd.DataFrame, df: pd.DataFrame | None = None, h: int | None = None
@@ -341,7 +344,7 @@ class FittedForecaster(HasHistory, HasParams):
         """
         panel, encoding = self._histories(df)
         steps = reach(self.models, check_horizon(self.models, self.aliases, h))
-        return get_missing_future(panel, encoding, steps, futr_df)
+        return self._like(df, get_missing_future(panel, encoding, steps, futr_df))
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Write models, calibration and the training series to one file, atomically.
@@ -385,6 +388,10 @@ class FittedForecaster(HasHistory, HasParams):
         panel, encoding = read(df, static_df=static_df, encoding=encoding)
         warn_unobserved_ends(panel, encoding)
         return panel, encoding, None if self.local_scaler_type is None else scaling(panel, self.local_scaler_type)
+
+    def _like(self, df: Any, result: pd.DataFrame) -> Any:
+        """The result in the kind of frame of `df`, or where that is None, of what was fitted."""
+        return like(self._native if df is None else Native.of(df), result)
 
     def _histories(self, df: pd.DataFrame | None) -> tuple[Panel, FrameSchema]:
         _, panel, encoding = self._fitted("asking for its future")

@@ -30,6 +30,7 @@ from bptt.forecast.fitting.local_scaling import SCALERS
 from bptt.forecast.frames.clock import warn_clock_changes
 from bptt.forecast.frames.columns import check_names
 from bptt.forecast.frames.frequency import Freq, calendar_features, parse_freq
+from bptt.forecast.frames.native import Native
 from bptt.forecast.frames.panel import Panel
 from bptt.forecast.frames.reading import (
     FrameSchema,
@@ -125,6 +126,7 @@ class Forecaster(FittedForecaster):
         self._fit: Trained | None = None
         self._panel: Panel | None = None
         self._encoding: FrameSchema | None = None
+        self._native: Native | None = None
 
     def __repr__(self) -> str:
         state = "not fitted" if self._panel is None else f"fitted to {len(self._panel)} series"
@@ -153,8 +155,8 @@ class Forecaster(FittedForecaster):
         ----------
         df : DataFrame
             Columns `id_col`, `time_col`, `target_col` and the exogenous columns of the models; one row per series and
-            time, in any order. Missing values of y are allowed; nothing is learned from them. A frame of another
-            package with a method `to_pandas()` (polars, Arrow) is accepted too.
+            time, in any order. Missing values of y are allowed; nothing is learned from them. Frames of polars,
+            Arrow and other packages that narwhals knows are accepted too, and results then are such frames.
         static_df : DataFrame, optional
             One row per series: `id_col` and the models' static columns.
         val_size : int
@@ -197,6 +199,7 @@ class Forecaster(FittedForecaster):
             verbose=verbose,
         )
         self._keep(trained, panel, encoding)
+        self._native = Native.of(df)
         return self
 
     def cross_validation(
@@ -297,7 +300,7 @@ class Forecaster(FittedForecaster):
             prediction_intervals=prediction_intervals,
             verbose=verbose,
         )
-        return beside_y(panel, encoding, windows, h, columns)
+        return self._like(df, beside_y(panel, encoding, windows, h, columns))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Forecaster:

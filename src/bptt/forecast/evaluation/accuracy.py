@@ -12,6 +12,7 @@ from bptt.forecast.fitting.defaults import seasons_from
 from bptt.forecast.frames import columns
 from bptt.forecast.frames.frequency import FreqLike, parse_freq
 from bptt.forecast.frames.gaps import fill_gaps
+from bptt.forecast.frames.native import Native, like
 
 __all__ = ["NAIVE", "accuracy"]
 
@@ -69,6 +70,7 @@ def accuracy(
     ['Pretrained', 'SeasonalNaive']
     """
     needed = (id_col, time_col, CUTOFF, target_col)
+    native = Native.of(cv_df)
     cv_df, df = columns.as_pandas("cv_df", cv_df), columns.as_pandas("df", df)
     missing = [name for name in needed if name not in cv_df.columns]
     if missing:
@@ -101,7 +103,8 @@ def accuracy(
             line[f"coverage-{level}"] = 100 * inside
         line["loses"] = int((error > errors[NAIVE]).sum())
         table.append(line)
-    return pd.DataFrame(table)
+    measured: pd.DataFrame = like(native, pd.DataFrame(table))
+    return measured
 
 
 def _naive_of(

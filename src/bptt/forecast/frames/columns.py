@@ -62,7 +62,8 @@ def as_pandas(name: str, df: Any) -> pd.DataFrame:
             return converted
     package = type(df).__module__.split(".")[0]
     kind = type(df).__qualname__ if package == "builtins" else f"{package}.{type(df).__qualname__}"
-    raise TypeError(f"{name} must be a pandas DataFrame, or one with a method to_pandas(); got {kind}")
+    lazy = ": collect() it first" if callable(getattr(df, "collect", None)) else ""
+    raise TypeError(f"{name} must be a pandas DataFrame, or one with a method to_pandas(); got {kind}{lazy}")
 
 
 def dated(name: str, df: Any, time_col: str) -> pd.DataFrame:

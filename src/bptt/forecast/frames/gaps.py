@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bptt.forecast.frames import columns
 from bptt.forecast.frames.columns import text
 from bptt.forecast.frames.frequency import Freq, FreqLike, parse_freq
+from bptt.forecast.frames.native import Native, like
 from bptt.forecast.frames.sorting import check_spacing, ordinals, sort_rows
 from bptt.user_warnings import warn
 
@@ -35,7 +36,8 @@ def fill_gaps(
     Parameters
     ----------
     df : DataFrame
-        With a column of ids and one of times, in any order.
+        With a column of ids and one of times, in any order; of pandas, polars, Arrow or another package that narwhals
+        knows, as the result then is.
     freq : str, offset or int
         See `bptt.forecast.frames.frequency.parse_freq`.
     start, end : "per_serie", "global", or a time
@@ -67,7 +69,7 @@ def fill_gaps(
     ([1, 2, 3, 2, 3], [1.0, nan, 3.0, 2.0, nan])
     """
     columns.check_names(id_col=id_col, time_col=time_col)
-    freq = parse_freq(freq)
+    freq, native = parse_freq(freq), Native.of(df)
     df = columns.dated("df", df, time_col)
     columns.check_frame("df", df, [id_col, time_col])
     dtype = df[time_col].dtype
@@ -113,7 +115,8 @@ def fill_gaps(
     own = layout.starts[:-1] if layout.order is None else layout.order[layout.starts[:-1]]
     result[id_col] = df[id_col].iloc[own[series]].reset_index(drop=True)
     result[time_col] = columns.restore_times(ds, freq, dtype)
-    return result
+    filled: pd.DataFrame = like(native, result)
+    return filled
 
 
 def _bound(
