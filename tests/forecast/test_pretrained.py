@@ -286,7 +286,7 @@ def with_partner():
     panel = panel_of(shown, future=9, futr_price=[np.append(one[:60], np.zeros(3)) for one in price])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bptt.forecast.fitting.few.MOST_WINDOWS", 100)
-        patch.setattr("bptt.forecast.pretrained.CLEARLY", 1e9)
+        patch.setattr("bptt.forecast.pretrained.WORSE", 1e9)
         model = ready(6, panel_of(shown, futr_price=[one[:54] for one in price]), DAILY, futr_exog_list=["price"],
                       finetune_steps="auto", seasonality=1, batch_size=64)  # fmt: skip
     return model, panel, shown, y
@@ -332,18 +332,23 @@ def test_a_partner_is_kept_in_a_file_and_checked(with_partner):
     assert Pretrained.from_settings(older, without, panel, DAILY).partner is None
 
 
-@pytest.mark.parametrize("clearly", [0.0, 0.99])
-def test_no_partner_that_does_not_help(monkeypatch, clearly):
-    """Of random walks nothing can be learned."""
+def test_a_partner_that_is_worse_on_the_held_out_rows_is_not_taken(monkeypatch):
     monkeypatch.setattr("bptt.forecast.fitting.few.MOST_WINDOWS", 100)
-    monkeypatch.setattr("bptt.forecast.pretrained.CLEARLY", clearly)
     walks = list(np.random.default_rng(0).standard_normal((20, 60)).cumsum(axis=1))
-    assert ready(6, panel_of(walks), DAILY, finetune_steps="auto", seasonality=1, batch_size=64).partner is None
+    for worse, taken in ((0.5, False), (1e9, True)):
+        monkeypatch.setattr("bptt.forecast.pretrained.WORSE", worse)
+        model = ready(6, panel_of(walks), DAILY, finetune_steps="auto", seasonality=1, batch_size=64)
+        assert (model.partner is not None) == taken
+
+
+def test_few_windows_get_no_partner():
+    y = list(np.random.default_rng(0).standard_normal((3, 60)))
+    assert ready(6, panel_of(y), DAILY, finetune_steps="auto", seasonality=1, batch_size=64).partner is None
 
 
 def test_held_out_rows_of_the_future_do_not_choose_a_partner(monkeypatch):
     monkeypatch.setattr("bptt.forecast.fitting.few.MOST_WINDOWS", 100)
-    monkeypatch.setattr("bptt.forecast.pretrained.CLEARLY", 1e9)
+    monkeypatch.setattr("bptt.forecast.pretrained.WORSE", 1e9)
     found = []
     for change in (0, 1e3):
         rng = np.random.default_rng(0)

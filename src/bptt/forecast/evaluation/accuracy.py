@@ -14,7 +14,7 @@ from bptt.forecast.frames.frequency import FreqLike, parse_freq
 from bptt.forecast.frames.gaps import fill_gaps
 from bptt.forecast.frames.native import Native, like
 
-__all__ = ["NAIVE", "accuracy"]
+__all__ = ["CUTOFF", "NAIVE", "accuracy", "models_of"]
 
 NAIVE = "SeasonalNaive"
 CUTOFF = "cutoff"
@@ -69,18 +69,12 @@ def accuracy(
     >>> accuracy(cv_df, df, "D")["model"].tolist()
     ['Pretrained', 'SeasonalNaive']
     """
-    needed = (id_col, time_col, CUTOFF, target_col)
     native = Native.of(cv_df)
     cv_df, df = columns.as_pandas("cv_df", cv_df), columns.as_pandas("df", df)
-    missing = [name for name in needed if name not in cv_df.columns]
-    if missing:
-        raise ValueError(f"cv_df must be what cross_validation returned; it has no column {missing[0]!r}")
+    models, levels = models_of(cv_df, id_col, time_col, target_col)
     columns.check_frame("df", df, (id_col, time_col, target_col))
     step = parse_freq(freq)
     season = (*(step.seasonality if seasonality is None else seasons_from(seasonality)), 1)[0]
-    others = [str(name) for name in cv_df.columns if name not in needed]
-    models = [name for name in others if not any(mark in name for mark in ("-lo-", "-hi-", "_ql"))]
-    levels = list(dict.fromkeys(name.rpartition("-lo-")[2] for name in others if "-lo-" in name))
     filled = fill_gaps(df[[id_col, time_col, target_col]], step, end="per_serie", id_col=id_col, time_col=time_col)
     naive, scale = _naive_of(cv_df, filled, season, id_col, time_col, target_col)
     rows = cv_df.assign(**{NAIVE: naive})
@@ -105,6 +99,17 @@ def accuracy(
         table.append(line)
     measured: pd.DataFrame = like(native, pd.DataFrame(table))
     return measured
+
+
+def models_of(cv_df: pd.DataFrame, id_col: str, time_col: str, target_col: str) -> tuple[list[str], list[str]]:
+    """The models in a frame of `cross_validation`, and the levels of their intervals."""
+    needed = (id_col, time_col, CUTOFF, target_col)
+    missing = [name for name in needed if name not in cv_df.columns]
+    if missing:
+        raise ValueError(f"cv_df must be what cross_validation returned; it has no column {missing[0]!r}")
+    others = [str(name) for name in cv_df.columns if name not in needed]
+    models = [name for name in others if not any(mark in name for mark in ("-lo-", "-hi-", "_ql"))]
+    return models, list(dict.fromkeys(name.rpartition("-lo-")[2] for name in others if "-lo-" in name))
 
 
 def _naive_of(

@@ -15,7 +15,7 @@ from bptt.forecast.frames.panel import Panel
 from bptt.forecast.network.architecture import Architecture
 from bptt.forecast.network.batches import SeriesArrays
 
-__all__ = ["CLEARLY", "fine_tune"]
+__all__ = ["fine_tune"]
 
 # steps="auto": checks on the way, checks without a better one, share of an error that is clearly better.
 CHECKS, PATIENCE, CLEARLY = 12, 4, 0.99
