@@ -146,7 +146,7 @@ def naive_window(one: Series, reading, end):
         anchors.append([anchor(kind, period, p) for kind, period in kinds for p in steps])
         # Of a series of which nothing is known yet, there is nothing to learn.
         seen = [bool(past) and p < end + reading.h and p < one.stop and np.isfinite(one.y[p]) for p in steps]
-        weight.append([float(s) for s in seen])
+        weight.append([reading.horizon_weight[p - end] if s else 0.0 for p, s in zip(steps, seen, strict=True)])
         target.append([(one.y[p] - shift) / spread if s else 0.0 for p, s in zip(steps, seen, strict=True)])
     return shift, spread, slope, x, future, anchors, target, weight, np.sum(weight)
 
@@ -186,11 +186,12 @@ def problems(draw):
         )
     R = draw(st.integers(1, 4))
     kinds = draw(st.lists(st.sampled_from([LAST, MEAN, SEASONAL, CHANGE, DRIFT, AVERAGE]), max_size=4))
+    h = draw(st.integers(1, 9))
     reading = WindowSpec(
         T=draw(st.integers(1, 4)),
         S=draw(st.integers(1, 3)),
         R=R,
-        h=draw(st.integers(1, 9)),
+        h=h,
         scaler=draw(st.sampled_from([SPREAD, STANDARD, BY_MEAN, IDENTITY])),
         ahead=draw(st.integers(0, 1)),
         lags=np.array(draw(st.lists(st.integers(2, 8), max_size=2)), np.int64),
@@ -198,6 +199,7 @@ def problems(draw):
         periods=np.array(
             [rng.integers(1, 7) if kind in (SEASONAL, CHANGE, AVERAGE) else 0 for kind in kinds], np.int64
         ),
+        horizon_weight=rng.random(h),
     )
     series = rng.integers(0, len(all_series), draw(st.integers(1, 6)))
     ends = np.array([rng.integers(1, len(all_series[i].y) + 1) for i in series])
@@ -228,6 +230,7 @@ def reading_of(**changes):
     fields = {"T": 2, "S": 2, "R": 3, "h": 3, "scaler": SPREAD, "ahead": 0}
     fields |= {"lags": none, "kinds": none, "periods": none}
     fields |= {name: np.array(value, np.int64) if isinstance(value, list) else value for name, value in changes.items()}
+    fields.setdefault("horizon_weight", np.ones(fields["h"]))
     return WindowSpec(**fields)
 
 

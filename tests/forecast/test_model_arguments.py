@@ -223,3 +223,13 @@ def test_help_lists_every_argument_with_its_type_and_default(model):
 def test_a_misspelt_argument_names_the_class_and_the_nearest(model):
     with pytest.raises(TypeError, match=rf"{model.__name__}\(\) has no argument 'hiden_size'; did you mean 'hidden_s"):
         model(h=3, hiden_size=8)
+
+
+def test_horizon_weight():
+    for wrong in ([1, 1], 3.0, "abcd"):
+        refused(TypeError, "horizon_weight must be a list of 4 numbers", horizon_weight=wrong)
+    refused(TypeError, "of 2 numbers", strategy="recursive", h_train=2, horizon_weight=[1, 1, 1, 1])
+    refused(ValueError, "each of horizon_weight", "-1", horizon_weight=[1, 1, 1, -1])
+    refused(ValueError, "horizon_weight must have a number above 0", horizon_weight=[0, 0, 0, 0])
+    GRU(4, horizon_weight=(0, 1, 2, 3))
+    GRU(4, strategy="recursive", h_train=2, horizon_weight=[1, 2])

@@ -65,6 +65,24 @@ def test_the_mean_or_the_median_of_skewed_noise(strategy, loss, expected):
     assert quantiles[:, :, 2].mean() == pytest.approx(10 - 5 * np.log(0.1), abs=2)
 
 
+@pytest.mark.parametrize("strategy", ["segment", "direct"])
+def test_steps_that_count_for_nothing_are_not_learned(strategy):
+    """Ten after each multiple of four, else noise of mean 0: a network that learns one step alone knows no other."""
+    rng = np.random.default_rng(2)
+    series = [10.0 * (np.arange(120) % 4 == 1) + rng.normal(0, 0.1, 120) for _ in range(8)]
+    ends = np.arange(40, 112, 4)  # the second step is the large one
+    errors = []
+    for weights in ([1, 1, 1, 1], [3, 0, 0, 0], [0, 5, 0, 0]):
+        model = trained(strategy, series, h=4, max_steps=300, anchors=["mean"], input_size=8, horizon_weight=weights)
+        point, _ = model.forecast(panel_of(series), np.zeros(ends.size, np.int64), ends)
+        errors.append(np.abs(point - np.stack([series[0][end : end + 4] for end in ends])).mean(axis=0))
+    alike, first, second = errors
+    assert (alike < 1.5).all()
+    assert first[0] < 1.5
+    assert second[1] < 1.5
+    assert first[1] > 3
+
+
 @pytest.mark.parametrize("loss", ["mse", "huber"])
 @pytest.mark.parametrize("strategy", ["segment", "recursive"])
 def test_the_mean_of_values_that_are_never_negative(strategy, loss):

@@ -62,6 +62,9 @@ class Recurrent(NetworkModel):
         something in between, closer to the mean for a larger `huber_delta`.
     huber_delta : float
         Error at which "huber" goes over from squared to absolute. Default 1.
+    horizon_weight : list of float, optional
+        How much each of the h steps (h_train with strategy="recursive") counts in the loss, at least 0 and not all 0;
+        only their ratios matter. Default: all alike.
     futr_exog_list : list of str, optional
         Exogenous columns whose future values are known.
     hist_exog_list : list of str, optional
@@ -153,6 +156,7 @@ class Recurrent(NetworkModel):
         quantiles: Sequence[float] = QUANTILES,
         loss: Literal["mae", "mse", "huber"] = "mae",
         huber_delta: float = 1.0,
+        horizon_weight: Sequence[float] | None = None,
         futr_exog_list: Sequence[str] | None = None,
         hist_exog_list: Sequence[str] | None = None,
         stat_exog_list: Sequence[str] | None = None,
@@ -201,6 +205,8 @@ class Recurrent(NetworkModel):
         arguments.real("learning_rate", learning_rate, 0, open_ends="min")
         arguments.real("weight_decay", weight_decay, 0)
         arguments.real("clip_norm", clip_norm, 0, open_ends="min")
+        steps = (given["h_train"] or h) if strategy == "recursive" else h
+        given["horizon_weight"] = _horizon_weight(given["horizon_weight"], steps)
         given["dtype"] = arguments.dtype("dtype", dtype).name
         given["seed"] = seeds.resolve("seed", seed)
         arguments.integer("early_stop_patience_steps", early_stop_patience_steps, -1)
@@ -244,6 +250,18 @@ class Recurrent(NetworkModel):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(h={self.h}, strategy={self.strategy!r}, alias={self.alias!r})"
+
+
+def _horizon_weight(value: Any, steps: int) -> list[float] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list | tuple) or len(value) != steps:
+        got = f"{len(value)} numbers" if isinstance(value, list | tuple) else repr(value)
+        raise TypeError(f"horizon_weight must be a list of {steps} numbers, one for each step of training; got {got}")
+    weights = [arguments.real("each of horizon_weight", weight, 0) for weight in value]
+    if not sum(weights) > 0:
+        raise ValueError("horizon_weight must have a number above 0; got zeros only")
+    return weights
 
 
 def _quantiles(value: Any) -> tuple[float, ...]:

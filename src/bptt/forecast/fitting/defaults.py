@@ -35,6 +35,7 @@ __all__ = [
     "default_segment",
     "ordered",
     "seasons_from",
+    "weights_of",
 ]
 
 QUANTILES = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
@@ -102,6 +103,14 @@ def default_max_steps(plan: Architecture, windows: tuple[np.ndarray, np.ndarray,
     return min(max(passes, FEWEST), MOST_WIDE if plan.hidden_size >= 128 else MOST)
 
 
+def weights_of(horizon_weight: list[float] | None) -> tuple[float, ...]:
+    """Weights of mean 1, so that the loss keeps its size; none were given: ()."""
+    if horizon_weight is None:
+        return ()
+    mean = sum(horizon_weight) / len(horizon_weight)
+    return tuple(float(weight) / mean for weight in horizon_weight)
+
+
 def ordered(quantiles: tuple[float, ...]) -> tuple[float, ...]:
     """Ascending quantiles in the head's order: the point forecast, those above it outwards, those under it outwards."""
     above, below = [tau for tau in quantiles if tau > 0.5], [tau for tau in quantiles if tau < 0.5]
@@ -148,4 +157,5 @@ def architecture_of(
         seed=given["seed"],
         dtype=given["dtype"],
         marks_forecasts=n > 1,
+        horizon_weight=weights_of(given["horizon_weight"]),
     )

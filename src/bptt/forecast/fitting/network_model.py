@@ -323,8 +323,10 @@ class NetworkModel(HasHistory, HasParams):
         with within("arguments"):
             if not isinstance(settings["arguments"], dict):
                 raise ValueError(f"must be an object; got {settings['arguments']!r}")
-            model = cls(**settings["arguments"])
-            check_equal(settings["arguments"], model._given, "as the constructor takes it")
+            # Files of before it could be given do not name it.
+            written = {"horizon_weight": None} | settings["arguments"]
+            model = cls(**written)
+            check_equal(written, model._given, "as the constructor takes it")
         seasons, widths = model._periods(freq), tuple(len(part) for part in model._columns(panel))
         with within("plan"):
             free = seasons if model._given["anchors"] == "auto" else None

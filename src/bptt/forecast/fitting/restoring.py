@@ -40,7 +40,8 @@ def plan_of(settings: Any, settled: Architecture, seasons: tuple[int, ...] | Non
     """
     names = Architecture.__match_args__
     if isinstance(settings, dict):  # files of before it could be chosen do not name it
-        settings = {"quantile_share": SHARE, "marks_forecasts": settled.marks_forecasts} | settings
+        before = {"quantile_share": SHARE, "marks_forecasts": settled.marks_forecasts, "horizon_weight": []}
+        settings = before | settings
     record(settings, names)
     # Networks of older files were not told which values are their own forecasts.
     marked = arguments.boolean("marks_forecasts", settings["marks_forecasts"])

@@ -36,6 +36,8 @@ class Architecture:
         Steps it forecasts: the horizon h; any number with strategy="recursive".
     marks_forecasts : bool
         Whether a recursive network is told that a value is its own forecast: not if it learned one step alone.
+    horizon_weight : tuple of float
+        Of each step in the loss; 1 for steps beyond, and where it is empty.
     segment : int
         Steps of a segment; 1 where the window is read step by step.
     taus : tuple of float
@@ -65,6 +67,7 @@ class Architecture:
     dtype: str
     quantile_share: float = SHARE
     marks_forecasts: bool = True
+    horizon_weight: tuple[float, ...] = ()
 
     @property
     def T(self) -> int:
@@ -109,9 +112,13 @@ class Architecture:
     @property
     def reading(self) -> WindowSpec:
         """How the network reads windows, for compiled code."""
-        whole = [np.array(values, np.int64) for values in (self.lags, self.kinds, self.periods)]
+        lags, kinds, periods = (np.array(values, np.int64) for values in (self.lags, self.kinds, self.periods))
         ahead = 1 if self.strategy == "recursive" else 0
-        return WindowSpec(self.T, self.segment, self.row, self.n, self.scaler, ahead, *whole)
+        weights = np.ones(self.n)
+        weights[: len(self.horizon_weight)] = self.horizon_weight[: self.n]
+        return WindowSpec(
+            self.T, self.segment, self.row, self.n, self.scaler, ahead, lags, kinds, periods, weights
+        )  # fmt: skip
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

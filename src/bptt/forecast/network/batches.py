@@ -8,7 +8,8 @@
                    DRIFT       the last one, and on at the window's mean slope
                    SEASONAL p  the value p, 2p, ... steps before    CHANGE p  that, plus the change over the last p
                    AVERAGE p   the mean of those in the window
-    target     z of those steps, weight 0 where there is nothing to compare with, or nothing known before `end`
+    target     z of those steps; its weight is that of the step, 0 where there is nothing to compare with, or nothing
+               known before `end`
 
 A value that a naive forecast asks for and that was not observed is looked for one period earlier, then replaced by the
 last one. Steps are counted within a series; arrays are described in `SeriesArrays`, `WindowSpec` and `Batch`.
@@ -67,6 +68,7 @@ class WindowSpec(NamedTuple):
     lags: np.ndarray  # int64: channels z of so many steps before the one after
     kinds: np.ndarray  # int64 (K,): of the anchors
     periods: np.ndarray  # int64 (K,)
+    horizon_weight: np.ndarray  # float64 (h,): of each step in the loss
 
 
 class Batch(NamedTuple):
@@ -234,7 +236,7 @@ def gather(team, source, reading, batch):
                     anchors[k * R + s] = number(value)
                 seen = known > 0 and step < reading.h and p < source.train_ends[i] and m[p]
                 target[s] = number((y[p] - shift) / spread) if seen else zero
-                weight[s] = one if seen else zero
+                weight[s] = number(reading.horizon_weight[step]) if seen else zero
                 total += weight[s]
             for k in range(C):
                 future[F * R + k] = number(source.static[i, k])
