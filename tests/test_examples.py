@@ -21,7 +21,7 @@ def load(name):
 def test_every_example_is_tested():
     tested = {
         "vanishing_gradient", "train_char_model", "forecast_one_series", "forecast_many_series", "adding_problem",
-        "classify_sequences",
+        "classify_sequences", "reconcile_hierarchy",
     }  # fmt: skip
     assert {path.stem for path in EXAMPLES.glob("*.py")} == tested
 
@@ -140,3 +140,14 @@ def test_classify_sequences(capsys):
     accuracy = load("classify_sequences").main(["--epochs", "6"])
     assert accuracy > 0.75  # guessing has 0.25
     assert f"{accuracy:.3f}; guessing" in capsys.readouterr().out
+
+
+def test_reconciled_forecasts_add_up(capsys):
+    pytest.importorskip("hierarchicalforecast", reason="pip install hierarchicalforecast")
+    errors = load("reconcile_hierarchy").main(["--days", "200"])
+    assert errors.columns.tolist() == ["country", "region", "shop"]
+    lines = {line.split(":")[0]: line for line in capsys.readouterr().out.splitlines() if "apart" in line}
+    apart = {name: float(line.split()[-2]) for name, line in lines.items()}
+    assert apart.pop("Pretrained") > 1
+    assert len(apart) == 2
+    assert max(apart.values()) < 0.01
