@@ -8,10 +8,10 @@ The peers are statsforecast's AutoETS, AutoTheta and AutoARIMA, and the seasonal
 Nothing of them was used to train the network; its loss and the transform were checked on the training parts of M1 and
 M3 without their last horizon. Three choices followed a look at what is measured here: the rule by which a model tries
 other seasons on a series' newest rows (the single series, their last horizons), dates for M4 Weekly, and that the mean
-with a network trained from nothing is taken unless it is clearly worse on held-out rows (M3 quarterly; that rule was then
-checked on M1, M3 and Tourism without their last horizon). How few windows are blended with naive forecasts was chosen on
-M1 and M3 without their last horizon; that the seasonal naive forecast with the newest change was tried at all followed
-Tourism quarterly.
+with a network trained from nothing is taken unless it is clearly worse on held-out rows (M3 quarterly; the rule was
+then checked on M1, M3 and Tourism without their last horizon). How few windows are blended with naive forecasts was
+chosen on M1 and M3 without their last horizon; that the seasonal naive forecast with the newest change was tried at all
+followed Tourism quarterly.
 """
 
 from __future__ import annotations
