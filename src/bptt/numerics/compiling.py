@@ -57,9 +57,12 @@ class Job:
     """Something that is compiled, by this thread or by one of its own."""
 
     def __init__(self, work: Callable[[], Any]) -> None:
-        self.work, self.done, self.abandoned = work, threading.Event(), False
+        self.work, self.abandoned = work, False
         self.result: Any = None
         self.error: BaseException | None = None
+        # Held while it runs. A lock, since a KeyboardInterrupt can break an Event's own lock while it waits.
+        self.running = threading.Lock()
+        self.running.acquire()
 
     def run(self) -> None:
         _here.job = self
@@ -70,7 +73,14 @@ class Job:
         finally:
             _here.job = None
             _jobs.discard(self)
-            self.done.set()
+            self.running.release()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it ends within so many seconds."""
+        ended = self.running.acquire(timeout=seconds)
+        if ended:
+            self.running.release()
+        return ended
 
 
 _here = threading.local()
@@ -92,7 +102,7 @@ def undisturbed(work: Callable[[], T]) -> T:
                 threading.Thread(target=job.run, name="bptt compiler", daemon=True).start()
             except RuntimeError:  # there can be no more threads
                 job.run()
-            while not job.done.wait(TICK):
+            while not job.wait(TICK):
                 _progress.tick()
         except BaseException:
             job.abandoned = True
@@ -126,7 +136,7 @@ def _before_exit() -> None:
     jobs = list(_jobs)
     abandon()
     for job in jobs:
-        job.done.wait(PATIENCE)
+        job.wait(PATIENCE)
     # CPython ends by the signal what a KeyboardInterrupt has ended, but forgets it when another thread runs `exec`, as
     # a compiling one does. This reminds it.
     if jobs and getattr(sys, "last_type", None) is KeyboardInterrupt:
