@@ -183,6 +183,7 @@ def forecast(
 
         writing = series_file.Writing(sep, decimal, thousands, encoding, date_format, tz)
         if load is not None:
+            compiling.announce("forecast --load")
             forecasts = _continued(load, path, exogenous, writing, h, levels, (id_col, time_col, target_col))
             _write_results(forecasts, None, {"load": load}, output, json_, overwrite)
             return

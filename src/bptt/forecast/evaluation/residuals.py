@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from bptt.forecast.evaluation.accuracy import models_of
+from bptt.forecast.evaluation.accuracy import CUTOFF, models_of
 from bptt.forecast.evaluation.intervals import request
 from bptt.forecast.frames import columns
 from bptt.forecast.frames.native import Native, like
@@ -73,5 +73,5 @@ def residuals(
             raise ValueError(f"level must be one of the intervals of cv_df ({have}); got {level!r}: {low!r} is missing")
         y = cv_df[target_col]
         added[f"{model}-anomaly"] = (y < cv_df[low]) | (y > cv_df[high])
-    result: pd.DataFrame = like(native, cv_df[[id_col, time_col, "cutoff", target_col]].assign(**added))
+    result: pd.DataFrame = like(native, cv_df[[id_col, time_col, CUTOFF, target_col]].assign(**added))
     return result

@@ -233,11 +233,12 @@ def simulate_windows(
     plan = replace(plan, marks_forecasts=False)
     network = network_of(plan, theta)
     together = min(W, TOGETHER)
+    team = threads_for(network.stack, together * (plan.T + plan.rows))
     work = workspace(plan, network, together)._replace(draws=np.zeros((plan.n, together)))
     z, shift, spread = np.empty((W, plan.n)), np.empty(W), np.empty(W)
     for part, count in batches(work.batch, series, ends):
         work.draws[:, :count] = draws[part].T
-        run(predict, network, work, source, threads=threads_for(network.stack, together * (plan.T + plan.rows)))
+        run(predict, network, work, source, threads=team)
         z[part] = work.path[:count, plan.back :]
         shift[part], spread[part] = work.batch.shift[:count], work.batch.spread[:count]
     return z, shift, spread
