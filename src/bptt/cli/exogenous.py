@@ -79,4 +79,4 @@ def static_of(found: SeriesFile, columns: Columns, writing: Writing) -> pd.DataF
 
     if columns.static is None:
         return None
-    return series_file.read_static(columns.static, found.columns["id_col"], columns.stat, writing)
+    return series_file.read_static(columns.static, found, columns.stat, writing)

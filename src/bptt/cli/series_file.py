@@ -144,7 +144,7 @@ def read_future(path: str, found: SeriesFile, names: Sequence[str], writing: Wri
     return df[[id_col, time_col, *names]].assign(**{time_col: times}, **others).reset_index(drop=True)
 
 
-def read_static(path: str, id_col: str, names: Sequence[str], writing: Writing) -> pd.DataFrame:
+def read_static(path: str, found: SeriesFile, names: Sequence[str], writing: Writing) -> pd.DataFrame:
     """Ids and static columns, a row for each series.
 
     Raises
@@ -152,10 +152,10 @@ def read_static(path: str, id_col: str, names: Sequence[str], writing: Writing) 
     OSError, ValueError
         As `read`.
     """
-    notes: list[str] = []
-    df, _ = _table(path, path, id_col, writing, notes)
+    id_col = found.columns["id_col"]
+    df, _ = _table(path, path, id_col, writing, found.notes)
     _check_exogenous(df, [id_col, *names], path)
-    return df[[id_col, *names]].assign(**_exogenous(df, names, path, writing, notes)).reset_index(drop=True)
+    return df[[id_col, *names]].assign(**_exogenous(df, names, path, writing, found.notes)).reset_index(drop=True)
 
 
 def _check_exogenous(df: pd.DataFrame, names: Sequence[str], name: str) -> None:
