@@ -46,8 +46,14 @@ def layer_results(cell: str, size: tuple[int, int, int], dtype: str) -> Results:
     x, dy = inputs(Row(B, T, I, H, 2, dtype))
     layer = getattr(bptt, cell)(I, H, 2, dropout=0.3, dtype=dtype, seed=0)
     y, state, tape = layer.forward(x)
-    g = layer.backward(dy, tape, errors=True)
-    return {"y": y, "state": np.array(state), "dx": g.x, "dstate": np.array(g.state), "errors": g.errors} | g.parameters
+    g = layer.backward(dy, tape, errors="h")
+    return {
+        "y": y,
+        "state": np.array(state),
+        "dx": g.x,
+        "dstate": np.array(g.state),
+        "errors": g.errors["h"],
+    } | g.parameters
 
 
 def model_results(cell: str, setting: Setting) -> Results:

@@ -45,7 +45,7 @@ def error_by_lag(lm: CharLM, text: str, steps: int, rows: int) -> np.ndarray:
     _, dlogits = bptt.cross_entropy(logits, targets)
     dy = np.zeros_like(y)
     dy[-1] = dlogits @ weights["head.weight"]  # no error from any step but the last
-    errors = layer.backward(dy, tape, errors=True).errors[0]
+    errors = layer.backward(dy, tape, errors="h").errors["h"][0]
     # The loss is a mean over the rows: times `rows`, each row's error is that of its own loss.
     return np.linalg.norm(errors, axis=2).mean(axis=1)[::-1] * rows
 

@@ -28,7 +28,7 @@ from bptt.unroll import layer as unrolled
 from bptt.unroll import sequence
 from bptt.unroll.layer import LayerErrors, LayerTape, Packed, Transposed
 from bptt.unroll.ragged import rows_of
-from bptt.unroll.sequence import Rows, Weights
+from bptt.unroll.sequence import Record, Rows, Weights
 from guarded import everywhere, serve
 
 GAP = 3  # columns between the rows of a view
@@ -276,7 +276,7 @@ def forward(team, cell, x, packed, s, a, y, rows):
 
 @kernel
 def backward(team, cell, UT, s_prev, s, a, da, errors, rows):
-    sequence.backward(team, cell, UT, s_prev, s, a, da, errors.ds, errors.dy, errors.dh, rows)
+    sequence.backward(team, cell, UT, s_prev, s, a, da, errors.ds, errors.dy, errors.record, rows)
 
 
 @kernel
@@ -318,7 +318,8 @@ class Layer:
         self.tape = LayerTape(values(T * B, I, seed=5), no_tokens, empty(T + 1, B, states), empty(T, B, width))
         self.tape.s[0] = draw(dtype, B, states, seed=8)
         self.y = empty(T, B, H)
-        self.errors = LayerErrors(values(T, B, H, seed=6), values(B, states, seed=7), empty(T, B, H), empty(T * B, I))
+        record = Record(empty(T, B, states), empty(T, B, width), arena.lay(0, 0, dtype="int64"), np.inf, np.inf)
+        self.errors = LayerErrors(values(T, B, H, seed=6), values(B, states, seed=7), empty(T * B, I), record)
         self.packed = Packed(panels(I, x_rows), panels(H, h_rows // H * matmul.unit_stride(H, dtype)), empty(width))
         self.transposed = Transposed(panels(x_rows, I), panels(h_rows, H))
         self.gradients = Weights(*(empty(*array.shape) for array in self.weights))
@@ -337,6 +338,8 @@ class Layer:
             no_array=self.no_array,
             no_rows=self.no_rows,
             no_tokens=no_tokens,
+            no_numbers=record.clipped,
+            no_record=Record(self.no_array, self.no_array, record.clipped, np.inf, np.inf),
             all_rows=self.rows,
             no_dropout=Dropout(0, 0.0, 0, 0),
         )
@@ -358,7 +361,7 @@ def layer(name, dtype, T, B, I, H, errors=True, ragged=False, resets=False):
             run(layer_forward, v.cell, v.weights, v.packed, v.tape, y, v.rows, often)
             gates = v.tape.a if name in ("gru", "lstm") else v.no_array  # the simple cells leave nothing there
             kept = [v.tape.s.copy(), gates.copy(), y.copy()]
-            found = v.errors if errors else v.errors._replace(dh=v.no_array)
+            found = v.errors if errors else v.errors._replace(record=v.scratch.no_record)
             run(layer_backward, v.cell, v.weights, v.transposed, v.scratch, v.gradients, v.tape, found, v.rows, often)
             assert v.tape.s.tobytes() == kept[0].tobytes(), "backward changed the states"
             room = (T + 1) // 2
@@ -370,7 +373,7 @@ def layer(name, dtype, T, B, I, H, errors=True, ragged=False, resets=False):
             y = arena.lay(T, B, H, dtype=dtype)
             run(layer_forward, v.cell, v.weights, v.packed, few, y, v.rows, often)
             np.testing.assert_array_equal(y, v.tape.s[1:, :, :H], "without room for all steps")
-            return [*kept, found.ds, found.dx, *v.gradients, found.dh]
+            return [*kept, found.ds, found.dx, *v.gradients, found.record.s, found.record.a]
 
         seen.append(everywhere(case))
     for results in seen[1:]:
@@ -397,7 +400,7 @@ def passes(name, dtype, T, B, I, H, without_dy, threads):
             results.append(v.y)
         errors = v.errors._replace(dy=v.errors.dy[without_dy:])
         run(backward, v.cell, v.transposed.U, s[:T], s[1:], a, v.da, errors, v.rows)
-        return [*results, v.da, errors.ds, errors.dh]
+        return [*results, v.da, errors.ds, errors.record.s, errors.record.a]
 
     everywhere(case)
 

@@ -13,6 +13,7 @@ from reference import REFERENCES, stack
 # A cell without a layer of its own runs in the class that they have in common.
 LAYERS = {name: partial(Recurrent, cell) for name, cell in CELLS.items()} | {
     "rnn_tanh": lambda *sizes, **options: bptt.RNN(*sizes, nonlinearity="tanh", **options),
+    "rnn_identity": lambda *sizes, **options: bptt.RNN(*sizes, nonlinearity="identity", **options),
     "rnn_relu": lambda *sizes, **options: bptt.RNN(*sizes, nonlinearity="relu", **options),
     "gru": bptt.GRU,
     "lstm": bptt.LSTM,
@@ -52,7 +53,7 @@ class Problem:
         return y, as_tuple(last), tape
 
     def backward(self, tape, dy=None, dstate=None):
-        g = self.layer.backward(self.dy if dy is None else dy, tape, as_state(dstate or self.dstate), errors=True)
+        g = self.layer.backward(self.dy if dy is None else dy, tape, as_state(dstate or self.dstate), errors="h")
         return named(g)
 
     def loss(self, **where):
@@ -105,7 +106,9 @@ class Problem:
 
 
 def named(g):
-    return {"x": g.x, "errors": g.errors} | g.parameters | {f"state {k}": p for k, p in enumerate(as_tuple(g.state))}
+    return (
+        {"x": g.x, "errors": g.errors["h"]} | g.parameters | {f"state {k}": p for k, p in enumerate(as_tuple(g.state))}
+    )
 
 
 def close(got, expected, tolerance, label=""):

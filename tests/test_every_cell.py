@@ -105,6 +105,8 @@ def test_every_gate_of_every_layer_has_a_gradient_that_depends_on_every_gate(nam
     for key, view in problem.layer.parameters.items():
         for first in range(0, len(view), H):
             assert np.abs(g[key][first : first + H]).max() > 1e-4, f"{key}: no gradient in rows {first}.."
+            if name == "rnn_identity":  # the derivatives of a linear network do not depend on its biases
+                continue
             before = view[first : first + H].copy()
             view[first : first + H] *= -1  # far enough for relu, whose slope is constant between its kinks
             moved = problem.backward(problem.run()[2])
@@ -133,7 +135,7 @@ def test_absent_errors(name, dtype):
         largest = max(np.abs(value).max() for value in expected.values())
         for key, value in expected.items():
             assert np.abs(got[key] - value).max() <= problem.tolerance * largest, f"{situation}: {key}"
-    left_out = problem.layer.backward(problem.dy, tape, errors=True)
+    left_out = problem.layer.backward(problem.dy, tape, errors="h")
     for key, value in problem.backward(tape, problem.dy, nothing).items():
         np.testing.assert_array_equal(named(left_out)[key], value, err_msg=key)
     # Nothing comes back past the only step with an error.

@@ -283,15 +283,15 @@ def test_no_later_call_writes_into_what_was_returned(name):
     # Large enough for the stock of memory that is used again.
     x = np.random.default_rng(0).normal(size=(120, 90, 3)).astype("float32")
     y, state, tape = layer.forward(x)
-    g = layer.backward(np.ones_like(y), tape, errors=True)
+    g = layer.backward(np.ones_like(y), tape, errors=layer.cell.states)
     called, _ = layer(x)
-    held = [y, called, g.x, g.errors, *g.parameters.values(), *tape.h, *tape.layers[1].gates.values()]
+    held = [y, called, g.x, *g.errors.values(), *g.parameters.values(), *tape.h, *tape.layers[1].gates.values()]
     held += [*state] if isinstance(state, tuple) else [state]
     before = [array.copy() for array in held]
     del tape
     for _ in range(2):
         other, _, tape = layer.forward(-x)
-        layer.backward(np.ones_like(other), tape, errors=True)
+        layer.backward(np.ones_like(other), tape, errors="h")
         layer(2 * x)
     assert_equal(held, before)
 
@@ -308,7 +308,7 @@ def test_reprs_are_one_line():
     y, _, tape = layer.forward(ONES)
     assert repr(tape) == "Tape(lstm, x (14, 3), s (2, 8, 2, 10), a (2, 7, 2, 20), float32)"
     assert repr(tape.layers[1]) == "LayerTape(lstm, T=7, B=2, H=5, float32)"
-    assert repr(layer.backward(y, tape, errors=True)) == (
-        "Gradients(x (7, 2, 3), state (2, 2, 5) (2, 2, 5), 8 parameters of 440 numbers, errors (2, 7, 2, 5), float32)"
+    assert repr(layer.backward(y, tape, errors="h")) == (
+        "Gradients(x (7, 2, 3), state (2, 2, 5) (2, 2, 5), 8 parameters of 440 numbers, errors h (2, 7, 2, 5), float32)"
     )
     assert repr(bptt.Linear(3, 5).parameters) == "Parameters(weight (5, 3), bias (5,))"

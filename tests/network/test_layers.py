@@ -55,10 +55,10 @@ def test_stacked_layers_are_single_layers_by_hand(name, dtype):
     dy = problem.dy
     for l in reversed(range(3)):
         single, single_tape = singles[l]
-        g_l = single.backward(dy, single_tape, as_state(tuple(part[l : l + 1] for part in problem.dstate)), errors=True)
+        g_l = single.backward(dy, single_tape, as_state(tuple(part[l : l + 1] for part in problem.dstate)), errors="h")
         for key in stack.PARAMETERS:
             np.testing.assert_array_equal(g_l.parameters[f"{key}_l0"], g[f"{key}_l{l}"])
-        np.testing.assert_array_equal(g_l.errors[0], g["errors"][l])
+        np.testing.assert_array_equal(g_l.errors["h"][0], g["errors"][l])
         dy = g_l.x
     np.testing.assert_array_equal(dy, g["x"])
 
@@ -151,7 +151,7 @@ def test_batch_first(name, dtype):
     np.testing.assert_array_equal(y_turned, y.swapaxes(0, 1))
     for part, expected in zip(as_tuple(last_turned), last, strict=True):
         np.testing.assert_array_equal(part, expected)
-    g_turned = named(turned.backward(problem.dy.swapaxes(0, 1), tape_turned, as_state(problem.dstate), errors=True))
+    g_turned = named(turned.backward(problem.dy.swapaxes(0, 1), tape_turned, as_state(problem.dstate), errors="h"))
     np.testing.assert_array_equal(g_turned.pop("x"), g["x"].swapaxes(0, 1))
     for key, value in g_turned.items():
         np.testing.assert_array_equal(value, g[key], err_msg=key)
@@ -201,7 +201,7 @@ def test_dropout_between_layers(name):
     assert abs(share - 0.3) < 5 * np.sqrt(0.3 * 0.7 / np.count_nonzero(h))
 
     # With that mask the layers are two single ones, and so are their gradients.
-    g = dropped.backward(problem.dy, tape, as_state(problem.dstate), errors=True)
+    g = dropped.backward(problem.dy, tape, as_state(problem.dstate), errors="h")
     weights = [tuple(v.copy() for v in stack.weights_of(layer.parameters, l)) for l in range(2)]
     start, stop = ([tuple(part[l] for part in s) for l in range(2)] for s in (problem.state, problem.dstate))
     h_0, _, trace_0 = problem.cell.forward(problem.x, start[0], *weights[0])
@@ -213,7 +213,7 @@ def test_dropout_between_layers(name):
     for l, expected in enumerate((g_0, g_1)):
         # Where relu's output is 0 nobody can tell its mask, and nothing depends on it but the error itself.
         seen = (h != 0) | (l == 1)
-        close(g.errors[l] * seen, expected["errors"] * seen, 1e-12, f"errors of layer {l}")
+        close(g.errors["h"][l] * seen, expected["errors"] * seen, 1e-12, f"errors of layer {l}")
         for key in stack.PARAMETERS:
             close(g.parameters[f"{key}_l{l}"], expected[key], 1e-12, f"{key}_l{l}")
 

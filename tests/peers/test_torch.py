@@ -270,3 +270,23 @@ def test_the_naive_optimizers_are_pytorchs(naive, theirs):
         w_.grad = torch.from_numpy(grad)
         rule.step()
     np.testing.assert_allclose(theta["w"], w_.detach().numpy(), rtol=1e-12)
+
+
+@every_cell
+def test_hessian_times_a_vector_is_that_of_double_backward(name):
+    ours, theirs, options = CELLS[name]
+    module = theirs(3, 5, 2, dtype=torch.float64, **options)
+    layer = ours(3, 5, 2, dtype="float64", **options)
+    layer.load_state_dict(module.state_dict())
+    rng = np.random.default_rng(0)
+    x, v = rng.normal(size=(6, 4, 3)), {key: rng.normal(size=p.shape) for key, p in layer.parameters.items()}
+    y, _, _ = layer.forward(x)
+    got = layer.hvp(x, 2 * y / y.size, ddy=lambda dy: 2 * dy / dy.size, dparameters=v)
+    parameters = dict(module.named_parameters())
+    gradients = torch.autograd.grad(
+        (module(torch.from_numpy(x))[0] ** 2).mean(), parameters.values(), create_graph=True
+    )
+    slope = sum((g * torch.from_numpy(v[key])).sum() for key, g in zip(parameters, gradients, strict=True))
+    for key, expected in zip(parameters, torch.autograd.grad(slope, parameters.values()), strict=True):
+        assert float(expected.abs().max()) > 1e-4
+        np.testing.assert_allclose(got.parameters[key], expected.numpy(), rtol=1e-9, atol=1e-12, err_msg=key)

@@ -14,6 +14,12 @@ REFERENCES = {
         states=1,
         gates=1,
     ),
+    "rnn_identity": SimpleNamespace(
+        forward=partial(rnn.forward, nonlinearity="identity"),
+        backward=partial(rnn.backward, nonlinearity="identity"),
+        states=1,
+        gates=1,
+    ),
     "gru": SimpleNamespace(forward=gru.forward, backward=gru.backward, states=1, gates=3),
     "lstm": SimpleNamespace(forward=lstm.forward, backward=lstm.backward, states=2, gates=4),
 }

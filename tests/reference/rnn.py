@@ -1,6 +1,6 @@
 """Elman RNN over a whole sequence, in plain NumPy: the oracle of the compiled loops.
 
-    h_t = phi(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)        phi = tanh or relu
+    h_t = phi(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)        phi = tanh, relu or nothing
 
 Every line is complex-analytic (relu looks at the real part only), so a complex step through `forward` gives
 exact derivatives.
@@ -9,6 +9,17 @@ exact derivatives.
 from typing import NamedTuple
 
 import numpy as np
+
+PHI = {
+    "tanh": np.tanh,
+    "relu": lambda a: np.where(a.real <= 0, 0 * a, a),
+    "identity": lambda a: a,
+}
+SLOPE = {  # by h
+    "tanh": lambda h: 1 - h**2,
+    "relu": lambda h: np.where(h.real <= 0, 0 * h, 1),
+    "identity": lambda h: np.ones_like(h),
+}
 
 
 class Step(NamedTuple):
@@ -25,7 +36,7 @@ def forward(x, state, weight_ih, weight_hh, bias_ih, bias_hh, nonlinearity="tanh
     y, trace = [], []
     for x_t in x:
         a = x_t @ weight_ih.T + bias_ih + h @ weight_hh.T + bias_hh
-        h_new = np.tanh(a) if nonlinearity == "tanh" else np.where(a.real <= 0, 0 * a, a)
+        h_new = PHI[nonlinearity](a)
         trace.append(Step(x_t, h, h_new))
         y.append(h_new)
         h = h_new
@@ -43,8 +54,7 @@ def backward(dy, dstate, trace, weight_ih, weight_hh, bias_ih, bias_hh, nonlinea
         if dy is not None:
             dh = dh + dy[t]
         errors.insert(0, dh)
-        slope = 1 - step.h**2 if nonlinearity == "tanh" else np.where(step.h.real <= 0, 0 * step.h, 1)
-        da = dh * slope
+        da = dh * SLOPE[nonlinearity](step.h)
         dW = dW + da.T @ step.x
         dU = dU + da.T @ step.h_prev
         db_ih = db_ih + da.sum(axis=0)

@@ -36,6 +36,16 @@ def states(gates, s_prev):
 
 
 @kernel(strict=True)
+def whole_errors(ds, s, gates):
+    """dL/dh and the whole of dL/dc, what comes through h included."""
+    dh, dc = ds
+    _, c = s
+    _, _, _, o = gates
+    tanh_c = tanh(c)
+    return dh, dc + dh * o * (1 - tanh_c * tanh_c)
+
+
+@kernel(strict=True)
 def backward(ds, s_prev, s, gates):
     dh, dc = ds
     _, c_prev = s_prev

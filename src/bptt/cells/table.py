@@ -16,9 +16,9 @@ from bptt.cells import gru, lstm, rnn
 from bptt.numerics.jit import outlined
 from bptt.numerics.simd import lane_count, load, store
 
-__all__ = ["CELLS", "Cell", "CellSpec", "backward", "forward"]
+__all__ = ["CELLS", "Cell", "CellSpec", "backward", "forward", "whole_errors"]
 
-RNN_TANH, RNN_RELU, GRU, LSTM = 0, 1, 2, 3
+RNN_TANH, RNN_RELU, GRU, LSTM, RNN_IDENTITY = 0, 1, 2, 3, 4
 
 
 class CellSpec(NamedTuple):
@@ -72,6 +72,7 @@ CELLS = {
     for cell in (
         Cell("rnn_tanh", RNN_TANH, ("h",), ("a",), (0, 1), (0, 1), (0,), (0,), None),
         Cell("rnn_relu", RNN_RELU, ("h",), ("a",), (0, 1), (0, 1), (0,), (0,), None),
+        Cell("rnn_identity", RNN_IDENTITY, ("h",), ("a",), (0, 1), (0, 1), (0,), (0,), None),
         Cell("gru", GRU, ("h",), ("n_x", "r", "z", "n_h"), (0, 3), (1, 4), (2, 0, 1), (0, 1, 2), None),
         Cell("lstm", LSTM, ("h", "c"), ("i", "f", "g", "o"), (0, 4), (0, 4), (0, 1, 2, 3), (0, 1, 2, 3), 1),
     )
@@ -115,6 +116,10 @@ def forward(kind, n, first, last, a, s_prev, s):
             for j in range(first, last, lane_count(a)):
                 left = last - j
                 store(s, row, rnn.states_relu(load(a, row, ONE, n, j, left)), n, j, left)
+        elif kind == RNN_IDENTITY:
+            for j in range(first, last, lane_count(a)):
+                left = last - j
+                store(s, row, rnn.states_identity(load(a, row, ONE, n, j, left)), n, j, left)
 
 
 @outlined(strict=True)
@@ -159,3 +164,32 @@ def backward(kind, n, first, last, ds, s_prev, s, a, da):
                 )
                 store(ds, row, ds_new, n, j, left)
                 store(da, row, da_new, n, j, left)
+            elif kind == RNN_IDENTITY:
+                ds_new, da_new = rnn.backward_identity(
+                    load(ds, row, ONE, n, j, left),
+                    load(s_prev, row, ONE, n, j, left),
+                    load(s, row, ONE, n, j, left),
+                    load(a, row, ONE, n, j, left),
+                )
+                store(ds, row, ds_new, n, j, left)
+                store(da, row, da_new, n, j, left)
+
+
+@outlined(strict=True)
+def whole_errors(kind, n, first, last, ds, s, a, out):
+    """out (M, S*n): the whole derivatives of the loss by the states, from the errors `ds` that `backward` gets.
+
+    They differ where a state feeds another one of the same step, as the LSTM's c feeds its h.
+    """
+    for row in range(a.shape[0]):
+        for j in range(first, last, lane_count(a)):
+            left = last - j
+            if kind == LSTM:
+                errors = lstm.whole_errors(
+                    load(ds, row, TWO, n, j, left),
+                    load(s, row, TWO, n, j, left),
+                    load(a, row, FOUR, n, j, left),
+                )
+                store(out, row, errors, n, j, left)
+            else:
+                store(out, row, load(ds, row, ONE, n, j, left), n, j, left)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,16 +25,20 @@ class Gradients:
         Under the names of `layer.parameters`: views into `flat`.
     flat : array
         All of them as one vector, in the order of `layer.flat`.
-    errors : array (L, T, B, H) or None
-        With `errors=True`: the whole derivative dL/dh_t for the output of every layer at every step t, what
-        arrives from above and from the step after together.
+    errors : dict of arrays (L, T, B, H)
+        What the argument `errors` asked for, by name: the whole derivatives by the states of every layer and step
+        ("h", for the LSTM "c"), what arrives from above and from the step after together; and by its pre-activations
+        ("a", (L, T, B, A*H), one block for each of `tape.layers[0].gates`), which make the gradients of the weights.
+    clipped : int array (L, T, B) or None
+        With `clip_step`: how many numbers of a row's error were clipped at a step; 0 or 1 for a clipped norm.
     """
 
     x: np.ndarray | None
     state: State | tuple[State, ...] | None
     parameters: dict[str, np.ndarray]
     flat: np.ndarray
-    errors: np.ndarray | None = None
+    errors: dict[str, np.ndarray] = field(default_factory=dict)
+    clipped: np.ndarray | None = None
 
     def __repr__(self) -> str:
         parts = [] if self.x is None else [f"x {self.x.shape}"]
@@ -43,6 +47,7 @@ class Gradients:
         elif self.state is not None:
             parts.append(f"state {' '.join(str(np.shape(part)) for part in self.state)}")
         parts.append(f"{len(self.parameters)} parameters of {self.flat.size} numbers")
-        if self.errors is not None:
-            parts.append(f"errors {self.errors.shape}")
+        parts += [f"errors {name} {array.shape}" for name, array in self.errors.items()]
+        if self.clipped is not None:
+            parts.append(f"{np.count_nonzero(self.clipped)} of {self.clipped.size} steps clipped")
         return f"Gradients({', '.join(parts)}, {self.flat.dtype})"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from bptt import arguments, seeds
 from bptt.cells.table import Cell
+from bptt.network import checkpoints, in_units
 from bptt.network import parameters as named
 from bptt.network import stack as stacked
+from bptt.network.checkpoints import CheckpointedTape
+from bptt.network.directional import Directional
 from bptt.network.gradients import Gradients, State
 from bptt.network.initialisers import INITIALISERS, initialise
 from bptt.network.module import Module
@@ -25,7 +29,7 @@ __all__ = ["Recurrent"]
 NO_TOKENS = np.empty((0, 0), np.int32)
 
 
-class Recurrent(Module):
+class Recurrent(Directional):
     """Stacked recurrent layers of any cell: what `RNN`, `GRU` and `LSTM` share.
 
     Parameters
@@ -135,9 +139,31 @@ class Recurrent(Module):
         """Return outputs and final state like `forward`, without the memory and time for a tape."""
         return self._forward(x, state, lengths, reset, tape=False)[:2]
 
+    @overload
     def forward(
-        self, x: np.ndarray, state: State | None = None, *, lengths: Any = None, reset: Any = None
-    ) -> tuple[np.ndarray, State, Tape]:
+        self, x: np.ndarray, state: State | None = None, *, lengths: Any = None, reset: Any = None, memory: None = None
+    ) -> tuple[np.ndarray, State, Tape]: ...
+
+    @overload
+    def forward(
+        self,
+        x: np.ndarray,
+        state: State | None = None,
+        *,
+        lengths: Any = None,
+        reset: Any = None,
+        memory: int | Literal["sqrt"],
+    ) -> tuple[np.ndarray, State, CheckpointedTape]: ...
+
+    def forward(
+        self,
+        x: np.ndarray,
+        state: State | None = None,
+        *,
+        lengths: Any = None,
+        reset: Any = None,
+        memory: int | Literal["sqrt"] | None = None,
+    ) -> tuple[np.ndarray, State, Tape | CheckpointedTape]:
         """Run over a batch of sequences and keep what `backward` needs.
 
         Parameters
@@ -153,6 +179,10 @@ class Recurrent(Module):
         reset : booleans (T, B), or (B, T) with `batch_first`, optional
             Where True, the state of that row is set to 0 in every layer before that step: a new sequence begins. At
             step 0 it replaces the row's initial state.
+        memory : int or "sqrt", optional
+            Bytes for the states and gates of the tape, x and y not counted; or "sqrt": tapes of about sqrt(T) steps.
+            Some states are kept, and `backward` computes the others again (Griewank 1992; Gruslys et al. 2016), with
+            the same bits as from a full tape. See `bptt.network.checkpoints`. Default: a full tape.
 
         Returns
         -------
@@ -161,13 +191,14 @@ class Recurrent(Module):
         state : like the argument
             State after each sequence's last step.
         tape : Tape
-            All states and gates, lengths and resets, for `backward`.
+            All states and gates, lengths and resets, for `backward`; a `CheckpointedTape` with `memory`.
 
         Raises
         ------
         TypeError, ValueError
             x or state has another rank, size or dtype, or holds NaN or infinity; lengths are not integers in 1 .. T;
-            reset is not boolean; an array has masked entries.
+            reset is not boolean; an array has masked entries;
+            memory is no such number, or too small for a single chunk of steps.
 
         Examples
         --------
@@ -180,54 +211,93 @@ class Recurrent(Module):
         >>> np.count_nonzero(y[4:], axis=(0, 2))
         array([ 0, 15])
         """
-        return self._forward(x, state, lengths, reset, tape=True)
+        return self._forward(x, state, lengths, reset, tape=True, memory=memory)
 
     def _forward(
-        self, x: np.ndarray, state: State | None, lengths: Any, reset: Any, tape: bool
-    ) -> tuple[np.ndarray, State, Tape]:
+        self, x: np.ndarray, state: State | None, lengths: Any, reset: Any, tape: bool, memory: Any = None
+    ) -> tuple[np.ndarray, State, Any]:
         x, batch = self._inputs(x, lengths, reset, own=tape)
-        T, B, _ = x.shape
-        H, L, cell, empty = self.hidden_size, self.num_layers, self._stack.cell, self._buffers.empty
-        masks = self._masks_drawn if self.training and self.dropout > 0 and L > 1 else None
+        T, B, I = x.shape
+        masks = self._masks_drawn if self.training and self.dropout > 0 and self.num_layers > 1 else None
+        s = batch.to_tape_order(self._states("state", state, B), 1)
+        origin = self._origin() if tape else Origin(self._identity, 0)
+        x = x.reshape(T * B, I)
+        if memory is None:
+            kept = self._run_forward(x, s, batch, masks, self.dropout, keep=tape)
+            out, final = kept.out, in_units.final_states(kept.s, batch, T)
+            made: Any = Tape(self.cell, x, kept.s, kept.a, kept.y, batch, masks, self.dropout, origin, (0, T))
+        else:
+            plan = checkpoints.plan(self._checkpoint_sizes(T, B), memory)
+            out, final, states = in_units.forward(self, plan, x, s, batch, masks)
+            made = CheckpointedTape(self.cell, plan, x, states, batch, masks, self.dropout, origin)
         if masks is not None:
             self._masks_drawn += T
-        origin = self._origin() if tape else Origin(self._identity, 0)
-        steps = T if tape or batch.ragged else sequence.chunk_steps(T, B)
-        through = L == 1 or (tape and masks is None)  # each layer reads what the tape has of the one below
+        y = batch.to_batch_order(out, 1)
+        y = np.ascontiguousarray(y.swapaxes(0, 1)) if self.batch_first else y
+        return y, self._as_state(batch.to_batch_order(final, 1)), made
+
+    def _run_forward(
+        self, x: np.ndarray, s: np.ndarray, batch: Rows, masks: int | None, rate: float, *, keep: bool
+    ) -> stacked.Tape:
+        """The rows x of some steps from the state s (L, B, S*H); without `keep` only the last states are complete."""
+        T, B = batch.active.size, s.shape[1]
+        H, L, cell, empty = self.hidden_size, self.num_layers, self._stack.cell, self._buffers.empty
+        steps = T if keep or batch.ragged else sequence.chunk_steps(T, B)
+        through = L == 1 or (keep and masks is None)  # each layer reads what the tape has of the one below
         kept = stacked.Tape(
-            x=x.reshape(T * B, self.input_size),
+            x=x,
             tokens=NO_TOKENS,
             s=empty((L, steps + 1, B, cell.S * H), self.dtype),
             a=empty((L, steps, B, cell.A * H), self.dtype),
             y=self._scratch.no_layers if through else empty((L - 1, T, B, H), self.dtype),
             out=empty((T, B, H), self.dtype),
         )
-        kept.s[:, 0] = batch.to_tape_order(self._states("state", state, B), 1)
+        kept.s[:, 0] = s
         if self._packed is None:
             self._packed = stacked.packed_for(self._stack, self.dtype)
         run(stacked.run_forward, self._stack, self._flat, self._packed, kept, self._rows(batch, 1, B),
-            self._masks(masks, self.dropout), stacked.steps_between_checks(self._stack, B, 1),
+            self._masks(masks, rate),
+            stacked.steps_between_checks(self._stack, B, 1),
             threads=stacked.threads_for(self._stack, T * B))  # fmt: skip
-        last = kept.s[:, (T - 1) % steps + 1]
-        final = kept.s[:, batch.ends, np.arange(B)] if batch.ragged else last
-        y = batch.to_batch_order(kept.out, 1)
-        y = np.ascontiguousarray(y.swapaxes(0, 1)) if self.batch_first else y
-        made = Tape(self.cell, kept.x, kept.s, kept.a, kept.y, batch, masks, self.dropout, origin)
-        return y, self._as_state(batch.to_batch_order(final, 1)), made
+        return kept
 
-    def backward(self, dy: np.ndarray, tape: Tape, dstate: State | None = None, *, errors: bool = False) -> Gradients:
-        """Backpropagate through all T steps and all layers; the tape is not changed.
+    def _checkpoint_sizes(self, T: int, B: int) -> checkpoints.Sizes:
+        H, L, cell, size = self.hidden_size, self.num_layers, self._stack.cell, self.dtype.itemsize
+        masked = L - 1 if self.training and self.dropout > 0 else 0
+        step = L * (cell.S + cell.A) + masked
+        return checkpoints.Sizes(T, sequence.chunk_steps(T, B), L * B * cell.S * H * size, step * B * H * size)
+
+    def backward(
+        self,
+        dy: np.ndarray | None,
+        tape: Tape | CheckpointedTape,
+        dstate: State | None = None,
+        *,
+        last: np.ndarray | None = None,
+        errors: str | Sequence[str] = (),
+        clip_step: tuple[Literal["value", "norm"], float] | None = None,
+    ) -> Gradients:
+        """Backpropagate through all steps of the tape and all layers; the tape is not changed.
 
         Parameters
         ----------
-        dy : array like y
-            Derivatives of the loss by the outputs; those after a sequence's end are ignored, NaN included.
+        dy : array like y, or None
+            Derivatives of the loss by the outputs; those after a sequence's end are ignored, NaN included. None: 0.
         tape : Tape
-            From `forward` of this layer, or of the layer that this one was copied from.
+            From `forward` of this layer, or of the layer that this one was copied from; or some of its steps,
+            `tape[8:24]`.
         dstate : like the state, optional
             Derivatives of the loss by the final state; default: zeros.
-        errors : bool
-            Whether to return dL/dh_t of every layer and step. Default False.
+        last : array (B, H), optional
+            Derivatives of the loss by each sequence's last output, added to those of `dy`. Default: 0.
+        errors : str or sequence of str
+            Which derivatives to return of every layer and step: states, "h" and for the LSTM "c", and "a" for those
+            by all pre-activations. Default: none.
+        clip_step : tuple of str and float, optional
+            Clip the error at every step of the way back. ("value", 10.0): each derivative by a pre-activation to
+            -10 .. 10, as Graves (2013) does. ("norm", 1.0): each row's error of the states, h and c together, is
+            scaled to a norm of at most 1 before it goes on to the step before. The result is no longer the gradient of
+            the loss. Runs on one thread. Default: no clipping.
 
         Returns
         -------
@@ -236,7 +306,8 @@ class Recurrent(Module):
         Raises
         ------
         TypeError, ValueError
-            An array has another rank, size or dtype, or holds NaN or infinity; the tape is another layer's.
+            An array has another rank, size or dtype, or holds NaN or infinity; the tape is another layer's; the cell
+            has no state of a name in `errors`; clip_step is no such pair.
         RuntimeError
             The parameters have changed since `forward`.
 
@@ -249,39 +320,110 @@ class Recurrent(Module):
         >>> layer.backward(np.ones_like(y), tape).parameters["weight_hh_l0"].shape
         (15, 5)
         """
-        H, L, empty = self.hidden_size, self.num_layers, self._buffers.empty
-        errors = arguments.boolean("errors", errors)
+        names = self._error_names(errors)
+        by, limit = self._clipping(clip_step)
         self._check_tape(tape)
-        batch = tape.rows
-        T, B = tape.a.shape[1:3]
+        batch = tape.rows_of_steps
+        T, H, L = len(tape), self.hidden_size, self.num_layers
+        B = tape.batch_size
         sizes, letters = ((B, T, H), "B, T, H") if self.batch_first else ((T, B, H), "T, B, H")
         steps = counted(batch.lengths, T, self.batch_first) if batch.ragged else None
-        dy = arguments.real_array("dy", dy, self.dtype, sizes, letters, counted=steps)
-        flat = empty(self._flat.shape, self.dtype)
-        found = stacked.Errors(
-            dy=batch.to_tape_order(np.ascontiguousarray(dy.swapaxes(0, 1)) if self.batch_first else dy, 1),
-            ds=batch.to_tape_order(self._states("dstate", dstate, B), 1),
-            dh=np.empty((L, T, B, H), self.dtype) if errors else self._scratch.no_layers,
-            between=empty((T * B, H), self.dtype) if L > 1 else self._scratch.no_rows,
-            dx=empty((T * B, self.input_size), self.dtype),
+        if dy is not None:
+            dy = arguments.real_array("dy", dy, self.dtype, sizes, letters, counted=steps)
+            dy = batch.to_tape_order(np.ascontiguousarray(dy.swapaxes(0, 1)) if self.batch_first else dy, 1)
+        ds = self._states("dstate", dstate, B)
+        if last is not None:
+            ds[-1, :, :H] += arguments.real_array("last", last, self.dtype, (B, H), "B, H")
+        clip = stacked.record_for(
+            self._scratch.no_layers,
+            self._scratch.no_layers,
+            np.zeros((L, 0, B), np.int64) if by else None,
+            largest_value=limit if by == "value" else np.inf,
+            largest_norm=limit if by == "norm" else np.inf,
         )
+        found = stacked.Errors(
+            dy=np.empty((0, B, H), self.dtype) if dy is None else dy,
+            ds=batch.to_tape_order(ds, 1),
+            between=self._scratch.no_rows,
+            dx=self._buffers.empty((T * B, self.input_size), self.dtype),
+            record=clip,
+        )
+        flat = self._buffers.empty(self._flat.shape, self.dtype)
+        if isinstance(tape, CheckpointedTape):
+            records = in_units.backward(self, tape, flat, found, names)
+        else:
+            records = [self._run_backward(tape, flat, found, names, fresh=True)]
+        whole_record = clip._replace(
+            s=np.concatenate([record.s for record in records], axis=1),
+            a=np.concatenate([record.a for record in records], axis=1),
+            clipped=np.concatenate([record.clipped for record in records], axis=1),
+        )
+        dx = batch.to_batch_order(found.dx.reshape(T, B, self.input_size), 1)
+        dx = np.ascontiguousarray(dx.swapaxes(0, 1)) if self.batch_first else dx
+        state = self._as_state(batch.to_batch_order(found.ds, 1))
+        recorded = self._errors(names, batch, whole_record)
+        clipped = batch.to_batch_order(whole_record.clipped, 2) if by else None
+        return Gradients(dx, state, named.views(flat, self._shapes), flat, recorded, clipped)
+
+    def _run_backward(
+        self, tape: Tape, flat: np.ndarray, errors: stacked.Errors, names: tuple[str, ...], *, fresh: bool
+    ) -> stacked.Record:
+        """The steps of the tape: into `flat`, which is added to if not `fresh`, and into `errors`; returns a record."""
+        H, L, cell, empty = self.hidden_size, self.num_layers, self._stack.cell, self._buffers.empty
+        T, B = len(tape), tape.a.shape[2]
         scratch = self._scratch._replace(
             da=empty((stacked.chunk_size(self._stack, T, B),), self.dtype),
             strips=empty(self._scratch.strips.shape, self.dtype),
             total=np.empty(self._scratch.total.shape, self.dtype),
         )
+        clips = errors.record.clipped.ndim == 3 and errors.record.clipped.shape[0] > 0
+        record = errors.record._replace(
+            s=np.empty((L, T, B, cell.S * H), self.dtype) if set(names) - {"a"} else scratch.no_layers,
+            a=np.empty((L, T, B, cell.A * H), self.dtype) if "a" in names else scratch.no_layers,
+            clipped=np.zeros((L if clips else 0, T, B), np.int64),
+        )
+        errors = errors._replace(
+            between=empty((T * B, H), self.dtype) if L > 1 else scratch.no_rows,
+            record=record,
+        )
         kept = stacked.Tape(tape.x, NO_TOKENS, tape.s, tape.a, tape.y, scratch.no_array)
         if self._transposed is None:
             self._transposed = stacked.transposed_for(self._stack, self.dtype)
-        run(stacked.run_backward, self._stack, self._flat, self._transposed, scratch, flat, kept, found,
-            self._rows(batch, sequence.chunk_steps(T, B), B), self._masks(tape.masks, tape.dropout),
-            stacked.steps_between_checks(self._stack, B, 3),
-            threads=stacked.threads_for(self._stack, T * B))  # fmt: skip
-        dx = batch.to_batch_order(found.dx.reshape(T, B, self.input_size), 1)
-        dx = np.ascontiguousarray(dx.swapaxes(0, 1)) if self.batch_first else dx
-        state = self._as_state(batch.to_batch_order(found.ds, 1))
-        dh = batch.to_batch_order(found.dh, 2) if errors else None
-        return Gradients(dx, state, named.views(flat, self._shapes), flat, dh)
+        window = stacked.Window(*tape.steps, fresh, stacked.steps_between_checks(self._stack, B, 3))
+        run(stacked.run_backward, self._stack, self._flat, self._transposed, scratch, flat, kept, errors,
+            self._rows(tape.rows, sequence.chunk_steps(T, B), B), self._masks(tape.masks, tape.dropout), window,
+            threads=1 if clips else stacked.threads_for(self._stack, T * B))  # fmt: skip
+        return record
+
+    def _turned(self, array: np.ndarray) -> np.ndarray:
+        """(T, B, n) as users have it, and back."""
+        return array.swapaxes(0, 1) if self.batch_first else array
+
+    def _error_names(self, errors: Any) -> tuple[str, ...]:
+        accepted = (*self.cell.states, "a")
+        if isinstance(errors, bool):
+            raise TypeError(f"errors must be names, some of {', '.join(accepted)}; got {errors!r}")
+        given = (errors,) if isinstance(errors, str) else arguments.sequence("errors", errors)
+        return tuple(arguments.choice("errors", name, accepted) for name in given)
+
+    def _clipping(self, clip_step: Any) -> tuple[str, float]:
+        """By what, "" for no clipping, and the limit."""
+        if clip_step is None:
+            return "", np.inf
+        if not isinstance(clip_step, tuple | list) or len(clip_step) != 2:
+            raise TypeError(f'clip_step must be a pair such as ("value", 10.0) or ("norm", 1.0); got {clip_step!r}')
+        by, limit = clip_step
+        return (
+            arguments.choice("clip_step[0]", by, ("value", "norm")),
+            arguments.real("clip_step[1]", limit, 0.0, open_ends="min"),
+        )
+
+    def _errors(self, names: tuple[str, ...], batch: Rows, record: stacked.Record) -> dict[str, np.ndarray]:
+        """What `backward` recorded, by name, its rows in the order of the batch."""
+        H, s = self.hidden_size, record.s
+        arrays = {state: s[..., j * H : (j + 1) * H] for j, state in enumerate(self.cell.states)}
+        arrays["a"] = record.a
+        return {name: batch.to_batch_order(arrays[name], 2) for name in names}
 
     def _rows(self, batch: Rows, steps: int, B: int) -> sequence.Rows:
         """The batch's rows for compiled code, with room for the states before `steps` steps."""
@@ -337,8 +479,8 @@ class Recurrent(Module):
         parts = tuple(s[:, :, j * H : (j + 1) * H].copy() for j in range(len(self.cell.states)))
         return parts if len(parts) > 1 else parts[0]
 
-    def _check_tape(self, tape: Tape) -> None:
-        self._check_origin(tape, Tape)
+    def _check_tape(self, tape: Tape | CheckpointedTape) -> None:
+        self._check_origin(tape, CheckpointedTape if type(tape) is CheckpointedTape else Tape)
         sizes = self.input_size, self.hidden_size, self.num_layers
         if not tape.fits(self.cell, sizes, self.dtype):
             raise ValueError(f"tape must come from the forward of this layer, {self!r}; got other arrays, {tape!r}")

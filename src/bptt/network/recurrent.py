@@ -14,7 +14,7 @@ __all__ = ["GRU", "LSTM", "RNN"]
 
 
 class RNN(Recurrent):
-    """Simple recurrent network, h_t = tanh(x_t W + h_{t-1} U + b) or with relu (Elman 1990).
+    """Simple recurrent network, h_t = tanh(x_t W + h_{t-1} U + b), or with relu or nothing for tanh (Elman 1990).
 
     Parameters
     ----------
@@ -24,8 +24,8 @@ class RNN(Recurrent):
         Units of each layer; at least 1.
     num_layers : int
         Layers, each on the outputs of the one before; at least 1, default 1.
-    nonlinearity : {"tanh", "relu"}
-        Default "tanh".
+    nonlinearity : {"tanh", "relu", "identity"}
+        Default "tanh"; "identity" is the linear network.
     dropout : float
         Probability in [0, 1) of dropping an output of any layer but the last during training; the others are
         scaled by 1 / (1 - dropout) (Srivastava et al. 2014). Default 0.
@@ -72,14 +72,14 @@ class RNN(Recurrent):
         hidden_size: int,
         num_layers: int = 1,
         *,
-        nonlinearity: Literal["tanh", "relu"] = "tanh",
+        nonlinearity: Literal["tanh", "relu", "identity"] = "tanh",
         dropout: float = 0.0,
         batch_first: bool = False,
         dtype: Literal["float32", "float64"] | npt.DTypeLike = "float32",
         seed: int | None = None,
         init: Literal["pytorch", "orthogonal"] = "pytorch",
     ) -> None:
-        self.nonlinearity = arguments.choice("nonlinearity", nonlinearity, ("tanh", "relu"))
+        self.nonlinearity = arguments.choice("nonlinearity", nonlinearity, ("tanh", "relu", "identity"))
         super().__init__(
             CELLS[f"rnn_{self.nonlinearity}"], input_size, hidden_size, num_layers,
             dropout=dropout, batch_first=batch_first, dtype=dtype, seed=seed, init=init,

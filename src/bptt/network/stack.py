@@ -24,6 +24,7 @@ __all__ = [
     "Dropout",
     "Errors",
     "Packed",
+    "Record",
     "Scratch",
     "Stack",
     "Tape",
@@ -40,6 +41,7 @@ __all__ = [
     "packed_for",
     "plain_errors",
     "plain_tape",
+    "record_for",
     "run_backward",
     "run_forward",
     "scratch_for",
@@ -101,9 +103,19 @@ class Errors(NamedTuple):
 
     dy: np.ndarray  # (<= T, B, H) by the last outputs, from outside; overwritten where the last layer has dropout
     ds: np.ndarray  # (L, B, S*H) in by the final states, out by the initial ones
-    dh: np.ndarray  # (L, T, B, H), or empty: out, the whole derivative by every output
     between: np.ndarray  # (>= T*B, >= H) scratch, of no rows with one layer; may be the memory of dy or dx
     dx: np.ndarray  # (>= T*B, >= I) out, by x; with tokens (V, blocks of x * H): += the sums of da by row of the table
+    record: "Record"
+
+
+class Record(NamedTuple):
+    """As `unroll.sequence.Record`, its arrays with L in front; those without rows for nothing."""
+
+    s: np.ndarray
+    a: np.ndarray
+    clipped: np.ndarray
+    largest_value: float
+    largest_norm: float
 
 
 class Dropout(NamedTuple):
@@ -128,6 +140,8 @@ class Scratch(NamedTuple):
     no_array: np.ndarray  # (0, 0, 0)
     no_rows: np.ndarray  # (0, 0)
     no_tokens: np.ndarray  # int32 (0, 0)
+    no_numbers: np.ndarray  # int64 (0, 0)
+    no_record: Record
     all_rows: Rows  # every row has every step, no state is dropped
     no_dropout: Dropout
 
@@ -189,7 +203,7 @@ def scratch_for(
 ) -> Scratch:
     """Arrays for `backward` through at most `steps` steps of `rows` rows, and for dense layers of these widths."""
     shapes = [packed_rows(stack.H, stack.cell.A, dtype), *(packed_rows(width, 1, dtype) for width in dense)]
-    no_array = np.empty((0, 0, 0), dtype)
+    no_array, no_layers = np.empty((0, 0, 0), dtype), np.empty((0, 0, 0, 0), dtype)
     return Scratch(
         da=memory.empty((chunk_size(stack, steps, rows),), dtype),
         strips=memory.empty(max(shapes), dtype),
@@ -197,10 +211,12 @@ def scratch_for(
         nothing=np.zeros((1, max(stack.I, stack.H, inputs)), dtype),
         one_block=np.zeros(1, np.int64),
         nowhere=np.full(stack.cell.A, -1),
-        no_layers=np.empty((0, 0, 0, 0), dtype),
+        no_layers=no_layers,
         no_array=no_array,
         no_rows=np.empty((0, 0), dtype),
         no_tokens=np.empty((0, 0), np.int32),
+        no_numbers=np.empty((0, 0), np.int64),
+        no_record=record_for(no_layers, no_layers),
         all_rows=Rows(
             active=np.full(steps, np.iinfo(np.int64).max),
             reset=np.empty((0, 0), np.bool_),
@@ -209,6 +225,18 @@ def scratch_for(
         ),
         no_dropout=Dropout(0, 0.0, 0, 0),
     )
+
+
+def record_for(
+    s: np.ndarray,
+    a: np.ndarray,
+    clipped: np.ndarray | None = None,
+    *,
+    largest_value: float = np.inf,
+    largest_norm: float = np.inf,
+) -> Record:
+    """Where `backward` stores errors, and how it clips them: `clipped` int64 (L, T, B), or None for no clipping."""
+    return Record(s, a, np.empty((0, 0, 0), np.int64) if clipped is None else clipped, largest_value, largest_norm)
 
 
 def multiply_adds(stack: Stack, rows: int) -> int:
@@ -284,7 +312,7 @@ def plain_tape(scratch, x, s, a):
 @kernel(internal=True, low_opt=True)
 def plain_errors(scratch, dy, ds, dx):
     """Errors if only dx is needed, in memory (>= T*B, >= max(I, H)) for all layers."""
-    return Errors(dy, ds, scratch.no_layers, dx, dx)
+    return Errors(dy, ds, dx, dx, scratch.no_record)
 
 
 @kernel(internal=True, low_opt=True)
@@ -300,6 +328,15 @@ def tape_of(tape, layer, first, last):
         else:
             x = tape.s[layer - 1, first + 1 : last + 1].reshape((last - first) * B, tape.s.shape[3])
     return one.LayerTape(x, tokens, s, a)
+
+
+@kernel(internal=True, low_opt=True)
+def record_of(scratch, record, layer):
+    """The part of the record, which begins with the window, that belongs to a layer."""
+    s = record.s[layer] if record.s.shape[0] > 0 else scratch.no_array
+    a = record.a[layer] if record.a.shape[0] > 0 else scratch.no_array
+    clipped = record.clipped[layer] if record.clipped.shape[0] > 0 else scratch.no_numbers
+    return sequence.Record(s, a, clipped, record.largest_value, record.largest_norm)
 
 
 @kernel(internal=True, low_opt=True)
@@ -340,12 +377,11 @@ def backward(team, stack, transposed, scratch, grad, tape, errors, rows, dropout
             sequence.sequence_dropout(team, dy, dy, dropout.key, layer, time, dropout.rate, rows.order)
             barrier(team)
         W = transposed.W0 if layer == 0 else transposed.W[layer - 1]
-        dh = errors.dh[layer, first:last] if errors.dh.shape[0] > 0 else scratch.no_array
         dx = errors.dx if layer == 0 else errors.between
         one.layer_backward(team, stack.cell, one.Transposed(W, transposed.U[layer]), scratch,
                            weights_of(stack, grad, layer), tape_of(tape, layer, first, last),
-                           one.LayerErrors(dy, errors.ds[layer], dh, dx), here, window.fresh,
-                           window.between_checks)  # fmt: skip
+                           one.LayerErrors(dy, errors.ds[layer], dx, record_of(scratch, errors.record, layer)),
+                           here, window.fresh, window.between_checks)  # fmt: skip
         barrier(team)
         if layer > 0:
             steps = last - first
@@ -362,13 +398,12 @@ def run_forward(team, stack, theta, packed, tape, rows, dropout, between_checks)
 
 
 @kernel(low_opt=True)
-def run_backward(team, stack, theta, transposed, scratch, grad, tape, errors, rows, dropout, between_checks):
-    """All steps back, from the parameters in the users' layout."""
+def run_backward(team, stack, theta, transposed, scratch, grad, tape, errors, rows, dropout, window):
+    """The steps of a window back, from the parameters in the users' layout."""
     stack, theta, transposed, scratch, grad = (
         borrow(stack), borrow(theta), borrow(transposed), borrow(scratch), borrow(grad),
     )  # fmt: skip
     tape, errors, rows = borrow(tape), borrow(errors), borrow(rows)
     pack_transposed(team, stack, theta, transposed)
     barrier(team)
-    window = Window(ZERO, rows.active.size, YES, between_checks)
     backward(team, stack, transposed, scratch, grad, tape, errors, rows, dropout, window)

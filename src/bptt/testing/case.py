@@ -93,7 +93,7 @@ def plain(state: Any) -> State:
     return tuple(part[0] for part in (state if isinstance(state, tuple) else (state,)))
 
 
-def forward(case: Case, x: Array | None = None, state: State | None = None, **rows: Array) -> tuple[Array, State, Any]:
+def forward(case: Case, x: Array | None = None, state: State | None = None, **rows: Any) -> tuple[Array, State, Any]:
     x, state = case.x if x is None else x, case.state if state is None else state
     y, last, tape = case.layer.forward(x, public(state), **rows)
     return y, plain(last), tape
@@ -103,9 +103,8 @@ def backward(case: Case, dy: Array | None, tape: Any, dstate: State | None) -> d
     """The layer's gradients under one roof: "x", "state 0", ..., the parameters, "errors"."""
     if dy is None:
         dy = np.zeros_like(case.dy)
-    g = case.layer.backward(dy, tape, public(dstate), errors=True)
-    assert g.errors is not None
-    named = {"x": g.x, "errors": g.errors[0]}
+    g = case.layer.backward(dy, tape, public(dstate), errors="h")
+    named = {"x": g.x, "errors": g.errors["h"][0]}
     named |= {f"state {k}": part for k, part in enumerate(plain(g.state))}
     return named | {name: g.parameters[f"{name}_l0"] for name in PARAMETERS}
 

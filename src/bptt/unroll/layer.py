@@ -14,7 +14,7 @@ from bptt.numerics.jit import kernel
 from bptt.numerics.team import barrier, check_signals, share
 from bptt.numerics.tiles import HEIGHT
 from bptt.unroll import sequence
-from bptt.unroll.sequence import CHUNK, Rows, by_units, streams
+from bptt.unroll.sequence import CHUNK, Record, Rows, by_units, streams
 from bptt.unroll.units import any_of, copy_units
 
 __all__ = [
@@ -57,8 +57,8 @@ class LayerErrors(NamedTuple):
 
     dy: np.ndarray  # (<= T, B, H) by the last outputs, from outside
     ds: np.ndarray  # (B, S*H) in by the final state, out by the initial one
-    dh: np.ndarray  # (T, B, H), or empty: out, the whole derivative by every output
     dx: np.ndarray  # (T*B, >= I) out, by x; with tokens (V, blocks of x * H): += the sums of da by row of the table
+    record: Record
 
 
 class LayerTape(NamedTuple):
@@ -110,13 +110,19 @@ def layer_forward(team, cell, packed, tape, y, rows, between_checks):
 
 
 @kernel(internal=True, low_opt=True)
+def record_of(record, first, last):
+    return Record(record.s[first:last], record.a[first:last], record.clipped[first:last], record.largest_value,
+                  record.largest_norm)  # fmt: skip
+
+
+@kernel(internal=True, low_opt=True)
 def layer_backward(team, cell, transposed, scratch, grad, tape, errors, rows, fresh, between_checks):
     """Chunk after chunk from the end: all derivatives of `errors`, and the weights' in `grad`. The tape is not changed.
 
     With `fresh` the gradients start at 0, else they are added to.
     """
     x, tokens, s, a = tape
-    dy, ds, dh, dx = errors
+    dy, ds, dx, record = errors
     T, B, width = a.shape
     H = width // cell.A
     projected = tokens.shape[0] > 0
@@ -142,7 +148,7 @@ def layer_backward(team, cell, transposed, scratch, grad, tape, errors, rows, fr
             barrier(team)
         dy_here = dy[max(0, first - without_dy) : max(0, last - without_dy)]
         sequence.backward(team, cell, transposed.U, s_prev, s[first + 1 : last + 1], a[first:last], da_here, ds,
-                          dy_here, dh[first:last], here)  # fmt: skip
+                          dy_here, record_of(record, first, last), here)  # fmt: skip
         barrier(team)
         sequence.weight_gradients(team, cell, x_order, x[first * B : last * B], s_prev, da_here, strips, total, grad,
                                   fresh and last == T)  # fmt: skip

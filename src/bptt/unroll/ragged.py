@@ -46,6 +46,11 @@ class Rows:
         """Steps of each row of the batch, in its order; empty where every row has all of them."""
         return self.to_batch_order(self.ends, 0)
 
+    def of_steps(self, first: int, last: int) -> Rows:
+        """The rows of some consecutive steps, in the same order; a row that ends before them has 0."""
+        ends = np.clip(self.ends - first, 0, last - first)
+        return Rows(self.active[first:last], self.reset[first:last], ends, self.order)
+
     def fits(self, T: int, B: int) -> bool:
         """Whether these are the rows of a batch of B sequences on a tape of T steps."""
         sizes, numbers = (self.ends.shape, self.order.shape), (self.active, self.ends, self.order)

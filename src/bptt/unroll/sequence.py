@@ -34,7 +34,7 @@ from bptt.numerics.jit import borrow, kernel, outlined
 from bptt.numerics.matmul import block_stride, pack, product, shared_product, transposed_products
 from bptt.numerics.random import dropout
 from bptt.numerics.team import barrier, share
-from bptt.unroll.units import add_units, any_of, clear_units, copy, copy_units, drop_states
+from bptt.unroll.units import add_units, any_of, clear_units, clip_norms, clip_values, copy, copy_units, drop_states
 
 # A bare 0 has a type of its own for Numba, and each function it is passed to would be compiled once more.
 ZERO = np.int64(0)
@@ -56,6 +56,16 @@ class Rows(NamedTuple):
     reset: np.ndarray  # bool (T, B): where the state is dropped before step t; (0, 0) for nowhere
     before: np.ndarray  # (chunk, B, S*H) scratch; (0, 0, 0) where there is no reset
     order: np.ndarray  # int64 (B,): the batch's number of each row; (0,) where they lie as they came
+
+
+class Record(NamedTuple):
+    """What `backward` stores on its way, and the clipping of each step's errors; arrays without rows for nothing."""
+
+    s: np.ndarray  # (T, B, S*H): the whole derivative by every state
+    a: np.ndarray  # (T, B, A*H): by every pre-activation, after clipping
+    clipped: np.ndarray  # int64 (T, B): how many numbers of a row were clipped
+    largest_value: float  # of each derivative by a pre-activation (Graves 2013)
+    largest_norm: float  # of a row's error of all states, as it goes on to the step before
 
 
 class Weights(NamedTuple):
@@ -217,12 +227,12 @@ def forward(team, cell, x, W, U, b, s, a, y, rows):
 
 
 @outlined()
-def backward(team, cell, UT, s_prev, s, a, da, ds, dy, dh, rows):
+def backward(team, cell, UT, s_prev, s, a, da, ds, dy, record, rows):
     """From the outputs' errors to da and the error of the initial state: the steps of `forward` in reverse order.
 
     s_prev, s (T, B, S*H): the states before (0 where they were reset) and after each step. ds (B, S*H): in error of
-    the final state, out that of the initial one. dy (<= T, B, H): errors of the last outputs from outside. dh
-    (T, B, H), or empty: on return the whole dL/dh of every output. `a` stays as it is.
+    the final state, out that of the initial one. dy (<= T, B, H): errors of the last outputs from outside. `a` stays
+    as it is. Errors are clipped by a team of one.
     """
     T, B, width = a.shape
     H = width // cell.A
@@ -230,24 +240,31 @@ def backward(team, cell, UT, s_prev, s, a, da, ds, dy, dh, rows):
     first, last, unit, end = my_share(team, B, H, units, rows.active, a)
     without_dy = T - dy.shape[0]
     s_prev, s, a, da, ds, dy = borrow(s_prev), borrow(s), borrow(a), borrow(da), borrow(ds), borrow(dy)
-    dh, active, reset = borrow(dh), borrow(rows.active), borrow(rows.reset)
+    record, active, reset = borrow(record), borrow(rows.active), borrow(rows.reset)
     for t in range(T - 1, -1, -1):
         stop = max(first, min(last, active[t]))
         a_t, da_t, ds_t = a[t, first:stop], da[t, first:stop], ds[first:stop]
         if t >= without_dy:
             add_units(dy[t - without_dy, first:stop], ds_t, unit, end)
-        if dh.shape[0] > 0:
-            copy_units(ds_t, dh[t, first:stop], unit, end)
-            clear_units(dh[t, stop:last], H, unit, end)
+        if record.s.shape[0] > 0:
+            table.whole_errors(cell.kind, H, unit, end, ds_t, s[t, first:stop], a_t, record.s[t, first:stop])
+            clear_units(record.s[t, stop:last], H, unit, end)
         table.backward(cell.kind, H, unit, end, ds_t, s_prev[t, first:stop], s[t, first:stop], a_t, da_t)
         if stop < last:
             clear_units(da[t, stop:last], H, unit, end)
+        if record.clipped.shape[0] > 0:
+            clip_values(da_t, record.largest_value, record.clipped[t])
+        if record.a.shape[0] > 0:
+            for block in range(cell.A):
+                copy_units(da[t, first:last], record.a[t, first:last], block * H + unit, block * H + end)
         if units:
             barrier(team)
         dh_t = ds_t[:, unit:end]
         product(da_t[:, cell.h0 * H : cell.h1 * H], UT, dh_t, dh_t, unit)
         if any_of(reset[t : t + 1, first:stop]):
             drop_states(ds_t, reset[t, first:stop], ds_t, H, unit, end)
+        if record.clipped.shape[0] > 0:
+            clip_norms(ds_t, record.largest_norm, record.clipped[t])
 
 
 @kernel(low_opt=True)

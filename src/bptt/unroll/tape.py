@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -110,6 +110,8 @@ class Tape:
         Probability of the dropout.
     origin : Origin
         The layer and the parameters.
+    steps : tuple of int
+        First step and the one after the last; see `Tape.__getitem__`.
     """
 
     cell: Cell
@@ -121,22 +123,75 @@ class Tape:
     masks: int | None
     dropout: float
     origin: Origin
+    steps: tuple[int, int]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(writable(state))
 
     def __repr__(self) -> str:
-        return f"Tape({self.cell.name}, x {self.x.shape}, s {self.s.shape}, a {self.a.shape}, {self.a.dtype})"
+        first, last = self.steps
+        part = "" if last - first == self.a.shape[1] else f"steps {first} to {last - 1} of "
+        return f"Tape({self.cell.name}, {part}x {self.x.shape}, s {self.s.shape}, a {self.a.shape}, {self.a.dtype})"
+
+    def __len__(self) -> int:
+        """The number of steps."""
+        return self.steps[1] - self.steps[0]
+
+    def __getitem__(self, steps: slice) -> Tape:
+        """The tape of some consecutive steps, without a copy: `backward` goes through these alone.
+
+        Parameters
+        ----------
+        steps : slice
+            Like `8:24`, counted within this tape; at least one step.
+
+        Returns
+        -------
+        Tape
+
+        Raises
+        ------
+        TypeError, ValueError
+            It is not a slice, skips steps, or holds none.
+
+        Examples
+        --------
+        The error of the last step, sent back four steps and no further:
+
+        >>> import numpy as np, bptt
+        >>> layer = bptt.GRU(2, 3, dtype="float64")
+        >>> y, state, tape = layer.forward(np.ones((10, 1, 2)))
+        >>> len(tape[-4:]), layer.backward(None, tape[-4:], last=np.ones((1, 3))).x.shape
+        (4, (4, 1, 2))
+        """
+        if not isinstance(steps, slice):
+            raise TypeError(f"steps of a tape must be a slice, such as tape[8:24]; got {steps!r}")
+        first, last, stride = steps.indices(len(self))
+        if stride != 1 or first >= last:
+            raise ValueError(f"steps of a tape must be at least one of its {len(self)}, and consecutive; got {steps!r}")
+        start = self.steps[0]
+        return replace(self, steps=(start + first, start + last))
+
+    @property
+    def batch_size(self) -> int:
+        """B."""
+        return self.a.shape[2]
+
+    @property
+    def rows_of_steps(self) -> Rows:
+        """`rows` of these steps alone."""
+        return self.rows if len(self) == self.a.shape[1] else self.rows.of_steps(*self.steps)
 
     @property
     def layers(self) -> tuple[LayerTape, ...]:
         """Each layer's part, first layer first."""
-        T, B = self.a.shape[1:3]
-        inputs = [self.x]
+        (first, last), B, H = self.steps, self.a.shape[2], self.s.shape[3] // len(self.cell.states)
+        inputs = [self.x[first * B : last * B]]
         for layer in range(len(self.a) - 1):
-            outputs = self.y[layer] if len(self.y) else self.s[layer, 1:]
-            inputs.append(outputs.reshape(T * B, outputs.shape[2]))
-        return tuple(LayerTape(self.cell, *arrays, self.rows) for arrays in zip(inputs, self.s, self.a, strict=True))
+            outputs = self.y[layer, first:last] if len(self.y) else self.s[layer, first + 1 : last + 1]
+            inputs.append(outputs[..., :H].reshape((last - first) * B, H))
+        arrays = zip(inputs, self.s[:, first : last + 1], self.a[:, first:last], strict=True)
+        return tuple(LayerTape(self.cell, *each, self.rows_of_steps) for each in arrays)
 
     @property
     def h(self) -> list[np.ndarray]:
@@ -156,4 +211,5 @@ class Tape:
             and self.y.shape == ((0, 0, 0, 0) if self.masks is None else (L - 1, T, B, H))
             and all(array.dtype == dtype and array.flags.carray for array in (self.a, self.s, self.x, self.y))
             and self.rows.fits(T, B)
+            and 0 <= self.steps[0] < self.steps[1] <= T
         )

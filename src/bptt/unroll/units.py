@@ -5,7 +5,7 @@ import numpy as np
 from bptt.numerics.jit import kernel
 from bptt.numerics.simd import lane_count, load, store, zero
 
-__all__ = ["add_units", "any_of", "clear_units", "copy", "copy_units", "drop_states"]
+__all__ = ["add_units", "any_of", "clear_units", "clip_norms", "clip_values", "copy", "copy_units", "drop_states"]
 
 # A bare 0 has a type of its own for Numba, and each function it is passed to would be compiled once more.
 ZERO = np.int64(0)
@@ -64,3 +64,36 @@ def any_of(flags):
             if flags[row, column]:
                 return True
     return False
+
+
+@kernel(internal=True, low_opt=True)
+def clip_values(rows, largest, clipped):
+    """Every number to -largest .. largest; clipped[row] += how many were outside."""
+    largest = rows.dtype.type(largest)
+    for row in range(rows.shape[0]):
+        for j in range(rows.shape[1]):
+            if rows[row, j] > largest:
+                rows[row, j] = largest
+                clipped[row] += 1
+            elif rows[row, j] < -largest:
+                rows[row, j] = -largest
+                clipped[row] += 1
+
+
+@kernel(internal=True, low_opt=True)
+def clip_norms(rows, largest, clipped):
+    """Rows longer than `largest` are scaled to it; clipped[row] += 1 for them."""
+    for row in range(rows.shape[0]):
+        # Divided by the largest entry first: the squares of 1e20 are infinite in float32.
+        most = 0.0
+        for j in range(rows.shape[1]):
+            most = max(most, abs(rows[row, j]))
+        square = 0.0
+        for j in range(rows.shape[1]):
+            square += (rows[row, j] / most) ** 2
+        norm = most * np.sqrt(square)
+        if norm > largest:
+            factor = rows.dtype.type(largest / norm)
+            for j in range(rows.shape[1]):
+                rows[row, j] *= factor
+            clipped[row] += 1

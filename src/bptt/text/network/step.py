@@ -131,7 +131,7 @@ def backward(team, network, work, grad, old, new, time, k1):
         clear(team, dx.reshape(1, dx.shape[0], dx.shape[1]))
     barrier(team)
     between = work.dy.reshape(work.dy.shape[0] * B, H)
-    errors = Errors(dy, work.ds, scratch.no_layers, between, dx)
+    errors = Errors(dy, work.ds, between, dx, scratch.no_record)
     stacked.backward(team, network.stack, work.transposed, scratch, grad, work.tape, errors, scratch.all_rows,
                      masks(network, time - old), Window(ZERO, n, YES, NEVER))  # fmt: skip
     embedding_gradient(team, network, work, grad, n, time - old, k1)
