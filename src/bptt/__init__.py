@@ -9,7 +9,7 @@ TYPE_CHECKING = False  # to type checkers it is true; `typing` itself takes as l
 if TYPE_CHECKING:
     from typing import Any
 
-    from bptt import forecast, losses, testing, text, training
+    from bptt import forecast, losses, study, testing, text, training
     from bptt.errors import DivergedError, NonFiniteError, NotFittedError
     from bptt.losses import cross_entropy, huber_loss, l1_loss, mse_loss, pinball_loss
     from bptt.network.dense import Embedding, Linear
@@ -48,6 +48,7 @@ __all__ = [
     "mse_loss",
     "pinball_loss",
     "set_num_threads",
+    "study",
     "testing",
     "text",
     "train",
@@ -68,7 +69,7 @@ _MODULES = {
     "unroll.truncation": ("TBPTT",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
-_SUBPACKAGES = ("forecast", "losses", "testing", "text", "training")
+_SUBPACKAGES = ("forecast", "losses", "study", "testing", "text", "training")
 
 
 def __getattr__(name: str) -> Any:
