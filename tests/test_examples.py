@@ -151,3 +151,37 @@ def test_reconciled_forecasts_add_up(capsys):
     assert apart.pop("Pretrained") > 1
     assert len(apart) == 2
     assert max(apart.values()) < 0.01
+
+
+def test_every_example_of_a_study_is_tested():
+    names = {path.stem for path in (EXAMPLES / "study").glob("*.py")}
+    assert names == {"linear_rnn", "influence_balancing", "bounded_memory", "chaos"}
+
+
+def test_the_linear_network(capsys, tmp_path):
+    assert abs(load("study/linear_rnn").main(["--plot", str(tmp_path / "linear.png")]) - 0.108) < 1e-12
+    assert "factor of 0.9 a step" in capsys.readouterr().out
+    assert (tmp_path / "linear.png").exists()
+
+
+def test_influence_balancing(capsys, tmp_path):
+    """Tallec & Ollivier (2017): truncation diverges, ARTBP and long truncations reach -1/6."""
+    found = load("study/influence_balancing").main(["--updates", "250", "--plot", str(tmp_path / "influence.png")])
+    for name in ("bptt", "50 steps", "100 steps"):
+        assert abs(found[name] + 1 / 6) < 1e-6, name
+    assert found["10 steps"] > found["20 steps"] * 0.5 > 1
+    assert found["30 steps"] > 1
+    assert "K =  45:    -0.532" in capsys.readouterr().out
+
+
+def test_bounded_memory(capsys, tmp_path):
+    points = load("study/bounded_memory").main(["--steps", "3000", "--plot", str(tmp_path / "memory.png")])
+    assert [share for share, _ in points] == [0.5, 0.2, 0.05, 0.03, 0.02]
+    assert "the same bits" in capsys.readouterr().out
+
+
+def test_chaos(tmp_path):
+    found = load("study/chaos").main(["--units", "60", "--plot", str(tmp_path / "chaos.png")])
+    assert found[0.5][0] < 0 < found[3.0][0]
+    for exponent, slope in found.values():
+        assert abs(exponent - slope) < 0.08

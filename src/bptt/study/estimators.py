@@ -260,7 +260,8 @@ def compare_estimators(
     -------
     Result
         `arrays["means"]` (estimators, n), `arrays["gradient"]`. The frame has estimator, bias ||mean - g|| / ||g||,
-        bias_z (the bias along g in its standard errors: an unbiased estimator is within 3), deviation (the root of the
+        bias_z (the bias along g in its standard errors: an unbiased estimator is within 3; NaN for one that does not
+        draw), deviation (the root of the
         summed variances, / ||g||), cosine (the mean over the draws), milliseconds a draw, and numbers kept for each
         sequence.
 
@@ -303,7 +304,7 @@ def compare_estimators(
             {
                 "estimator": estimator.name,
                 "bias": float(norms(mean - gradient)) / size,
-                "bias_z": off / error if error > 0 else (0.0 if abs(off) < 1e-9 * size else np.sign(off) * np.inf),
+                "bias_z": off / error if error > 0 else np.nan,
                 "deviation": float(np.sqrt(found.var(axis=0).sum())) / size,
                 "cosine": float((along / np.maximum(norms(found), np.finfo(float).tiny)).mean()),
                 "milliseconds": 1000 * seconds,

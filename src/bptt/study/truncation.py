@@ -83,7 +83,7 @@ def truncation_bias(
                 "relative_error": float(norms(found - gradient)) / size,
                 "cosine": float(found @ gradient / (norms(found) * size)) if found.any() else 0.0,
                 "sign_agreement": float((np.sign(found) == np.sign(gradient)).mean()),
-                "bound": float(by_lag[shortest:].sum()) / size,
+                "bound": float(by_lag[shortest:].sum()) / size if k2 < T else 0.0,
                 "variance": float(((each - each.mean(axis=0)) ** 2).sum(axis=1).mean()) * p.batch_size / size**2,
                 "seconds": seconds,
                 "bytes": min(k2, T) * step,
