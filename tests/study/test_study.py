@@ -8,6 +8,8 @@ from bptt import study
 from problem import Problem as Drawn
 from problem import as_state, as_tuple, close, every_cell
 
+CARRIER = {"lstm": "c", "gru": "h"}
+
 
 def drawn(name="lstm", T=8, B=3, I=2, H=4, L=1, seed=0):
     """A problem with random everything; the loss is linear in the outputs."""
@@ -218,6 +220,37 @@ def test_problems_are_copies_in_float64():
     close(rows, before, 1e-12, "rows")
 
 
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_ways_add_up_to_the_error(name):
+    p = drawn(name)
+    found = study.path_split(p)
+    parts, whole = found.arrays["parts"], found.arrays["whole"]
+    there = ~np.isnan(whole)
+    assert there.sum() == 8 * 9 // 2 * 3 * 4
+    np.testing.assert_allclose(parts.sum(axis=0)[there], whole[there], atol=1e-12 * np.abs(whole[there]).max())
+    for t in (0, 7):
+        errors = p.layer.backward(None, p.tape[: t + 1], last=p.dy[t], errors=CARRIER[name]).errors[CARRIER[name]][0]
+        np.testing.assert_allclose(whole[: t + 1, t], errors[::-1], rtol=1e-12)
+    # Every gate has sent something; the carried part is the product of the gate that carries.
+    assert (np.nanmax(np.abs(parts[:, 1:]), axis=(1, 2, 3, 4)) > 1e-4).all()
+    gate = p.tape.layers[0].gates["f" if name == "lstm" else "z"]
+    expected = parts[0, 0, 7] * gate[7] * gate[6] * gate[5]
+    np.testing.assert_allclose(parts[0, 3, 7], expected, rtol=1e-12)
+    shares = found.to_frame().groupby("lag")["share"].sum()
+    np.testing.assert_allclose(shares, 1, rtol=1e-9)
+
+
+def test_without_recurrent_weights_all_is_carried():
+    made = Drawn("lstm", 6, 2, 2, 3, 1)
+    made.layer.parameters["weight_hh_l0"] = np.zeros((12, 3))
+    found = study.path_split(study.Problem(made.layer, made.x, made.dy), max_lag=4)
+    assert "100% of dL/dc 4 steps back came along c alone" in repr(found)
+    with pytest.raises(ValueError, match="layer with gates, lstm, gru; got rnn_relu"):
+        study.path_split(drawn("rnn_relu"))
+    with pytest.raises(ValueError, match="num_layers=1; got 2"):
+        study.path_split(drawn("gru", L=2))
+
+
 def test_plateaus_of_two_lags_are_the_published_ones():
     task = study.tasks.two_lags(5, 9, 30)
     assert [round(loss, 4) for loss in task.plateaus.values()] == [0.6616, 0.6277, 0.5192, 0.4545]
@@ -300,6 +333,7 @@ def test_gates():
     [
         lambda p: study.gradient_by_lag(p),
         lambda p: study.contribution_by_lag(p),
+        lambda p: study.path_split(p, max_lag=3),
         lambda p: study.jacobians(p),
         lambda p: study.jacobian_products(p),
         lambda p: study.lyapunov_spectrum(p, warmup=0),

@@ -24,6 +24,7 @@ from bptt.study.gates import gate_statistics
 from bptt.study.jacobians import jacobian_products, jacobians, lyapunov_spectrum
 from bptt.study.lags import contribution_by_lag, gradient_by_lag
 from bptt.study.of_text import problem
+from bptt.study.paths import path_split
 from bptt.study.problem import Problem
 from bptt.study.result import Result
 from bptt.study.truncation import truncation_bias
@@ -41,6 +42,7 @@ __all__ = [
     "jacobian_products",
     "jacobians",
     "lyapunov_spectrum",
+    "path_split",
     "problem",
     "rtrl",
     "rtrl_by_step",
