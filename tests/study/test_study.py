@@ -266,6 +266,7 @@ def test_plateaus_of_two_lags_are_the_published_ones():
     assert "solved" in task.verdict(value)
     assert "knows the first lag" in task.verdict(0.52)
     assert "worse than knowing nothing" in task.verdict(0.9)
+    assert "0.4900 is between the first lag (0.5192) and both lags (0.4545)" in task.verdict(0.49)
 
 
 def test_baselines_of_the_other_tasks():

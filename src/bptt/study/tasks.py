@@ -58,16 +58,23 @@ class Task:
         'adding(100): 0.1600 is that of one who knows nothing (0.1667); everything would be 0.0000'
         """
         loss = arguments.real("loss", loss, 0.0)
-        losses = list(self.plateaus.values())
-        nearest = min(self.plateaus, key=lambda what: abs(self.plateaus[what] - loss))
+        names, losses = list(self.plateaus), list(self.plateaus.values())
         best, worst = losses[-1], losses[0]
-        if loss > worst + 0.1 * (worst - best):
+        near = 0.05 * (worst - best)
+        if loss > worst + near:
             return f"{self.name}: {loss:.4f} is worse than knowing nothing ({worst:.4f})"
-        if nearest == list(self.plateaus)[-1]:
+        if loss < best + near:
             return f"{self.name}: {loss:.4f} is solved ({best:.4f} is the best possible)"
+        for name, plateau in self.plateaus.items():
+            if abs(loss - plateau) <= near:
+                return (
+                    f"{self.name}: {loss:.4f} is that of one who knows {name} ({plateau:.4f}); "
+                    f"everything would be {best:.4f}"
+                )
+        above = max(k for k, plateau in enumerate(losses) if plateau >= loss)
         return (
-            f"{self.name}: {loss:.4f} is that of one who knows {nearest} ({self.plateaus[nearest]:.4f}); "
-            f"everything would be {best:.4f}"
+            f"{self.name}: {loss:.4f} is between {names[above]} ({losses[above]:.4f}) and {names[above + 1]} "
+            f"({losses[above + 1]:.4f})"
         )
 
 
