@@ -108,7 +108,7 @@ def path_split(problem: Problem, *, max_lag: int | None = None) -> Result:
     def draw(ax: Any, table: pd.DataFrame) -> None:
         for name in names:
             part = table[table["way"] == name]
-            ax.semilogy(part["lag"], part["norm"], label=name)
+            ax.semilogy(part["lag"], part["norm"].where(part["norm"] > 0), label=name)
         ax.set(xlabel="lag: steps before the loss", ylabel=f"length of the part of dL/d{state}")
         ax.legend(frameon=False)
 
