@@ -69,7 +69,7 @@ def test_the_published_point():
 
 
 @every_cell
-@pytest.mark.parametrize("memory", ["sqrt", 0.02, 0.1, 0.4, 2.0])
+@pytest.mark.parametrize("memory", ["sqrt", 0.02, 0.2])
 @pytest.mark.parametrize("options", [{}, {"L": 2, "ragged": True}, {"L": 2, "dropout": 0.3}, {"batch_first": True}])
 def test_the_same_bits_as_from_a_full_tape(name, memory, options):
     options = dict(options)

@@ -163,7 +163,7 @@ def test_random_estimators_are_unbiased(name):
     gradient = p.gradient()
     for estimator in (study.uoro(), study.artbp(3)):
         rng = np.random.default_rng(7)
-        draws = np.array([estimator(p, rng) for _ in range(1000)])
+        draws = np.array([estimator(p, rng) for _ in range(400)])
         along = draws @ gradient / np.linalg.norm(gradient)
         z = (along.mean() - np.linalg.norm(gradient)) / (along.std() / np.sqrt(len(draws)))
         assert abs(z) < 3, (estimator, z)
