@@ -2,6 +2,7 @@
 
 import functools
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -68,6 +69,10 @@ def test_the_published_point():
     assert extra < 0.4
 
 
+compiled = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="many steps: minutes uncompiled")
+
+
+@compiled
 @every_cell
 @pytest.mark.parametrize("memory", ["sqrt", 0.02, 0.2])
 @pytest.mark.parametrize("options", [{}, {"L": 2, "ragged": True}, {"L": 2, "dropout": 0.3}, {"batch_first": True}])
@@ -108,6 +113,7 @@ def test_the_same_bits_as_from_a_full_tape(name, memory, options):
     assert np.abs(expected.flat).max() > 0
 
 
+@compiled
 def test_no_more_steps_are_run_than_planned(monkeypatch):
     problem = Problem("lstm", 600, 96, 3, 4, 1)
     sizes = problem.layer._checkpoint_sizes(600, 96)

@@ -89,7 +89,7 @@ def clip_norms(rows, largest, clipped):
         for j in range(rows.shape[1]):
             most = max(most, abs(rows[row, j]))
         square = 0.0
-        for j in range(rows.shape[1]):
+        for j in range(rows.shape[1] if most > 0 else 0):
             square += (rows[row, j] / most) ** 2
         norm = most * np.sqrt(square)
         if norm > largest:
