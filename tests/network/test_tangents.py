@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import bptt
+from bptt.cells.tangents import TANGENTS
 from problem import Problem, as_state, as_tuple, close, every_cell
 from reference import stack
 
@@ -102,6 +103,12 @@ def test_batch_first_and_float32():
         close(turn(g.x), expected.x, 1e-4, "dx")
         assert g.flat.dtype == np.float32
         close(g.flat, expected.flat, 1e-4, "parameters")
+
+
+def test_a_cell_without_its_formulas_is_refused(monkeypatch):
+    monkeypatch.delitem(TANGENTS, "gru")
+    with pytest.raises(NotImplementedError, match=r"bptt.cells.tangents for the cell gru; there are rows for rnn_tanh"):
+        bptt.GRU(2, 3).jvp(np.ones((4, 2, 2), "float32"))
 
 
 def test_bad_directions_are_named():

@@ -192,4 +192,5 @@ def whole_errors(kind, n, first, last, ds, s, a, out):
                 )
                 store(out, row, errors, n, j, left)
             else:
-                store(out, row, load(ds, row, ONE, n, j, left), n, j, left)
+                for state in range(0, ds.shape[1], n):
+                    store(out, row, load(ds, row, ONE, n, state + j, left), n, state + j, left)

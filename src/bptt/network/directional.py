@@ -9,6 +9,7 @@ import numpy as np
 
 from bptt import arguments
 from bptt.cells.table import Cell
+from bptt.cells.tangents import TANGENTS
 from bptt.network import parameters as named
 from bptt.network import tangents
 from bptt.network.gradients import Gradients, State
@@ -64,6 +65,8 @@ class Directional(Module):
         ------
         TypeError, ValueError
             An array has another rank, size or dtype, or holds NaN or infinity; a parameter is unknown; dropout is on.
+        NotImplementedError
+            The cell is not in `bptt.cells.tangents`.
 
         Examples
         --------
@@ -110,7 +113,7 @@ class Directional(Module):
 
         Raises
         ------
-        TypeError, ValueError
+        TypeError, ValueError, NotImplementedError
             As of `jvp`.
 
         Examples
@@ -155,6 +158,11 @@ class Directional(Module):
         return Gradients(dots, self._as_state(np.stack(state_dots)), named.views(flat, self._shapes), flat)
 
     def _plain_forward(self, x: np.ndarray, state: State | None) -> tuple[np.ndarray, State, Tape]:
+        if self.cell.name not in TANGENTS:
+            raise NotImplementedError(
+                f"derivatives along a direction need a row of bptt.cells.tangents for the cell {self.cell.name}; there "
+                f"are rows for {', '.join(TANGENTS)}"
+            )
         if self.training and self.dropout > 0 and self.num_layers > 1:
             raise ValueError(f"dropout must be off for derivatives along a direction; call eval() of {self!r} first")
         return self.forward(x, state)
