@@ -15,39 +15,24 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-import bptt
+from bptt import study
 from bptt.text import CharLM, corpus
 
 Cell = Literal["rnn", "gru", "lstm"]
-LAYERS: dict[Cell, Any] = {"rnn": bptt.RNN, "gru": bptt.GRU, "lstm": bptt.LSTM}
+CELLS: tuple[Cell, ...] = ("rnn", "gru", "lstm")
 LAGS = (0, 1, 2, 3, 5, 8, 12, 20, 30, 45, 63)
 
 
 def error_by_lag(lm: CharLM, text: str, steps: int, rows: int) -> np.ndarray:
     """Mean length of dL/dh_t over `rows` windows of `text`, by lag: (steps,)."""
-    assert lm.model is not None, "the model must have been trained"
-    assert lm.vocabulary is not None
-    weights = lm.model.parameters
-    cell, sizes = lm.settings["cell"], (lm.settings["embedding_size"], lm.settings["hidden_size"])
-    layer = LAYERS[cell](*sizes, dtype=lm.settings["dtype"])
-    layer.load_state_dict({name[4:]: value for name, value in weights.items() if name.startswith("rnn.")})
-
-    tokens = lm.vocabulary.encode(text[: rows * steps + 1], errors="unknown")
-    windows = tokens[:-1].reshape(rows, steps).T
-    targets = tokens[steps::steps]  # of each window, the character after its last one
-    y, _, tape = layer.forward(weights["embedding.weight"][windows])
-
-    logits = y[-1] @ weights["head.weight"].T + weights["head.bias"]
-    _, dlogits = bptt.cross_entropy(logits, targets)
-    dy = np.zeros_like(y)
-    dy[-1] = dlogits @ weights["head.weight"]  # no error from any step but the last
-    errors = layer.backward(dy, tape, errors="h").errors["h"][0]
+    problem = study.problem(lm, text, steps=steps, rows=rows, last=True)
+    norms = study.gradient_by_lag(problem, per="sum").arrays["norms"]
     # The loss is a mean over the rows: times `rows`, each row's error is that of its own loss.
-    return np.linalg.norm(errors, axis=2).mean(axis=1)[::-1] * rows
+    return np.asarray(norms.mean(axis=1) * rows)
 
 
 def plot(lengths: dict[str, np.ndarray], path: Path) -> None:
@@ -80,7 +65,7 @@ def main(arguments: list[str] | None = None) -> None:
     text = corpus.standard_library(size=options.characters)
     lengths: dict[str, np.ndarray] = {}
     losses: dict[str, float] = {}
-    for cell in LAYERS:
+    for cell in CELLS:
         lm = CharLM(cell=cell, hidden_size=options.hidden_size, embedding_size=32, dropout=0.0, seed=0)
         lm.fit(text, streams=16, window=options.steps, epochs=options.epochs)
         lengths[cell] = error_by_lag(lm, text[-options.characters // 10 :], options.steps, rows=32)

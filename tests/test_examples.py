@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import bptt
+
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SMALL = ["--characters", "8000", "--epochs", "1", "--hidden-size", "12"]
 
@@ -110,7 +112,7 @@ def test_error_by_lag_is_the_slope_of_the_last_loss(cell):
 
     weights = lm.model.parameters
     tokens = lm.vocabulary.encode(text[: steps + 1])
-    layer = example.LAYERS[cell](input_size=4, hidden_size=6, dtype="float64")
+    layer = getattr(bptt, cell.upper())(input_size=4, hidden_size=6, dtype="float64")
     layer.load_state_dict({name[4:]: value for name, value in weights.items() if name.startswith("rnn.")})
     x = weights["embedding.weight"][tokens[:-1]][:, None]
 

@@ -25,7 +25,8 @@ import numpy as np
 import pandas as pd
 
 from bptt import arguments
-from bptt.study.jacobians import step_jacobians
+from bptt.network.tangents import PRODUCTS, gather
+from bptt.study.jacobians import step_derivatives
 from bptt.study.lags import checked, norms
 from bptt.study.problem import Problem
 from bptt.study.result import Result
@@ -129,35 +130,18 @@ def one_layer(p: Problem, name: str) -> None:
         raise ValueError(f"{name} takes layers with num_layers=1; got {p.layer.num_layers}")
 
 
-def immediate(p: Problem, row: int) -> np.ndarray:
-    """(T, n, A*H): ds_t / da_t, of the state before kept as it is."""
-    layer, T = p.layer, p.steps
-    H, S = layer.hidden_size, len(layer.cell.states)
-    n = S * H
-    eye = np.eye(n).reshape(n, S, H)
-    s = p.tape.layers[0].s[:-1, row].reshape(T, S, H)
-    x = np.repeat(p.x[:, row], n, axis=0)[None]
-    states = tuple(np.repeat(s[:, k], n, axis=0)[None] for k in range(S))
-    errors = tuple(np.tile(eye[:, k], (T, 1))[None] for k in range(S))
-    _, _, tape = layer.forward(x, states if S > 1 else states[0])
-    g = layer.backward(None, tape, errors if S > 1 else errors[0], errors="a")
-    return g.errors["a"][0, 0].reshape(T, n, -1)
-
-
 def influence_of_step(p: Problem, da: np.ndarray, x: np.ndarray, h: np.ndarray) -> np.ndarray:
     """M_t (n, parameters) from ds_t / da_t (n, A*H): every parameter enters a through one product."""
-    cell, H, n = p.layer.cell, p.layer.hidden_size, len(da)
-    blocks = da.reshape(n, -1, H)
-    by_x = np.concatenate([blocks[:, j] for _, j in sorted((i, j) for j, i in enumerate(cell.x_order) if i >= 0)], 1)
-    by_h = np.concatenate([blocks[:, j] for _, j in sorted((i, j) for j, i in enumerate(cell.h_order) if i >= 0)], 1)
-    W, U = by_x[:, :, None] * x, by_h[:, :, None] * h
-    named = {"weight_ih_l0": W, "weight_hh_l0": U, "bias_ih_l0": by_x, "bias_hh_l0": by_h}
+    n = len(da)
+    blocks = da.reshape(n, -1, p.layer.hidden_size).transpose(1, 2, 0)
+    parts = gather(p.layer.cell, blocks[..., None] * x, blocks[..., None] * h, blocks)
+    named = {f"{name}_l0": part.swapaxes(0, 1) for name, part in zip(PRODUCTS, parts, strict=True)}
     return np.concatenate([named[name].reshape(n, -1) for name in p.layer.parameters], axis=1)
 
 
 def steps_of(p: Problem, row: int) -> Any:
     """For each t: J_t, M_t, dL/dy_t."""
-    J, D = step_jacobians(p, row), immediate(p, row)
+    J, D = step_derivatives(p, row)
     h = p.tape.h[0]
     for t in range(p.steps):
         yield J[t], influence_of_step(p, D[t], p.x[t, row], h[t, row]), p.dy[t, row]
@@ -193,12 +177,10 @@ def snap1() -> Estimator:
         one_layer(p, "snap1")
         total, H = np.zeros_like(p.layer.flat), p.layer.hidden_size
         S = len(p.layer.cell.states)
+        kept = np.arange(S * H)[:, None] % H == unit_of_parameter(p)
         for row in range(p.batch_size):
-            kept, P = None, np.zeros((S * H, total.size))
+            P = np.zeros((S * H, total.size))
             for J, M, dy in steps_of(p, row):
-                if kept is None:
-                    unit = unit_of_parameter(p)
-                    kept = np.arange(S * H)[:, None] % H == unit
                 P = (J @ P) * kept + M
                 total += dy @ P[:H]
         return total
@@ -261,9 +243,8 @@ def compare_estimators(
     Result
         `arrays["means"]` (estimators, n), `arrays["gradient"]`. The frame has estimator, bias ||mean - g|| / ||g||,
         bias_z (the bias along g in its standard errors: an unbiased estimator is within 3; NaN for one that does not
-        draw), deviation (the root of the
-        summed variances, / ||g||), cosine (the mean over the draws), milliseconds a draw, and numbers kept for each
-        sequence.
+        draw), deviation (the root of the summed variances, / ||g||), cosine (the mean over the draws), milliseconds a
+        draw, and numbers kept for each sequence.
 
     Raises
     ------

@@ -24,12 +24,17 @@ AT_ONCE = 4_000_000
 
 def step_jacobians(p: Problem, row: int) -> np.ndarray:
     """(T, n, n): J_t of one row of the batch; state 0 of layer 0 first, then its other states, then layer 1."""
+    return step_derivatives(p, row)[0]
+
+
+def step_derivatives(p: Problem, row: int) -> tuple[np.ndarray, np.ndarray]:
+    """J_t, and (T, n, A*H) ds_t / da_t of the last layer, the state before kept as it is."""
     layer, T = p.layer, p.steps
     L, H, S = layer.num_layers, layer.hidden_size, len(layer.cell.states)
     n = L * S * H
     eye = np.eye(n).reshape(n, L, S, H)
     before = [part.s[:-1, row].reshape(T, S, H) for part in p.tape.layers]
-    out = np.empty((T, n, n))
+    out, by_a = np.empty((T, n, n)), np.empty((T, n, len(layer.cell.blocks) * H))
     most = max(1, AT_ONCE // n**2)
     for first in range(0, T, most):
         last = min(T, first + most)
@@ -38,11 +43,12 @@ def step_jacobians(p: Problem, row: int) -> np.ndarray:
         states = [np.stack([np.repeat(before[l][first:last, k], n, axis=0) for l in range(L)]) for k in range(S)]
         errors = [np.stack([np.tile(eye[:, l, k], (count, 1)) for l in range(L)]) for k in range(S)]
         _, _, tape = layer.forward(x, tuple(states) if S > 1 else states[0])
-        g = layer.backward(None, tape, tuple(errors) if S > 1 else errors[0])
+        g = layer.backward(None, tape, tuple(errors) if S > 1 else errors[0], errors="a")
         back = g.state if isinstance(g.state, tuple) else (g.state,)
         rows = np.stack([np.stack([np.asarray(part)[l] for part in back], axis=1) for l in range(L)], axis=1)
         out[first:last] = rows.reshape(count, n, n)
-    return out
+        by_a[first:last] = g.errors["a"][-1, 0].reshape(count, n, -1)
+    return out, by_a
 
 
 def jacobians(problem: Problem, *, row: int = 0) -> Result:

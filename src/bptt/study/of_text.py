@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from bptt import arguments
-from bptt.cells.table import CELLS
 from bptt.errors import NotFittedError
 from bptt.losses import cross_entropy
 from bptt.network.layers import Recurrent
@@ -62,16 +61,8 @@ def problem(lm: LanguageModel, text: str, *, steps: int = 64, rows: int = 32, la
     if len(tokens) < T * B + 1:
         raise ValueError(f"text must have at least steps * rows + 1 = {T * B + 1} characters; got {len(tokens)}")
     weights = {name: np.asarray(value, np.float64) for name, value in lm.model.parameters.items()}
-    settings = lm.model.settings
-    cell = f"rnn_{settings['nonlinearity']}" if settings["cell"] == "rnn" else settings["cell"]
-    layer = Recurrent(
-        CELLS[cell],
-        settings["embedding_size"],
-        settings["hidden_size"],
-        settings["num_layers"],
-        dtype="float64",
-        seed=0,
-    )
+    model = lm.model
+    layer = Recurrent(model.cell, model.embedding_size, model.hidden_size, model.num_layers, dtype="float64", seed=0)
     layer.load_state_dict({name[4:]: value for name, value in weights.items() if name.startswith("rnn.")})
     windows = tokens[: T * B].reshape(B, T).T
     targets = tokens[1 : T * B + 1].reshape(B, T).T

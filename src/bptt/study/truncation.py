@@ -62,18 +62,21 @@ def truncation_bias(
     if not truncations:
         raise ValueError("windows must have at least one truncation, such as (8, 16); got none")
     limit = arguments.real("largest_bias", largest_bias, 0.0, open_ends="min")
+    rng = np.random.default_rng(0)  # which truncation at fixed steps does not use
     gradient = p.gradient()
     size = float(norms(gradient))
     by_lag = norms(contribution_by_lag(p).arrays["parts"])
     step = p.tape.a[:, 0].nbytes + p.tape.s[:, 0].nbytes
+    sequences = [p.of_row(row) for row in range(p.batch_size)]
     rows, gradients = [], []
     for truncation in truncations:
         k1, k2 = min(truncation.k1, T), min(truncation.depth, T)
+        estimator = tbptt(k1, k2)
         started = time.perf_counter()
-        found = tbptt(k1, k2)(p, np.random.default_rng(0))
+        found = estimator(p, rng)
         seconds = time.perf_counter() - started
         gradients.append(found)
-        each = np.stack([tbptt(k1, k2)(p.of_row(row), np.random.default_rng(0)) for row in range(p.batch_size)])
+        each = np.stack([estimator(sequence, rng) for sequence in sequences])
         shortest = k2 - k1 + 1
         rows.append(
             {
