@@ -10,6 +10,7 @@ from bptt.network import checkpoints
 from bptt.network import stack as stacked
 from bptt.network.checkpoints import CheckpointedTape, CheckpointPlan
 from bptt.unroll.ragged import Rows
+from bptt.unroll.sequence import Record
 from bptt.unroll.tape import Tape
 
 if TYPE_CHECKING:
@@ -50,11 +51,16 @@ def forward(
 
 
 def backward(
-    layer: Recurrent, tape: CheckpointedTape, flat: np.ndarray, errors: stacked.Errors, names: tuple[str, ...]
-) -> list[stacked.Record]:
-    """From the last unit to the first, into `flat` and `errors`; the records of all units in the order of time."""
+    layer: Recurrent,
+    tape: CheckpointedTape,
+    flat: np.ndarray,
+    errors: stacked.Errors,
+    names: tuple[str, ...],
+    clip: tuple[str, float] | None,
+) -> Record:
+    """From the last unit to the first, into `flat` and `errors`; the record of all steps."""
     plan, B, states = tape.plan, tape.batch_size, dict(tape.states)
-    records: list[stacked.Record] = []
+    records: list[Record] = []
 
     def run_forward(unit: int, keep: bool) -> tuple[stacked.Tape, Tape]:
         first, last = plan.start(unit), plan.start(unit + 1)
@@ -77,7 +83,7 @@ def backward(
         first, last = plan.start(unit), plan.start(unit + 1)
         dx, dy = errors.dx[first * B : last * B], errors.dy[first:last]
         here = errors._replace(dx=dx, dy=dy)
-        records.insert(0, layer._run_backward(part, flat, here, names, fresh=last == plan.steps))
+        records.append(layer._run_backward(part, flat, here, names, clip, fresh=last == plan.steps))
 
     # A list instead of a recursion: there may be thousands of units.
     todo = [(0, plan.units, plan.slots)]
@@ -93,4 +99,9 @@ def backward(
             walk(first, middle)
         todo.append((first, middle, slots))
         todo.append((middle, last, max(0, slots - 1)))
-    return records
+    records.reverse()
+    return records[0]._replace(
+        s=np.concatenate([record.s for record in records], axis=1),
+        a=np.concatenate([record.a for record in records], axis=1),
+        clipped=np.concatenate([record.clipped for record in records], axis=1),
+    )

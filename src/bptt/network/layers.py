@@ -321,11 +321,10 @@ class Recurrent(Directional):
         (15, 5)
         """
         names = self._error_names(errors)
-        by, limit = self._clipping(clip_step)
+        clip = self._clipping(clip_step)
         self._check_tape(tape)
         batch = tape.rows_of_steps
-        T, H, L = len(tape), self.hidden_size, self.num_layers
-        B = tape.batch_size
+        T, B, H = len(tape), tape.batch_size, self.hidden_size
         sizes, letters = ((B, T, H), "B, T, H") if self.batch_first else ((T, B, H), "T, B, H")
         steps = counted(batch.lengths, T, self.batch_first) if batch.ragged else None
         if dy is not None:
@@ -334,40 +333,35 @@ class Recurrent(Directional):
         ds = self._states("dstate", dstate, B)
         if last is not None:
             ds[-1, :, :H] += arguments.real_array("last", last, self.dtype, (B, H), "B, H")
-        clip = stacked.record_for(
-            self._scratch.no_layers,
-            self._scratch.no_layers,
-            np.zeros((L, 0, B), np.int64) if by else None,
-            largest_value=limit if by == "value" else np.inf,
-            largest_norm=limit if by == "norm" else np.inf,
-        )
         found = stacked.Errors(
             dy=np.empty((0, B, H), self.dtype) if dy is None else dy,
             ds=batch.to_tape_order(ds, 1),
             between=self._scratch.no_rows,
             dx=self._buffers.empty((T * B, self.input_size), self.dtype),
-            record=clip,
+            record=self._scratch.no_record,
         )
         flat = self._buffers.empty(self._flat.shape, self.dtype)
         if isinstance(tape, CheckpointedTape):
-            records = in_units.backward(self, tape, flat, found, names)
+            record = in_units.backward(self, tape, flat, found, names, clip)
         else:
-            records = [self._run_backward(tape, flat, found, names, fresh=True)]
-        whole_record = clip._replace(
-            s=np.concatenate([record.s for record in records], axis=1),
-            a=np.concatenate([record.a for record in records], axis=1),
-            clipped=np.concatenate([record.clipped for record in records], axis=1),
-        )
+            record = self._run_backward(tape, flat, found, names, clip, fresh=True)
         dx = batch.to_batch_order(found.dx.reshape(T, B, self.input_size), 1)
         dx = np.ascontiguousarray(dx.swapaxes(0, 1)) if self.batch_first else dx
         state = self._as_state(batch.to_batch_order(found.ds, 1))
-        recorded = self._errors(names, batch, whole_record)
-        clipped = batch.to_batch_order(whole_record.clipped, 2) if by else None
+        recorded = self._errors(names, batch, record)
+        clipped = batch.to_batch_order(record.clipped, 2) if clip else None
         return Gradients(dx, state, named.views(flat, self._shapes), flat, recorded, clipped)
 
     def _run_backward(
-        self, tape: Tape, flat: np.ndarray, errors: stacked.Errors, names: tuple[str, ...], *, fresh: bool
-    ) -> stacked.Record:
+        self,
+        tape: Tape,
+        flat: np.ndarray,
+        errors: stacked.Errors,
+        names: tuple[str, ...],
+        clip: tuple[str, float] | None,
+        *,
+        fresh: bool,
+    ) -> sequence.Record:
         """The steps of the tape: into `flat`, which is added to if not `fresh`, and into `errors`; returns a record."""
         H, L, cell, empty = self.hidden_size, self.num_layers, self._stack.cell, self._buffers.empty
         T, B = len(tape), tape.a.shape[2]
@@ -376,11 +370,13 @@ class Recurrent(Directional):
             strips=empty(self._scratch.strips.shape, self.dtype),
             total=np.empty(self._scratch.total.shape, self.dtype),
         )
-        clips = errors.record.clipped.ndim == 3 and errors.record.clipped.shape[0] > 0
-        record = errors.record._replace(
-            s=np.empty((L, T, B, cell.S * H), self.dtype) if set(names) - {"a"} else scratch.no_layers,
-            a=np.empty((L, T, B, cell.A * H), self.dtype) if "a" in names else scratch.no_layers,
-            clipped=np.zeros((L if clips else 0, T, B), np.int64),
+        by, limit = clip or ("", np.inf)
+        record = stacked.record_for(
+            empty((L, T, B, cell.S * H), self.dtype) if set(names) - {"a"} else scratch.no_layers,
+            empty((L, T, B, cell.A * H), self.dtype) if "a" in names else scratch.no_layers,
+            np.zeros((L, T, B), np.int64) if clip else None,
+            largest_value=limit if by == "value" else np.inf,
+            largest_norm=limit if by == "norm" else np.inf,
         )
         errors = errors._replace(
             between=empty((T * B, H), self.dtype) if L > 1 else scratch.no_rows,
@@ -392,7 +388,7 @@ class Recurrent(Directional):
         window = stacked.Window(*tape.steps, fresh, stacked.steps_between_checks(self._stack, B, 3))
         run(stacked.run_backward, self._stack, self._flat, self._transposed, scratch, flat, kept, errors,
             self._rows(tape.rows, sequence.chunk_steps(T, B), B), self._masks(tape.masks, tape.dropout), window,
-            threads=1 if clips else stacked.threads_for(self._stack, T * B))  # fmt: skip
+            threads=1 if clip else stacked.threads_for(self._stack, T * B))  # fmt: skip
         return record
 
     def _turned(self, array: np.ndarray) -> np.ndarray:
@@ -406,10 +402,10 @@ class Recurrent(Directional):
         given = (errors,) if isinstance(errors, str) else arguments.sequence("errors", errors)
         return tuple(arguments.choice("errors", name, accepted) for name in given)
 
-    def _clipping(self, clip_step: Any) -> tuple[str, float]:
-        """By what, "" for no clipping, and the limit."""
+    def _clipping(self, clip_step: Any) -> tuple[str, float] | None:
+        """By what, and the limit."""
         if clip_step is None:
-            return "", np.inf
+            return None
         if not isinstance(clip_step, tuple | list) or len(clip_step) != 2:
             raise TypeError(f'clip_step must be a pair such as ("value", 10.0) or ("norm", 1.0); got {clip_step!r}')
         by, limit = clip_step
@@ -418,7 +414,7 @@ class Recurrent(Directional):
             arguments.real("clip_step[1]", limit, 0.0, open_ends="min"),
         )
 
-    def _errors(self, names: tuple[str, ...], batch: Rows, record: stacked.Record) -> dict[str, np.ndarray]:
+    def _errors(self, names: tuple[str, ...], batch: Rows, record: sequence.Record) -> dict[str, np.ndarray]:
         """What `backward` recorded, by name, its rows in the order of the batch."""
         H, s = self.hidden_size, record.s
         arrays = {state: s[..., j * H : (j + 1) * H] for j, state in enumerate(self.cell.states)}

@@ -17,14 +17,13 @@ from bptt.numerics.matmul import packed_rows, panel_shape, unit_stride
 from bptt.numerics.team import barrier, share
 from bptt.unroll import layer as one
 from bptt.unroll import sequence
-from bptt.unroll.sequence import Rows, Weights
+from bptt.unroll.sequence import Record, Rows, Weights
 from bptt.unroll.units import clear_units
 
 __all__ = [
     "Dropout",
     "Errors",
     "Packed",
-    "Record",
     "Scratch",
     "Stack",
     "Tape",
@@ -105,17 +104,7 @@ class Errors(NamedTuple):
     ds: np.ndarray  # (L, B, S*H) in by the final states, out by the initial ones
     between: np.ndarray  # (>= T*B, >= H) scratch, of no rows with one layer; may be the memory of dy or dx
     dx: np.ndarray  # (>= T*B, >= I) out, by x; with tokens (V, blocks of x * H): += the sums of da by row of the table
-    record: "Record"
-
-
-class Record(NamedTuple):
-    """As `unroll.sequence.Record`, its arrays with L in front; those without rows for nothing."""
-
-    s: np.ndarray
-    a: np.ndarray
-    clipped: np.ndarray
-    largest_value: float
-    largest_norm: float
+    record: Record  # its arrays with L in front, or without rows
 
 
 class Dropout(NamedTuple):
@@ -336,7 +325,7 @@ def record_of(scratch, record, layer):
     s = record.s[layer] if record.s.shape[0] > 0 else scratch.no_array
     a = record.a[layer] if record.a.shape[0] > 0 else scratch.no_array
     clipped = record.clipped[layer] if record.clipped.shape[0] > 0 else scratch.no_numbers
-    return sequence.Record(s, a, clipped, record.largest_value, record.largest_norm)
+    return Record(s, a, clipped, record.largest_value, record.largest_norm)
 
 
 @kernel(internal=True, low_opt=True)
