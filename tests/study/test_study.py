@@ -366,6 +366,10 @@ def test_what_does_not_fit_is_named():
         study.Problem(layer, x, np.ones((5, 1, 2)))
     with pytest.raises(ValueError, match=r"dy of the loss must have 3 dimensions"):
         study.Problem(layer, x, lambda y: (1.0, np.ones(3)))
+    with pytest.raises(TypeError, match="loss must hold real numbers; got dtype <U1"):
+        study.Problem(layer, x, np.full((5, 1, 3), "a"))
+    with pytest.raises(TypeError, match="state must hold real numbers"):
+        study.Problem(layer, x, np.ones((5, 1, 3)), np.full((1, 1, 3), 1j))
     with pytest.raises(TypeError, match=r"loss must return the loss and dL/dy; got float"):
         study.Problem(layer, x, lambda y: 1.0)
     with pytest.raises(TypeError, match=r"problem must be a study.Problem"):

@@ -27,8 +27,8 @@ import pandas as pd
 from bptt import arguments
 from bptt.network.tangents import PRODUCTS, gather
 from bptt.study.jacobians import step_derivatives
-from bptt.study.lags import checked, norms
-from bptt.study.problem import Problem
+from bptt.study.lags import norms
+from bptt.study.problem import Problem, checked, one_layer
 from bptt.study.result import Result
 
 __all__ = ["Estimator", "artbp", "bptt", "compare_estimators", "rtrl", "rtrl_by_step", "snap1", "tbptt", "uoro"]
@@ -123,11 +123,6 @@ def artbp(length: float) -> Estimator:
         return total
 
     return Estimator(f"artbp({length:g})", compute, lambda p: tape_numbers(p, min(p.steps, int(length))))
-
-
-def one_layer(p: Problem, name: str) -> None:
-    if p.layer.num_layers != 1:
-        raise ValueError(f"{name} takes layers with num_layers=1; got {p.layer.num_layers}")
 
 
 def influence_of_step(p: Problem, da: np.ndarray, x: np.ndarray, h: np.ndarray) -> np.ndarray:

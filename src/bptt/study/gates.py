@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bptt.study.paths import CARRIED
 from bptt.study.result import Result
 from bptt.unroll.tape import Tape
 
 __all__ = ["gate_statistics"]
 
-# Blocks that are sigmoids, and the one of them through which the old state passes: how long a unit remembers.
+# Blocks that are sigmoids.
 SIGMOIDS = {"lstm": ("i", "f", "o"), "gru": ("r", "z")}
-CARRIES = {"lstm": "f", "gru": "z"}
 LOW, HIGH = 0.1, 0.9
 
 
@@ -63,7 +63,7 @@ def gate_statistics(tape: Tape) -> Result:
                 "low": float((gate < LOW).mean()),
                 "high": float((gate > HIGH).mean()),
             }
-            if name == CARRIES[cell.name]:
+            if name == CARRIED[cell.name][1]:
                 each = 1 / np.maximum(1 - gate.mean(axis=(0, 1), dtype=np.float64), 1e-12)
                 constants.append(each)
                 row |= {f"q{share:02.0f}": float(np.quantile(each, share / 100)) for share in (5, 50, 95)}

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from bptt import arguments
-from bptt.study.lags import checked, norms, slope_of
-from bptt.study.problem import Problem
+from bptt.study.lags import norms, slope_of
+from bptt.study.problem import Problem, checked
 from bptt.study.result import Result
 
 __all__ = ["jacobian_products", "jacobians", "lyapunov_spectrum"]

@@ -8,17 +8,10 @@ import numpy as np
 import pandas as pd
 
 from bptt import arguments
-from bptt.study.problem import Problem
+from bptt.study.problem import Problem, checked, lag_count
 from bptt.study.result import Result
 
 __all__ = ["contribution_by_lag", "gradient_by_lag"]
-
-
-def checked(problem: Any) -> Problem:
-    """A Problem, or an error that says how one is made."""
-    if not isinstance(problem, Problem):
-        raise TypeError(f"problem must be a study.Problem(layer, x, loss); got {type(problem).__name__}")
-    return problem
 
 
 def norms(array: np.ndarray) -> np.ndarray:
@@ -82,7 +75,7 @@ def gradient_by_lag(
     T, B, L = p.steps, p.batch_size, p.layer.num_layers
     arguments.choice("wrt", wrt, (*p.layer.cell.states, "a", "x"))
     arguments.choice("per", per, ("loss", "sum"))
-    lags = T if max_lag is None else arguments.integer("max_lag", max_lag, 0, T - 1) + 1
+    lags = lag_count(p, max_lag)
     at = arguments.integer("layer", layer, -L, L - 1) % L
     names = () if wrt == "x" else (wrt,)
     if per == "sum":
@@ -155,7 +148,7 @@ def contribution_by_lag(problem: Problem, *, parameter: str | None = None, max_l
     """
     p = checked(problem)
     T = p.steps
-    lags = T if max_lag is None else arguments.integer("max_lag", max_lag, 0, T - 1) + 1
+    lags = lag_count(p, max_lag)
     names = tuple(p.layer.parameters)
     if parameter is not None:
         arguments.choice("parameter", parameter, names)

@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bptt import arguments
-from bptt.study.lags import checked, norms
-from bptt.study.problem import Problem
+from bptt.study.lags import norms
+from bptt.study.problem import Problem, checked, lag_count, one_layer
 from bptt.study.result import Result
 
 __all__ = ["path_split"]
@@ -63,9 +62,8 @@ def path_split(problem: Problem, *, max_lag: int | None = None) -> Result:
     cell, T, B, H = p.layer.cell, p.steps, p.batch_size, p.layer.hidden_size
     if cell.name not in CARRIED:
         raise ValueError(f"problem must have a layer with gates, {', '.join(CARRIED)}; got {cell.name}")
-    if p.layer.num_layers != 1:
-        raise ValueError(f"path_split takes layers with num_layers=1; got {p.layer.num_layers}")
-    lags = T if max_lag is None else arguments.integer("max_lag", max_lag, 0, T - 1) + 1
+    one_layer(p, "path_split")
+    lags = lag_count(p, max_lag)
     state, carrying = CARRIED[cell.name]
     gates = [(name, j, row) for j, (name, row) in enumerate(zip(cell.blocks, cell.h_order, strict=True)) if row >= 0]
     weights, kept = p.layer.parameters["weight_hh_l0"], p.tape.layers[0]

@@ -12,7 +12,7 @@ from bptt.network.gradients import State
 from bptt.network.layers import Recurrent
 from bptt.unroll.tape import Tape
 
-__all__ = ["Loss", "Problem"]
+__all__ = ["Loss", "Problem", "checked", "lag_count", "one_layer"]
 
 Loss = np.ndarray | Callable[[np.ndarray], tuple[float, np.ndarray]]
 
@@ -73,18 +73,18 @@ class Problem:
         self.layer.flat = layer.flat.astype(np.float64)
         sizes = (None, None, layer.input_size)
         letters = "B, T, I" if layer.batch_first else "T, B, I"
-        x = arguments.array("x", x)
-        x = arguments.real_array("x", x.astype(np.float64) if x.dtype.kind in "fiu" else x, double, sizes, letters)
+        x = arguments.real_array("x", _double("x", x), double, sizes, letters)
         self.x = np.ascontiguousarray(x.swapaxes(0, 1)) if layer.batch_first else x.copy()
-        self.state = None if state is None else _double(state)
+        if isinstance(state, tuple | list):
+            state = tuple(_double(f"state[{k}]", part) for k, part in enumerate(state))
+        elif state is not None:
+            state = _double("state", state)
+        self.state = state
         self.y, _, self.tape = self.layer.forward(self.x, self.state)
         turned = self.y.swapaxes(0, 1) if layer.batch_first else self.y
         value, dy = self._loss(loss, turned)
-        dy = arguments.array("loss" if value is None else "dy of the loss", dy)
-        dy = arguments.real_array(
-            "loss" if value is None else "dy of the loss", dy.astype(np.float64), double, turned.shape,
-            "B, T, H" if layer.batch_first else "T, B, H",
-        )  # fmt: skip
+        name, letters = "loss" if value is None else "dy of the loss", letters.replace("I", "H")
+        dy = arguments.real_array(name, _double(name, dy), double, turned.shape, letters)
         self.dy = np.ascontiguousarray(dy.swapaxes(0, 1)) if layer.batch_first else dy.copy()
         self.value = float((self.dy * self.y).sum()) if value is None else arguments.real("loss", value)
 
@@ -127,7 +127,27 @@ class Problem:
         return self.tape[first:last]
 
 
-def _double(state: State) -> State:
-    if isinstance(state, tuple | list):
-        return tuple(arguments.array("state", part).astype(np.float64) for part in state)
-    return arguments.array("state", state).astype(np.float64)
+def _double(name: str, value: Any) -> np.ndarray:
+    """Real numbers of any kind in float64."""
+    array = arguments.array(name, value)
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"{name} must hold real numbers; got dtype {array.dtype}")
+    return array.astype(np.float64)
+
+
+def checked(problem: Any) -> Problem:
+    """A Problem, or an error that says how one is made."""
+    if not isinstance(problem, Problem):
+        raise TypeError(f"problem must be a study.Problem(layer, x, loss); got {type(problem).__name__}")
+    return problem
+
+
+def one_layer(problem: Problem, name: str) -> None:
+    """For what is defined for a single layer alone."""
+    if problem.layer.num_layers != 1:
+        raise ValueError(f"{name} takes layers with num_layers=1; got {problem.layer.num_layers}")
+
+
+def lag_count(problem: Problem, max_lag: Any) -> int:
+    """Lags 0 to max_lag; None for all T."""
+    return problem.steps if max_lag is None else arguments.integer("max_lag", max_lag, 0, problem.steps - 1) + 1

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bptt.training.plotting import axes
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -73,14 +75,7 @@ class Result:
         ImportError
             Without matplotlib: ``pip install bptt[plot]``.
         """
-        if ax is None:
-            try:
-                from matplotlib.figure import Figure
-            except ImportError:
-                raise ImportError(
-                    "plot draws with matplotlib, which is not installed: pip install bptt[plot]"
-                ) from None
-            ax = Figure(figsize=(7, 4), layout="constrained").subplots()
+        ax = axes("plot", ax)
         self._draw(ax, self._frame)
         ax.grid(alpha=0.3)
         ax.spines[["top", "right"]].set_visible(False)

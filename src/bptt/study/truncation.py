@@ -11,8 +11,8 @@ import pandas as pd
 
 from bptt import arguments
 from bptt.study.estimators import tbptt
-from bptt.study.lags import checked, contribution_by_lag, norms
-from bptt.study.problem import Problem
+from bptt.study.lags import contribution_by_lag, norms
+from bptt.study.problem import Problem, checked
 from bptt.study.result import Result
 from bptt.unroll.truncation import TBPTT
 

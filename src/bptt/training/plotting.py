@@ -68,14 +68,7 @@ def plot_history(history: pd.DataFrame, ax: Axes | None = None) -> Axes:
     columns = [name for name in LOSSES if name in history]
     if not columns:
         raise ValueError(f"history must have a column of losses ({', '.join(LOSSES)}); got {list(history.columns)}")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError(
-            "plot_history draws with matplotlib, which is not installed: pip install bptt[plot]"
-        ) from None
-    if ax is None:
-        ax = Figure(figsize=(7, 4), layout="constrained").subplots()
+    ax = axes("plot_history", ax)
     x = "step" if "step" in history else "epoch"
     groups = [name for name in ("model", "network") if name in history and history[name].nunique() > 1]
     parts = list(history.groupby(groups, sort=False)) if groups else [((), history)]
@@ -95,6 +88,15 @@ def plot_history(history: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
+
+
+def axes(caller: str, ax: Axes | None) -> Axes:
+    """The user's axes, or those of a new figure; an ImportError that names the caller without matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError(f"{caller} draws with matplotlib, which is not installed: pip install bptt[plot]") from None
+    return Figure(figsize=(7, 4), layout="constrained").subplots() if ax is None else ax
 
 
 class Trained(Protocol):
