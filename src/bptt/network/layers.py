@@ -348,7 +348,7 @@ class Recurrent(Directional):
         dx = batch.to_batch_order(found.dx.reshape(T, B, self.input_size), 1)
         dx = np.ascontiguousarray(dx.swapaxes(0, 1)) if self.batch_first else dx
         state = self._as_state(batch.to_batch_order(found.ds, 1))
-        recorded = self._errors(names, batch, record)
+        recorded = self._errors(names, batch, record) if names else {}
         clipped = batch.to_batch_order(record.clipped, 2) if clip else None
         return Gradients(dx, state, named.views(flat, self._shapes), flat, recorded, clipped)
 
@@ -370,14 +370,16 @@ class Recurrent(Directional):
             strips=empty(self._scratch.strips.shape, self.dtype),
             total=np.empty(self._scratch.total.shape, self.dtype),
         )
-        by, limit = clip or ("", np.inf)
-        record = stacked.record_for(
-            empty((L, T, B, cell.S * H), self.dtype) if set(names) - {"a"} else scratch.no_layers,
-            empty((L, T, B, cell.A * H), self.dtype) if "a" in names else scratch.no_layers,
-            np.zeros((L, T, B), np.int64) if clip else None,
-            largest_value=limit if by == "value" else np.inf,
-            largest_norm=limit if by == "norm" else np.inf,
-        )
+        record = scratch.no_record
+        if names or clip:
+            by, limit = clip or ("", np.inf)
+            record = stacked.record_for(
+                empty((L, T, B, cell.S * H), self.dtype) if set(names) - {"a"} else scratch.no_layers,
+                empty((L, T, B, cell.A * H), self.dtype) if "a" in names else scratch.no_layers,
+                np.zeros((L, T, B), np.int64) if clip else None,
+                largest_value=limit if by == "value" else np.inf,
+                largest_norm=limit if by == "norm" else np.inf,
+            )
         errors = errors._replace(
             between=empty((T * B, H), self.dtype) if L > 1 else scratch.no_rows,
             record=record,
@@ -396,6 +398,8 @@ class Recurrent(Directional):
         return array.swapaxes(0, 1) if self.batch_first else array
 
     def _error_names(self, errors: Any) -> tuple[str, ...]:
+        if isinstance(errors, tuple) and not errors:  # the default: small layers call often
+            return ()
         accepted = (*self.cell.states, "a")
         if isinstance(errors, bool):
             raise TypeError(f"errors must be names, some of {', '.join(accepted)}; got {errors!r}")
